@@ -1,0 +1,1 @@
+"""edvr-cli: restore video with EDVR."""

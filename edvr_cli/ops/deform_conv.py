@@ -1,0 +1,136 @@
+"""The modulated deformable convolution (DCNv2): contract, dispatch, and the plain-torch reference.
+
+Shapes: N batch, C channels in, O channels out, H W pixels, G deformable groups, k kernel size, K = k·k taps.
+
+    y[n, :, p] = bias + Σ_t weight[:, :, t] · mask[n, t, p] · x[n, :, p + tap(t) + offset[n, t, p]]
+
+Stride 1, padding k // 2. Each of the G groups of C / G channels has its own offsets (in pixels, interleaved
+dy, dx per tap) and mask. Sampling is bilinear, zero outside: a sample at ≤ −1 or ≥ size contributes nothing.
+Layout and meaning equal torchvision's ``deform_conv2d``.
+
+Two forms of the same operation:
+
+- :func:`deform_conv2d` takes offset and mask apart, as the literature writes it;
+- :func:`deform_conv2d_packed` takes the raw output of EDVR's ``conv_offset`` (offset, then mask before its
+  sigmoid) and applies a LeakyReLU at the end, so that an implementation can fuse all of it.
+"""
+
+from importlib.util import find_spec
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = [
+    "deform_conv2d",
+    "deform_conv2d_packed",
+    "deform_conv2d_packed_reference",
+    "deform_conv2d_reference",
+    "implementation",
+]
+
+_HAS_NUMBA = find_spec("numba") is not None
+
+
+def deform_conv2d(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Convolve ``x`` at offset positions, on the fastest implementation for its device.
+
+    x (N, C, H, W), offset (N, 2·G·K, H, W), mask (N, G·K, H, W), weight (O, C, k, k) with odd k, bias (O,);
+    one floating dtype and one device. Returns (N, O, H, W). Raises ValueError on shapes that do not fit.
+    """
+    _check(x, offset, mask, weight, bias)
+    if implementation(x, offset, mask, weight, bias) == "compiled":
+        from edvr_cli.ops.deform_conv_cpu import deform_conv2d_compiled  # noqa: PLC0415 (numba is optional)
+
+        return deform_conv2d_compiled(x, offset, mask, weight, bias)
+    return deform_conv2d_reference(x, offset, mask, weight, bias)
+
+
+def deform_conv2d_packed(
+    x: Tensor, packed: Tensor, weight: Tensor, bias: Tensor | None = None, negative_slope: float = 1.0
+) -> Tensor:
+    """:func:`deform_conv2d` on ``conv_offset``'s raw output, then LeakyReLU (slope 1: none).
+
+    packed (N, 3·G·K, H, W): the first 2·G·K channels are the offset, the sigmoid of the others the mask.
+    """
+    offset, mask = split_packed(packed, weight.shape[-1])
+    _check(x, offset, mask, weight, bias)
+    if implementation(x, packed, weight, bias) == "compiled":
+        from edvr_cli.ops.deform_conv_cpu import deform_conv2d_packed_compiled  # noqa: PLC0415
+
+        return deform_conv2d_packed_compiled(x, packed, weight, bias, negative_slope)
+    return deform_conv2d_packed_reference(x, packed, weight, bias, negative_slope)
+
+
+def implementation(x: Tensor, *others: Tensor | None) -> str:
+    """Name the implementation that these tensors get: ``"compiled"`` or ``"reference"``.
+
+    The compiled CPU kernel computes in float32 and has no backward, so training takes the reference.
+    """
+    tensors = [x, *(t for t in others if t is not None)]
+    needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+    if _HAS_NUMBA and not needs_grad and all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors):
+        return "compiled"
+    return "reference"
+
+
+def deform_conv2d_reference(
+    x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None = None
+) -> Tensor:
+    """The definition in plain torch: any device, any floating dtype, differentiable. Shapes as the contract.
+
+    Samples all taps into a (N, C·K, H·W) column matrix, K times the input, then multiplies. Half precisions
+    are computed in float32: their coordinates would be off by whole pixels.
+    """
+    N, C, H, W = x.shape
+    O, _, k, _ = weight.shape
+    K = k * k
+    G = mask.shape[1] // K
+    dtype = x.dtype if x.dtype in (torch.float32, torch.float64) else torch.float32
+
+    tap = torch.arange(K, device=x.device)
+    row = torch.arange(H, device=x.device, dtype=dtype)
+    column = torch.arange(W, device=x.device, dtype=dtype)
+    tap_y = (tap // k - k // 2).to(dtype).view(K, 1, 1)
+    tap_x = (tap % k - k // 2).to(dtype).view(K, 1, 1)
+    offset = offset.to(dtype).view(N, G, K, 2, H, W)
+    # grid_sample's coordinates run from −1 to 1 over the outer edges of the border pixels.
+    y = (offset[:, :, :, 0] + (tap_y + row.view(H, 1) + 0.5)) * (2 / H) - 1
+    z = (offset[:, :, :, 1] + (tap_x + column.view(1, W) + 0.5)) * (2 / W) - 1
+    grid = torch.stack((z, y), dim=-1).view(N * G, K * H, W, 2)
+    samples = F.grid_sample(x.to(dtype).reshape(N * G, C // G, H, W), grid, padding_mode="zeros", align_corners=False)
+    columns = samples.view(N, G, C // G, K, H, W) * mask.to(dtype).view(N, G, 1, K, H, W)
+    y = weight.to(dtype).view(O, C * K) @ columns.view(N, C * K, H * W)
+    if bias is not None:
+        y = y + bias.to(dtype).view(O, 1)
+    return y.view(N, O, H, W).to(x.dtype)
+
+
+def deform_conv2d_packed_reference(
+    x: Tensor, packed: Tensor, weight: Tensor, bias: Tensor | None = None, negative_slope: float = 1.0
+) -> Tensor:
+    """The definition of :func:`deform_conv2d_packed`, step by step."""
+    offset, mask = split_packed(packed, weight.shape[-1])
+    y = deform_conv2d_reference(x, offset, mask.sigmoid(), weight, bias)
+    return y if negative_slope == 1.0 else F.leaky_relu(y, negative_slope)
+
+
+def split_packed(packed: Tensor, kernel_size: int) -> tuple[Tensor, Tensor]:
+    """Views of ``packed`` (N, 3·G·K, H, W): offset (N, 2·G·K, H, W) and mask before its sigmoid (N, G·K, H, W)."""
+    channels, K = packed.shape[1], kernel_size**2
+    if channels % (3 * K):
+        raise ValueError(f"packed offsets need a multiple of {3 * K} channels, got shape {tuple(packed.shape)}")
+    return packed[:, : channels // 3 * 2], packed[:, channels // 3 * 2 :]
+
+
+def _check(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    shapes = f"x {tuple(x.shape)}, offset {tuple(offset.shape)}, mask {tuple(mask.shape)}, weight {tuple(weight.shape)}"
+    if x.dim() != 4 or weight.dim() != 4 or weight.shape[2] != weight.shape[3] or weight.shape[2] % 2 == 0:
+        raise ValueError(f"expected x (N, C, H, W) and weight (O, C, k, k) with odd k; got {shapes}")
+    N, C, H, W = x.shape
+    K = weight.shape[2] ** 2
+    G = mask.shape[1] // K
+    if weight.shape[1] != C or (bias is not None and bias.shape != weight.shape[:1]):
+        raise ValueError(f"weight and bias do not fit the input: {shapes}")
+    if G == 0 or C % G or mask.shape != (N, G * K, H, W) or offset.shape != (N, 2 * G * K, H, W):
+        raise ValueError(f"expected offset (N, 2GK, H, W) and mask (N, GK, H, W) with C divisible by G; got {shapes}")
