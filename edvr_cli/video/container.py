@@ -1,0 +1,82 @@
+"""Opening a source: local files only, one sentence for each way in which it is not a video."""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from edvr_cli.errors import InputError
+
+# Demuxers that follow references to other files, read devices, or draw text files as pictures.
+_REFUSED_FORMATS = {
+    "adf", "bintext", "concat", "dash", "data", "ffmetadata", "hls", "idf", "imf", "lavfi", "rtsp", "sdp",
+    "tty", "xbin",
+}  # fmt: skip
+# What the boxes of an encrypted mp4 are called; looked for where FFmpeg can only say "invalid data".
+_ENCRYPTION_MARKS = (b"encv", b"pssh", b"sinf")
+
+
+def open_source(path: str | os.PathLike[str]) -> InputContainer:
+    """Open a media file for reading; close it by using it as a context manager.
+
+    Neither the network nor another file can be reached through what the file says. Raises InputError for a
+    path that is missing, a directory, unreadable, or not media.
+    """
+    name = Path(path)
+    if not name.exists():
+        raise InputError(f"{name}: no such file.")
+    if name.is_dir():
+        raise InputError(f"{name} is a directory; give a video file.")
+    if name.is_file() and name.stat().st_size == 0:
+        raise InputError(f"{name} is empty.")
+    options = {"protocol_whitelist": "file", "format_whitelist": _allowed_formats()}
+    try:
+        # The "file:" prefix keeps a colon in a name from being taken for a protocol.
+        return av.open(f"file:{name}", options=options, metadata_errors="replace")
+    except PermissionError as error:
+        raise InputError(f"{name} cannot be read: permission denied.") from error
+    except (av.FFmpegError, OSError, ValueError) as error:
+        if _looks_encrypted(name):
+            raise InputError(f"{name} is encrypted (DRM); a decrypted copy is needed.") from error
+        raise InputError(
+            f"{name} is not a video that can be read, or is damaged: {reason(error)}."
+        ) from error
+
+
+def main_video(container: InputContainer, path: str | os.PathLike[str]) -> VideoStream:
+    """The stream to restore: the default or first one that is not cover art. Raises InputError for none."""
+    streams = [stream for stream in container.streams.video if not is_cover(stream)]
+    if not streams:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no streams"
+        cover = " besides cover art" if container.streams.video else ""
+        raise InputError(f"{path} has no video stream{cover} ({kinds}).")
+    return next((stream for stream in streams if stream.disposition & Disposition.default), streams[0])
+
+
+def is_cover(stream: av.stream.Stream) -> bool:
+    """Whether a stream is a picture attached to the file: a cover or thumbnails, not the video."""
+    return bool(stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails))
+
+
+def reason(error: Exception) -> str:
+    """What libav said, without its number and without the path, lower-case at the start."""
+    text = getattr(error, "strerror", None) or str(error)
+    log = getattr(error, "log", None)
+    if log:
+        text = f"{text} ({log[2].strip().rstrip('.')})"
+    return text[:1].lower() + text[1:]
+
+
+@lru_cache
+def _allowed_formats() -> str:
+    return ",".join(sorted(av.formats_available - _REFUSED_FORMATS))
+
+
+def _looks_encrypted(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(1 << 20)
+    return any(mark in head for mark in _ENCRYPTION_MARKS)
