@@ -8,6 +8,7 @@ to compute what depends on one frame once per frame: :meth:`EDVR.extract`, :attr
 :meth:`EDVR.fuse`, :meth:`EDVR.rebuild`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,9 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edvr_cli.ops.deform_conv import deform_conv2d_packed
+from edvr_cli.window import Padding
 
-__all__ = ["EDVR", "EDVRConfig"]
+__all__ = ["EDVR", "TAIL_REACH", "EDVRConfig", "PCDAlignment", "Pyramid"]
 
+TAIL_REACH = 2  # 1 (upconv1) + 1/2 (upconv2) + 1/4 (conv_hr) + 1/4 (conv_last), in features' pixels
 _SLOPE = 0.1
 _KERNEL = 3
 
@@ -64,6 +67,10 @@ class EDVR(nn.Module):
     def __init__(self, config: EDVRConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or EDVRConfig()
+        # Parts of the recipe that parameters do not tell: how a window is filled at the ends of a shot, and
+        # what to call the model. A loaded model brings its own.
+        self.padding: Padding = "replicate" if config.predeblur else "reflection_circle"
+        self.name = "edvr"
         C = config.features
         if config.predeblur:
             self.predeblur = PredeblurModule(C, config.hr_in)
@@ -106,10 +113,7 @@ class EDVR(nn.Module):
 
         h, w are H, W, or a quarter of them when ``hr_in``.
         """
-        if self.config.predeblur:
-            level1 = self.conv_1x1(self.predeblur(frame))
-        else:
-            level1 = _lrelu(self.conv_first(frame))
+        level1 = self.conv_1x1(self.predeblur(frame)) if self.config.predeblur else _lrelu(self.conv_first(frame))
         level1 = self.feature_extraction(level1)
         if self.config.levels == 1:
             return [level1]
@@ -123,7 +127,13 @@ class EDVR(nn.Module):
 
     def rebuild(self, fused: Tensor, frame: Tensor) -> Tensor:
         """Fused features (B, C, h, w) and the reference frame (B, 3, H, W) → the output (B, 3, s·H, s·W)."""
-        x = self.reconstruction(fused)
+        return self.upsample(self.reconstruction(fused), frame)
+
+    def upsample(self, x: Tensor, frame: Tensor) -> Tensor:
+        """The tail of :meth:`rebuild`, after the residual blocks; shapes as there.
+
+        A value of the output depends on features at most ``TAIL_REACH`` away, so this may be done in strips.
+        """
         x = _lrelu(F.pixel_shuffle(self.upconv1(x), 2))
         x = _lrelu(F.pixel_shuffle(self.upconv2(x), 2))
         x = self.conv_last(_lrelu(self.conv_hr(x)))
@@ -151,27 +161,38 @@ class PCDAlignment(nn.Module):
 
     def forward(self, neighbor: Pyramid, reference: Pyramid) -> Tensor:
         """Two pyramids of equal shapes → the neighbor's features where the reference has them, (B, C, h, w)."""
-        offset = aligned = None
-        for level in range(len(neighbor), 0, -1):
+        pairs = [
+            self.offset_conv1[f"l{level}"](torch.cat(maps, dim=1))
+            for level, maps in enumerate(zip(neighbor, reference, strict=True), start=1)
+        ]
+
+        def compare(aligned: Tensor) -> Tensor:
+            return self.cas_offset_conv1(torch.cat((aligned, reference[0]), dim=1))
+
+        return self.align(neighbor, pairs, compare if self.cascade else None)
+
+    def align(self, neighbor: Pyramid, pairs: list[Tensor], compare: Callable[[Tensor], Tensor] | None) -> Tensor:
+        """:meth:`forward` after its first convolutions, which a caller may know a cheaper way to.
+
+        ``pairs`` are the outputs of ``offset_conv1``, finest first (they are overwritten); ``compare`` maps
+        aligned features to the output of ``cas_offset_conv1`` for them and the reference (None: no cascade).
+        """
+        top = len(neighbor)
+        offset = _lrelu(self.offset_conv2[f"l{top}"](_lrelu(pairs[-1])))
+        aligned = self.dcn_pack[f"l{top}"](neighbor[-1], offset, _SLOPE if top > 1 else 1.0)
+        for level in range(top - 1, 0, -1):
             name = f"l{level}"
-            pair = torch.cat((neighbor[level - 1], reference[level - 1]), dim=1)
-            own = _lrelu(self.offset_conv1[name](pair))
-            if offset is None or aligned is None:
-                offset = _lrelu(self.offset_conv2[name](own))
-                aligned = self.dcn_pack[name](neighbor[level - 1], offset, _SLOPE if level > 1 else 1.0)
-                continue
             # A displacement is twice as many pixels on a map twice as large.
-            offset = _lrelu(self.offset_conv2[name](torch.cat((own, _up(offset) * 2), dim=1)))
-            offset = _lrelu(self.offset_conv3[name](offset))
+            offset = torch.cat((_lrelu(pairs[level - 1]), _up(offset) * 2), dim=1)
+            offset = _lrelu(self.offset_conv3[name](_lrelu(self.offset_conv2[name](offset))))
             own = self.dcn_pack[name](neighbor[level - 1], offset)
             aligned = self.feat_conv[name](torch.cat((own, _up(aligned)), dim=1))
             if level > 1:
                 aligned = _lrelu(aligned)
-        assert aligned is not None  # a pyramid has a level
-        if not self.cascade:
+        if compare is None:
             return aligned
-        offset = _lrelu(self.cas_offset_conv1(torch.cat((aligned, reference[0]), dim=1)))
-        return self.cas_dcnpack(aligned, _lrelu(self.cas_offset_conv2(offset)), _SLOPE)
+        offset = _lrelu(self.cas_offset_conv2(_lrelu(compare(aligned))))
+        return self.cas_dcnpack(aligned, offset, _SLOPE)
 
 
 class DeformConv(nn.Module):
@@ -185,8 +206,8 @@ class DeformConv(nn.Module):
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
         self.conv_offset = _conv(features, 3 * groups * taps)
         # Alignment starts from "everything stays where it is".
-        nn.init.zeros_(self.conv_offset.weight)
-        nn.init.zeros_(self.conv_offset.bias)
+        for parameter in self.conv_offset.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor, offset_features: Tensor, negative_slope: float = 1.0) -> Tensor:
         """x and offset_features (B, C, h, w) → (B, C, h, w), through LeakyReLU unless its slope is 1."""
@@ -277,6 +298,7 @@ class ResBlock(nn.Module):
         for conv in (self.conv1, self.conv2):
             nn.init.kaiming_normal_(conv.weight)
             conv.weight.data *= 0.1
+            assert conv.bias is not None
             nn.init.zeros_(conv.bias)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -140,7 +140,7 @@ def _workers(threads: int) -> ThreadPoolExecutor:
 
 
 @intrinsic(prefer_literal=True)
-def _blend(typingctx, x, i0, i1, i2, i3, w0, w1, w2, w3, columns, j, lanes):  # type: ignore[no-untyped-def]  # noqa: ANN
+def _blend(typingctx, x, i0, i1, i2, i3, w0, w1, w2, w3, columns, j, lanes):  # type: ignore[no-untyped-def]
     """columns[j : j + lanes] = Σ w·x[i : i + lanes] over four corners, as vectors of ``lanes`` float32.
 
     The plain loop over so few channels is unrolled before LLVM's vectorizer sees it and stays scalar: this is
@@ -148,7 +148,7 @@ def _blend(typingctx, x, i0, i1, i2, i3, w0, w1, w2, w3, columns, j, lanes):  # 
     """
     vector = ir.VectorType(ir.FloatType(), lanes.literal_value)
 
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         def pointer(array: int, index: int) -> ir.Value:
             data = context.make_array(signature.args[array])(context, builder, args[array]).data
             position = context.cast(builder, args[index], signature.args[index], types.intp)
@@ -178,7 +178,7 @@ def _sampler(lanes: int) -> Callable[..., None]:
     """
 
     @numba.njit(nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
-    def sample(x, H, W, taps, offset, mask, start, columns, pixel, weight):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    def sample(x, H, W, taps, offset, mask, start, columns, pixel, weight):  # type: ignore[no-untyped-def]
         GK = mask.shape[1]
         C = x.size // (H * W)
         K = GK * lanes // C
@@ -209,7 +209,7 @@ def _sampler(lanes: int) -> Callable[..., None]:
             for j in range(GK):
                 g = j // K
                 c = g * lanes
-                _blend(
+                _blend(  # type: ignore[call-arg]  # numba passes the context
                     x,
                     np.int64(pixel[0, j]) * C + c,
                     np.int64(pixel[1, j]) * C + c,

@@ -1,0 +1,108 @@
+"""How much memory a device has left, and how to restore frames within it."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from edvr_cli.edvr import EDVRConfig
+
+__all__ = ["SMALLEST_TILE", "Plan", "bytes_needed", "free_memory", "plan"]
+
+SMALLEST_TILE = 32
+_SHARE = 0.7  # of the free memory to plan with: fragmentation and other programs take the rest
+_BYTES = 4
+_EXTRACTION = 0.25  # of the work on a window, when all its frames' features are computed anew
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How frames go through the network."""
+
+    tile: int  # largest side of a tile's core in input pixels; 0: whole frames
+    keep_features: bool  # between windows, rather than computed for every window anew
+
+
+def plan(config: EDVRConfig, height: int, width: int, tile: int | None, halo: int, free: int | None) -> Plan:
+    """The cheapest way to restore frames of ``height`` × ``width`` within ``free`` bytes (None: unknown).
+
+    ``tile`` fixes the tile size (0: whole frames), None leaves it open. Where nothing fits, the leanest way is
+    tried all the same.
+    """
+    if free is None:
+        return Plan(tile or 0, keep_features=True)
+    budget = free * _SHARE
+    sizes = [0, *_sizes(max(height, width))] if tile is None else [tile]
+    best, least = Plan(sizes[-1], keep_features=False), float("inf")
+    for size in sizes:
+        side_y, side_x = (min(side, size + 2 * halo) if size else side for side in (height, width))
+        count = -(-height // size) * -(-width // size) if size else 1
+        seen = count * side_y * side_x  # input pixels computed on, halos included
+        for keep in (True, False):
+            cost = seen * (1 if keep else 1 + _EXTRACTION)
+            if cost < least and bytes_needed(config, side_y, side_x, kept_pixels=seen if keep else 0) <= budget:
+                best, least = Plan(size, keep), cost
+    return best
+
+
+def bytes_needed(config: EDVRConfig, height: int, width: int, *, kept_pixels: int = 0) -> int:
+    """Peak memory of restoring one region of ``height`` × ``width`` input pixels.
+
+    Counted in maps of one channel at the features' full size that are alive at the worst moment.
+    ``kept_pixels`` are those of the whole frame, halos included, if its features are kept between windows.
+    """
+    C, T = config.features, config.frames
+    area = 16 if config.hr_in else 1  # input pixels a pixel of features
+    features = 2 * C * T * (4 / 3 if config.levels == 3 else 1)  # pyramids, and their halves of pair convolutions
+    aligning = C * T + 27 * config.groups + 6 * C  # aligned frames, offsets, and the maps around them
+    fusing = 3 * C * T + 4 * C  # aligned, embedded and weighted frames
+    working = max(aligning, fusing)
+    if config.predeblur:
+        working = max(working, 3 * C * area)  # its first convolutions work at input size
+    frames = 3 * (T + config.scale**2) * area
+    pixels = height * width / area
+    return int(_BYTES * (pixels * (working + frames) + max(kept_pixels / area, pixels) * features))
+
+
+def _sizes(longest: int) -> Iterator[int]:
+    """Tile sizes worth trying, largest first."""
+    size = longest
+    while size > SMALLEST_TILE:
+        size = max(SMALLEST_TILE, size * 3 // 4 // 16 * 16)
+        yield size
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that can still be allocated on ``device``; None where the system does not tell."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return free + held
+    if device.type != "cpu":
+        return None
+    limits = [limit for limit in (_system_memory(), _group_memory()) if limit is not None]
+    return min(limits, default=None)
+
+
+def _system_memory() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _group_memory() -> int | None:
+    """What a container's control group leaves (cgroup v2)."""
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit, used = (group / "memory.max").read_text().strip(), int((group / "memory.current").read_text())
+        return None if limit == "max" else max(0, int(limit) - used)
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,40 @@
+"""Scene cuts, found as sudden jumps of a thumbnail of the luma."""
+
+from collections import deque
+
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["CutDetector"]
+
+_GRID = (18, 32)  # coarse enough that motion within a shot moves little
+_JUMP = 0.08  # mean absolute luma difference below which nothing is a cut
+_RATIO = 3.0  # how many times the shot's recent differences a cut must stand out
+_MEMORY = 8  # recent differences remembered
+
+
+class CutDetector:
+    """Tells, frame by frame in order, whether a frame starts a new shot.
+
+    A cut is a thumbnail difference that is large by itself and against what the shot's motion has been:
+    steady fast motion, fades and flicker are not cuts. Being wrong is cheap on either side: a missed cut
+    leaves the work to the network's temporal attention, a false one costs a few frames their neighbors.
+    """
+
+    def __init__(self) -> None:
+        self._last: Tensor | None = None
+        self._recent: deque[float] = deque(maxlen=_MEMORY)
+
+    def starts_shot(self, luma: Tensor) -> bool:
+        """Take the next frame's luma (H, W), float in [0, 1]; true at a cut, false for the first frame."""
+        thumbnail = F.adaptive_avg_pool2d(luma[None, None].float(), _GRID)
+        last, self._last = self._last, thumbnail
+        if last is None:
+            return False
+        difference = float((thumbnail - last).abs().mean())
+        usual = sum(self._recent) / len(self._recent) if self._recent else 0.0
+        if difference > _JUMP and difference > _RATIO * usual:
+            self._recent.clear()
+            return True
+        self._recent.append(difference)
+        return False

@@ -1,0 +1,351 @@
+"""Models by name or file: find them, read them, and build the network their parameters describe."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Literal, cast, get_args
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from edvr_cli.edvr import EDVR, EDVRConfig
+from edvr_cli.errors import DeviceError, ModelError
+from edvr_cli.window import PADDINGS, Padding
+
+__all__ = [
+    "MODELS",
+    "ModelEntry",
+    "Task",
+    "config_of",
+    "default_model",
+    "find_model",
+    "load_model",
+    "model_folders",
+    "read_state_dict",
+    "save_model",
+]
+
+Task = Literal["sr", "deblur"]
+"""``sr`` enlarges ×4, ``deblur`` keeps the size."""
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A model known by name."""
+
+    name: str
+    file: str
+    task: Task
+    padding: Padding
+    sha256: str  # all 64 hexadecimal digits, or the first 8 where the publisher gives no more
+    summary: str
+    licence: str = "Apache-2.0"
+    google_drive: str = ""  # file id
+    address: str = ""
+    shipped: bool = False
+
+    @property
+    def scale(self) -> int:
+        """Output size over input size."""
+        return 4 if self.task == "sr" else 1
+
+
+_CCCV = "https://github.com/EutropicAI/cccv/releases/download/model_zoo/"
+
+MODELS: dict[str, ModelEntry] = {
+    entry.name: entry
+    for entry in (
+        ModelEntry(
+            "edvr-s-x4",
+            "edvr-s-x4.safetensors",
+            "sr",
+            "reflection_circle",
+            "",
+            "×4, small enough for a CPU, for clean video",
+            shipped=True,
+        ),
+        ModelEntry(
+            "edvr-m-x4-reds",
+            "EDVR_M_x4_SR_REDS_official-32075921.pth",
+            "sr",
+            "reflection_circle",
+            "32075921635eb07d56c83ec4009341bd82d882900ca7043f9c51cc7951033efd",
+            "published M, ×4, REDS",
+            google_drive="1dd6aFj-5w2v08VJTq5mS9OFsD-wALYD6",
+            address=_CCCV + "EDVR_M_SR_REDS_official_4x.pth",
+        ),
+        ModelEntry(
+            "edvr-m-wotsa-x4-reds",
+            "EDVR_M_woTSA_x4_SR_REDS_official-1edf645c.pth",
+            "sr",
+            "reflection_circle",
+            "1edf645c117ba34ea1c7fcf5506079cf9dd361c2bd26b6f3cad9197a0ba7adbf",
+            "published M without TSA, ×4, REDS",
+            google_drive="1C_WdN-NyNj-P7SOB5xIVuHl4EBOwd-Ny",
+            address=_CCCV + "EDVR_M_woTSA_SR_REDS_official_4x.pth",
+        ),
+        ModelEntry(
+            "edvr-l-x4-reds",
+            "EDVR_L_x4_SR_REDS_official-9f5f5039.pth",
+            "sr",
+            "reflection_circle",
+            "9f5f5039",
+            "published L, ×4, REDS",
+            google_drive="127KXEjlCwfoPC1aXyDkluNwr9elwyHNb",
+        ),
+        ModelEntry(
+            "edvr-l-x4-vimeo90k",
+            "EDVR_L_x4_SR_Vimeo90K_official-162b54e4.pth",
+            "sr",
+            "reflection_circle",
+            "162b54e4",
+            "published L, ×4, Vimeo90K, windows of 7 frames",
+            google_drive="1aVR3lkX6ItCphNLcT7F5bbbC484h4Qqy",
+        ),
+        ModelEntry(
+            "edvr-l-x4-srblur-reds",
+            "EDVR_L_x4_SRblur_REDS_official-983d7b8e.pth",
+            "sr",
+            "replicate",
+            "983d7b8e",
+            "published L, ×4 of blurred video, REDS",
+            google_drive="1GZz_87ybR8eAAY3X2HWwI3L6ny7-5Yvl",
+        ),
+        ModelEntry(
+            "edvr-l-deblur-reds",
+            "EDVR_L_deblur_REDS_official-ca46bd8c.pth",
+            "deblur",
+            "replicate",
+            "ca46bd8c",
+            "published L, motion deblurring, REDS",
+            google_drive="1_ma2tgHscZtkIY2tEJkVdU-UP8bnqBRE",
+        ),
+        ModelEntry(
+            "edvr-l-deblurcomp-reds",
+            "EDVR_L_deblurcomp_REDS_official-0e988e5c.pth",
+            "deblur",
+            "replicate",
+            "0e988e5c",
+            "published L, deblurring of compressed video, REDS",
+            google_drive="1fEoSeLFnHSBbIs95Au2W197p8e4ws4DW",
+        ),
+    )
+}
+
+
+def load_model(name_or_path: str | Path, device: str | torch.device = "cpu", *, padding: Padding | None = None) -> EDVR:
+    """Load a model by name or from a ``.pth`` or ``.safetensors`` file, ready to restore: on ``device``, eval mode.
+
+    The file decides the architecture. ``padding`` overrides the recipe's window padding. Raises ModelError for
+    a name or file that is unknown, damaged, or no EDVR network, DeviceError for a device that is not there.
+    """
+    path = find_model(name_or_path)
+    entry = _entry_of(name_or_path, path)
+    state, recipe = read_state_dict(path)
+    model = _build(state, path)
+    stated = recipe.get("padding") or (entry and entry.padding)
+    if padding is not None or stated:
+        model.padding = padding or _padding(stated, path)
+    model.name = str(recipe.get("name") or (entry and entry.name) or path.stem)
+    try:
+        return model.to(device).eval()
+    except (RuntimeError, AssertionError) as error:
+        raise DeviceError(f"device {str(device)!r} cannot be used here: {str(error).splitlines()[0]}") from error
+
+
+def default_model(task: Task) -> str:
+    """Name of the shipped model for ``task``; ModelError where none ships."""
+    for entry in MODELS.values():
+        if entry.shipped and entry.task == task:
+            return entry.name
+    published = ", ".join(e.name for e in MODELS.values() if e.task == task)
+    raise ModelError(
+        f"no {task} model ships with this version: pass --model with a checkpoint file or the name of one in "
+        f"{model_folders()[-1]} (published ones: {published})"
+    )
+
+
+def model_folders() -> list[Path]:
+    """Where models are looked for: shipped with the package, then EDVR_MODEL_DIR or the user's cache folder."""
+    package = Path(__file__).resolve().parent
+    shipped = package / "weights"  # in a wheel
+    if not shipped.is_dir():
+        shipped = package.parent / "weights"  # in a checkout
+    own = os.environ.get("EDVR_MODEL_DIR")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edvr" / "models"
+    return [shipped, Path(own).expanduser() if own else cache]
+
+
+def find_model(name_or_path: str | Path) -> Path:
+    """The file of a model given by name or path; ModelError says what is missing and how to get it."""
+    name = str(name_or_path)
+    if (path := Path(name_or_path).expanduser()).is_file():
+        return path
+    entry = MODELS.get(name)
+    files = [entry.file] if entry else [f"{name}.safetensors", f"{name}.pth"]
+    for folder in model_folders():
+        for file in files:
+            if (folder / file).is_file():
+                return folder / file
+    if entry:
+        where = entry.address or f"https://drive.google.com/uc?id={entry.google_drive}"
+        raise ModelError(
+            f"model {name!r} is not on this machine: download {entry.file} from {where} into {model_folders()[-1]}"
+        )
+    if path.suffix or os.sep in name:
+        raise ModelError(f"model file {name} does not exist")
+    nearest = get_close_matches(name, MODELS, n=1)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(MODELS)}"
+    raise ModelError(f"unknown model {name!r}: {hint}")
+
+
+def save_model(model: EDVR, path: str | Path, *, dtype: torch.dtype = torch.float16, **recipe: str) -> None:
+    """Write ``model`` as safetensors with its window padding and ``recipe`` (name, task, ...) as metadata."""
+    state = {key: value.detach().cpu().to(dtype).contiguous() for key, value in model.state_dict().items()}
+    metadata = {
+        "format": "pt",
+        "padding": model.padding,
+        "config": json.dumps(asdict(model.config)),
+        **recipe,
+    }
+    temporary = Path(f"{path}.part")
+    save_file(state, temporary, metadata)
+    temporary.replace(path)
+
+
+def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Parameters of a checkpoint under their published names, as float32, and the metadata of the file.
+
+    Takes off every known wrapper (``params_ema``, ``params``, ``state_dict``) and prefix (``module.``,
+    ``generator.``), and renames OpenMMLab's keys. Never runs code from the file.
+    """
+    metadata: dict[str, str] = {}
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                content: object = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError, UnpicklingError) as error:
+        raise ModelError(f"{path} is no readable checkpoint: {str(error).splitlines()[0][:200]}") from error
+    for wrapper in ("params_ema", "params", "state_dict"):
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+            break
+    state = {str(k): v for k, v in content.items()} if isinstance(content, Mapping) else {}
+    state = {_published_key(k): v.float() for k, v in state.items() if isinstance(v, Tensor) and not _is_counter(k)}
+    if not state:
+        raise ModelError(f"{path} holds no network parameters")
+    return state, metadata
+
+
+def config_of(state: Mapping[str, Tensor]) -> EDVRConfig:
+    """The dimensions of the EDVR network that ``state`` belongs to. Raises KeyError where it is no such network."""
+    tsa = "fusion.feat_fusion.weight" in state
+    predeblur = "predeblur.conv_first.weight" in state
+    features = state["predeblur.conv_first.weight" if predeblur else "conv_first.weight"].shape[0]
+    fusion_inputs = state["fusion.feat_fusion.weight" if tsa else "fusion.weight"].shape[1]
+    return EDVRConfig(
+        features=features,
+        frames=fusion_inputs // features,
+        groups=state["pcd_align.dcn_pack.l1.conv_offset.weight"].shape[0] // 27,
+        extraction_blocks=_count(state, "feature_extraction"),
+        reconstruction_blocks=_count(state, "reconstruction"),
+        tail=state["conv_hr.weight"].shape[0],
+        predeblur=predeblur,
+        hr_in="predeblur.stride_conv_hr1.weight" in state,
+        tsa=tsa,
+        cascade="pcd_align.cas_dcnpack.weight" in state,
+        levels=3 if "conv_l2_1.weight" in state else 1,
+    )
+
+
+def _build(state: dict[str, Tensor], path: Path) -> EDVR:
+    try:
+        config = config_of(state)
+    except KeyError as error:
+        raise ModelError(f"{path} is no EDVR checkpoint: it has no parameter {error}") from error
+    with torch.device("meta"):
+        model = EDVR(config)
+    expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    found = {key: tuple(value.shape) for key, value in state.items()}
+    problems = [
+        *_first("missing", sorted(expected.keys() - found.keys())),
+        *_first("unexpected", sorted(found.keys() - expected.keys())),
+        *_first(
+            "of the wrong shape",
+            [
+                f"{k} {found[k]} for {expected[k]}"
+                for k in sorted(expected.keys() & found.keys())
+                if expected[k] != found[k]
+            ],
+        ),
+    ]
+    if problems:
+        raise ModelError(f"{path} does not fit the network it describes: {'; '.join(problems)}")
+    model.load_state_dict(state, assign=True)
+    return model.requires_grad_(False)
+
+
+def _first(what: str, names: list[str]) -> list[str]:
+    if not names:
+        return []
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return [f"{what}: {', '.join(names[:3])}{more}"]
+
+
+def _count(state: Iterable[str], stack: str) -> int:
+    numbers = [int(m[1]) for key in state if (m := re.match(rf"{stack}\.(\d+)\.", key))]
+    return max(numbers, default=-1) + 1
+
+
+def _padding(stated: object, path: Path) -> Padding:
+    if stated not in PADDINGS:
+        raise ModelError(f"{path} asks for window padding {stated!r}; known are {', '.join(get_args(Padding))}")
+    return cast(Padding, stated)
+
+
+def _entry_of(name_or_path: str | Path, path: Path) -> ModelEntry | None:
+    """The table's entry for a file: by name, or by the digest of its content.
+
+    A file found by name must have the digest that the table gives; ModelError otherwise.
+    """
+    entry = MODELS.get(str(name_or_path))
+    if entry and not entry.sha256:
+        return entry
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if entry and not digest.startswith(entry.sha256):
+        raise ModelError(f"{path} is damaged: its sha256 is {digest}, not {entry.sha256}…; download it again")
+    return entry or next((e for e in MODELS.values() if e.sha256 and digest.startswith(e.sha256)), None)
+
+
+_OPENMMLAB_NAMES = (
+    (re.compile(r"^pcd_alignment\."), "pcd_align."),
+    (re.compile(r"^feat_l([23])_conv([12])\."), r"conv_l\1_\2."),
+    (re.compile(r"^upsample([12])\.upsample_conv\."), r"upconv\1."),
+    (re.compile(r"\.conv\.(weight|bias)$"), r".\1"),
+)
+
+
+def _published_key(key: str) -> str:
+    """A parameter's name in the public checkpoints."""
+    while key.startswith(("module.", "generator.")):
+        key = key.split(".", 1)[1]
+    for pattern, name in _OPENMMLAB_NAMES:
+        key = pattern.sub(name, key)
+    return key
+
+
+def _is_counter(key: str) -> bool:
+    """OpenMMLab keeps training state beside the network."""
+    return key.startswith("generator_ema.") or key.rsplit(".", 1)[-1] in ("step_counter", "_iter")
