@@ -42,9 +42,7 @@ def open_source(path: str | os.PathLike[str]) -> InputContainer:
     except (av.FFmpegError, OSError, ValueError) as error:
         if _looks_encrypted(name):
             raise InputError(f"{name} is encrypted (DRM); a decrypted copy is needed.") from error
-        raise InputError(
-            f"{name} is not a video that can be read, or is damaged: {reason(error)}."
-        ) from error
+        raise InputError(f"{name} is not a video that can be read, or is damaged: {reason(error)}.") from error
 
 
 def main_video(container: InputContainer, path: str | os.PathLike[str]) -> VideoStream:

@@ -27,8 +27,7 @@ class HdrMetadata:
         if self.mastering is None:
             return None
         red, green, blue, white = (
-            f"({round(x * 50000)},{round(y * 50000)})"
-            for x, y in zip(*[iter(self.mastering[:8])] * 2, strict=True)
+            f"({round(x * 50000)},{round(y * 50000)})" for x, y in zip(*[iter(self.mastering[:8])] * 2, strict=True)
         )
         low, high = (round(value * 10000) for value in self.mastering[8:])
         return f"G{green}B{blue}R{red}WP{white}L({high},{low})"

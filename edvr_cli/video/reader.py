@@ -118,7 +118,7 @@ class VideoReader:
             sizes = f"from {info.width}x{info.height} to {frame.width}x{frame.height}"
             at = float(seconds - info.start_time)
             raise InputError(
-                f"{self.path}: the picture changes {sizes} at {at:.3f} s; restore the parts with --start, --end."
+                f"{self.path}: the picture changes {sizes} at {at:.3f} s; use --start and --end for each part."
             )
 
 
@@ -144,9 +144,7 @@ class _Clock:
 
     def report(self) -> None:
         if self._repaired:
-            self._warn(
-                f"{self._repaired} frames had no usable time in the source; they follow at the frame rate."
-            )
+            self._warn(f"{self._repaired} frames had no usable time in the source; they follow at the frame rate.")
 
 
 def _planes(frame: VideoFrame, layout: PixelLayout) -> tuple[Tensor, ...]:
