@@ -15,7 +15,12 @@ Two forms of the same operation:
   sigmoid) and applies a LeakyReLU at the end, so that an implementation can fuse all of it.
 """
 
+import os
+import shutil
+import sysconfig
+from functools import lru_cache
 from importlib.util import find_spec
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +35,7 @@ __all__ = [
 ]
 
 _HAS_NUMBA = find_spec("numba") is not None
+_KERNEL_TYPES = (torch.float16, torch.bfloat16, torch.float32)
 
 
 def deform_conv2d(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -39,7 +45,12 @@ def deform_conv2d(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias:
     one floating dtype and one device. Returns (N, O, H, W). Raises ValueError on shapes that do not fit.
     """
     _check(x, offset, mask, weight, bias)
-    if implementation(x, offset, mask, weight, bias) == "compiled":
+    name = implementation(x, offset, mask, weight, bias)
+    if name == "triton":
+        from edvr_cli.ops.deform_conv_triton import deform_conv2d_triton  # noqa: PLC0415 (triton is optional)
+
+        return deform_conv2d_triton(x, offset, mask, weight, bias)
+    if name == "compiled":
         from edvr_cli.ops.deform_conv_cpu import deform_conv2d_compiled  # noqa: PLC0415 (numba is optional)
 
         return deform_conv2d_compiled(x, offset, mask, weight, bias)
@@ -55,7 +66,12 @@ def deform_conv2d_packed(
     """
     offset, mask = split_packed(packed, weight.shape[-1])
     _check(x, offset, mask, weight, bias)
-    if implementation(x, packed, weight, bias) == "compiled":
+    name = implementation(x, packed, weight, bias)
+    if name == "triton":
+        from edvr_cli.ops.deform_conv_triton import deform_conv2d_packed_triton  # noqa: PLC0415
+
+        return deform_conv2d_packed_triton(x, packed, weight, bias, negative_slope)
+    if name == "compiled":
         from edvr_cli.ops.deform_conv_cpu import deform_conv2d_packed_compiled  # noqa: PLC0415
 
         return deform_conv2d_packed_compiled(x, packed, weight, bias, negative_slope)
@@ -63,15 +79,29 @@ def deform_conv2d_packed(
 
 
 def implementation(x: Tensor, *others: Tensor | None) -> str:
-    """Name the implementation that these tensors get: ``"compiled"`` or ``"reference"``.
+    """Name the implementation that these tensors get: ``"triton"``, ``"compiled"`` or ``"reference"``.
 
-    The compiled CPU kernel computes in float32 and has no backward, so training takes the reference.
+    The GPU and CPU kernels have no backward, so training takes the reference; the one for the CPU computes in
+    float32.
     """
     tensors = [x, *(t for t in others if t is not None)]
-    needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
-    if _HAS_NUMBA and not needs_grad and all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors):
+    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+        return "reference"
+    if x.is_cuda and all(t.device == x.device and t.dtype in _KERNEL_TYPES for t in tensors):
+        return "triton" if _runs_triton(x.device) else "reference"
+    if _HAS_NUMBA and all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors):
         return "compiled"
     return "reference"
+
+
+@lru_cache
+def _runs_triton(device: torch.device) -> bool:
+    """Whether Triton can run here: it compiles its launcher with the system's C compiler and Python's headers."""
+    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+    headers = Path(sysconfig.get_paths()["include"], "Python.h")
+    if find_spec("triton") is None or not compiler or not headers.is_file():
+        return False
+    return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def deform_conv2d_reference(
@@ -93,14 +123,14 @@ def deform_conv2d_reference(
     column = torch.arange(W, device=x.device, dtype=dtype)
     tap_y = (tap // k - k // 2).to(dtype).view(K, 1, 1)
     tap_x = (tap % k - k // 2).to(dtype).view(K, 1, 1)
-    offset = offset.to(dtype).view(N, G, K, 2, H, W)
+    offset = offset.to(dtype).reshape(N, G, K, 2, H, W)
     # grid_sample's coordinates run from −1 to 1 over the outer edges of the border pixels.
     y = (offset[:, :, :, 0] + (tap_y + row.view(H, 1) + 0.5)) * (2 / H) - 1
     z = (offset[:, :, :, 1] + (tap_x + column.view(1, W) + 0.5)) * (2 / W) - 1
     grid = torch.stack((z, y), dim=-1).view(N * G, K * H, W, 2)
     samples = F.grid_sample(x.to(dtype).reshape(N * G, C // G, H, W), grid, padding_mode="zeros", align_corners=False)
-    columns = samples.view(N, G, C // G, K, H, W) * mask.to(dtype).view(N, G, 1, K, H, W)
-    y = weight.to(dtype).view(O, C * K) @ columns.view(N, C * K, H * W)
+    columns = samples.reshape(N, G, C // G, K, H, W) * mask.to(dtype).reshape(N, G, 1, K, H, W)
+    y = weight.to(dtype).reshape(O, C * K) @ columns.reshape(N, C * K, H * W)
     if bias is not None:
         y = y + bias.to(dtype).view(O, 1)
     return y.view(N, O, H, W).to(x.dtype)

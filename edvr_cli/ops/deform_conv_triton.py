@@ -1,0 +1,306 @@
+"""The deformable convolution as one fused GPU kernel in Triton: sample, mask, multiply, bias, LeakyReLU.
+
+An implicit GEMM: every program takes a run of pixels and, a chunk of columns at a time, samples them into
+registers and multiplies them at once; the columns (K times the feature map) never reach memory. Products
+accumulate in float32, coordinates and interpolation are float32 at every precision. ``docs/kernel.md`` has
+the reasons behind the layout. The contract and the plain twin are in ``deform_conv``.
+
+A *pair* is one tap of one deformable group: what shares an offset and a mask value.
+"""
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+__all__ = ["Products", "Tiles", "choose_tiles", "deform_conv2d_packed_triton", "deform_conv2d_triton"]
+
+Products = Literal["ieee", "tf32"]
+"""How float32 values are multiplied: exactly, or on tensor cores with 10-bit mantissas."""
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """How the work is cut; the sizes are powers of two, and at least 16."""
+
+    pixels: int  # of a program
+    columns: int  # gathered and multiplied at once: pairs × channels of a group
+    outputs: int  # channels of a program; the programs for the rest of O gather everything again
+    warps: int
+    stages: int  # of software pipelining; 1 is none
+    taps_first: bool = False  # go through the groups of one tap, then the next tap; else the taps of a group
+
+
+def deform_conv2d_triton(
+    x: Tensor,
+    offset: Tensor,
+    mask: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    products: Products | None = None,
+    tiles: Tiles | None = None,
+) -> Tensor:
+    """:func:`~edvr_cli.ops.deform_conv.deform_conv2d` on a GPU, without backward.
+
+    x float16, bfloat16 or float32, and weight cast to that; the others any of them, as offset and mask are
+    used in float32. Fastest where all are channels_last already, as the output is. ``products`` matters for
+    float32 alone; by default it is what torch is set to do in matrix products. ``tiles`` are for measuring.
+    Raises ValueError on an x of another type.
+    """
+    return _launch(x, _pixels_first(offset), _pixels_first(mask), weight, bias, 1.0, products, tiles, packed=False)
+
+
+def deform_conv2d_packed_triton(
+    x: Tensor,
+    packed: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    negative_slope: float = 1.0,
+    *,
+    products: Products | None = None,
+    tiles: Tiles | None = None,
+) -> Tensor:
+    """:func:`~edvr_cli.ops.deform_conv.deform_conv2d_packed` on a GPU, without backward.
+
+    Types, layout and options as in :func:`deform_conv2d_triton`.
+    """
+    pixels = _pixels_first(packed)
+    split = packed.shape[1] // 3 * 2
+    offset, mask = pixels[..., :split], pixels[..., split:]
+    return _launch(x, offset, mask, weight, bias, negative_slope, products, tiles, packed=True)
+
+
+def choose_tiles(pixels: int, outputs: int, itemsize: int) -> Tiles:
+    """Tiles for a map of so many ``pixels`` (over the batch), O, and bytes an element.
+
+    64 columns of a 64-pixel tile are 32 float32 values a thread of four warps, beside an accumulator of as
+    many or twice as many: what fits the registers. Float32 loads and products need twice the room of half
+    precision, and a small map needs small tiles to occupy the device.
+    """
+    return Tiles(
+        pixels=64 if pixels >= 32768 and itemsize == 2 else 32,
+        columns=64 if itemsize == 2 else 32,
+        outputs=min(128, max(16, triton.next_power_of_2(outputs))),
+        warps=4,
+        stages=1,
+    )
+
+
+def _pixels_first(maps: Tensor) -> Tensor:
+    """(N, C, H, W) as a contiguous (N, H, W, C): a view where the memory is channels_last already."""
+    return maps.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
+
+
+def _launch(
+    x: Tensor,
+    offset: Tensor,
+    mask: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    negative_slope: float,
+    products: Products | None,
+    tiles: Tiles | None,
+    *,
+    packed: bool,
+) -> Tensor:
+    N, C, H, W = x.shape
+    O, _, k, _ = weight.shape
+    pairs = mask.shape[-1]
+    G = pairs // k**2
+    if x.dtype not in (torch.float16, torch.bfloat16, torch.float32):
+        raise ValueError(f"expected float16, bfloat16 or float32, got {x.dtype}")
+    y = torch.empty((N, O, H, W), dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+    if y.numel() == 0:
+        return y
+    tiles = tiles or choose_tiles(N * H * W, O, x.element_size())
+    # A thread loads 16 bytes of a group: with more channels, several threads would repeat a pair's coordinates.
+    channels = min(triton.next_power_of_2(C // G), 16 // x.element_size())
+    # Triton launches on the current device, whichever its tensors are on.
+    with torch.cuda.device(x.device) if x.is_cuda else nullcontext():
+        _kernel[(N * triton.cdiv(H * W, tiles.pixels), triton.cdiv(O, tiles.outputs))](
+            _pixels_first(x),
+            offset,
+            mask,
+            weight.to(x.dtype).contiguous(memory_format=torch.channels_last),
+            bias,
+            y,
+            H,
+            W,
+            negative_slope,
+            C=C,
+            O=O,
+            G=G,
+            KERNEL=k,
+            OFFSET_STRIDE=(3 if packed else 2) * pairs,
+            MASK_STRIDE=(3 if packed else 1) * pairs,
+            HAS_BIAS=bias is not None,
+            MASK_IS_LOGIT=packed,
+            WIDE=_needs_wide_index(H * W, C, O, pairs),
+            TAPS_FIRST=tiles.taps_first,
+            PRODUCTS=products or _products_of_torch(),
+            PIXELS=tiles.pixels,
+            PAIRS=tiles.columns // channels,
+            CHANNELS=channels,
+            OUTPUTS=tiles.outputs,
+            num_warps=tiles.warps,
+            num_stages=tiles.stages,
+            enable_fp_fusion=True,
+        )
+    return y
+
+
+def _products_of_torch() -> Products:
+    """How torch multiplies float32 matrices on the GPU at present."""
+    cuda = torch.backends.cuda.matmul
+    # Torch 2.9 renamed the setting, and raises where the old name is asked for after the new one was set.
+    tf32 = cuda.fp32_precision == "tf32" if hasattr(cuda, "fp32_precision") else cuda.allow_tf32
+    return "tf32" if tf32 else "ieee"
+
+
+def _needs_wide_index(pixels: int, C: int, O: int, pairs: int) -> bool:
+    """Whether an element of one image's maps can lie beyond a 32-bit index."""
+    return pixels * max(C, O, 3 * pairs) >= 2**31
+
+
+@triton.jit(do_not_specialize=["H", "W", "negative_slope"])
+def _kernel(  # type: ignore[no-untyped-def]
+    # pointers: x (N, H, W, C), offset (N, H, W, 2·G·K), mask (N, H, W, G·K), weight (O, K, C), bias (O,),
+    # y (N, H, W, O); offset and mask may be parts of a wider last dimension
+    x,
+    offset,
+    mask,
+    weight,
+    bias,
+    y,
+    # sizes
+    H,
+    W,
+    negative_slope,
+    C: tl.constexpr,
+    O: tl.constexpr,
+    G: tl.constexpr,
+    KERNEL: tl.constexpr,
+    # strides from pixel to pixel
+    OFFSET_STRIDE: tl.constexpr,
+    MASK_STRIDE: tl.constexpr,
+    # choices
+    HAS_BIAS: tl.constexpr,
+    MASK_IS_LOGIT: tl.constexpr,
+    WIDE: tl.constexpr,
+    TAPS_FIRST: tl.constexpr,
+    PRODUCTS: tl.constexpr,
+    # tiles
+    PIXELS: tl.constexpr,
+    PAIRS: tl.constexpr,
+    CHANNELS: tl.constexpr,
+    OUTPUTS: tl.constexpr,
+):
+    """PIXELS pixels × OUTPUTS channels of y, over all pairs and channels, PAIRS × CHANNELS columns at a time."""
+    K: tl.constexpr = KERNEL * KERNEL
+    GROUP: tl.constexpr = C // G
+    COLUMNS: tl.constexpr = PAIRS * CHANNELS
+
+    blocks = tl.cdiv(H * W, PIXELS)
+    block = tl.program_id(0)
+    image = (block // blocks).to(tl.int64) * H * W
+    x += image * C
+    offset += image * OFFSET_STRIDE
+    mask += image * MASK_STRIDE
+    y += image * O
+
+    place = (block % blocks) * PIXELS + tl.arange(0, PIXELS)
+    # Spare lanes repeat the last pixel, pair or channel: cheaper than masked loads. Theirs is multiplied by
+    # zeros or not stored.
+    pixel = tl.minimum(place, H * W - 1)
+    row = (pixel // W).to(tl.float32)
+    column = (pixel % W).to(tl.float32)
+    if WIDE:
+        pixel = pixel.to(tl.int64)
+    out = tl.program_id(1) * OUTPUTS + tl.arange(0, OUTPUTS)
+    total = tl.zeros((PIXELS, OUTPUTS), dtype=tl.float32)
+
+    for first in range(0, G * K, PAIRS):
+        pair = tl.minimum(first + tl.arange(0, PAIRS), G * K - 1)
+        if TAPS_FIRST:
+            tap = pair // G
+            group = pair % G
+        else:
+            tap = pair % K
+            group = pair // K
+        stored = group * K + tap
+
+        # Where to sample: (PIXELS, PAIRS), once for all channels of a group.
+        displacement = offset + (pixel[:, None] * OFFSET_STRIDE + 2 * stored[None, :])
+        dy = tl.load(displacement).to(tl.float32)
+        dx = tl.load(displacement + 1).to(tl.float32)
+        share = tl.load(mask + (pixel[:, None] * MASK_STRIDE + stored[None, :])).to(tl.float32)
+        if MASK_IS_LOGIT:
+            share = tl.sigmoid(share)
+        at_y = dy + (row[:, None] + (tap // KERNEL - KERNEL // 2)[None, :])
+        at_x = dx + (column[:, None] + (tap % KERNEL - KERNEL // 2)[None, :])
+        # Also false for NaN, whose address must not be read.
+        inside = (at_y > -1) & (at_y < H) & (at_x > -1) & (at_x < W)
+        at_y = tl.where(inside, at_y, 0.0)
+        at_x = tl.where(inside, at_x, 0.0)
+        share = tl.where(inside, share, 0.0)
+        top = tl.floor(at_y)
+        left = tl.floor(at_x)
+        lower = (at_y - top) * share
+        upper = share - lower
+        right_part = at_x - left
+        left_part = 1 - right_part
+        top = top.to(tl.int32)
+        left = left.to(tl.int32)
+        upper = tl.where(top >= 0, upper, 0.0)
+        lower = tl.where(top < H - 1, lower, 0.0)
+        left_part = tl.where(left >= 0, left_part, 0.0)
+        right_part = tl.where(left < W - 1, right_part, 0.0)
+        up = tl.maximum(top, 0)
+        down = tl.minimum(top + 1, H - 1)
+        west = tl.maximum(left, 0)
+        east = tl.minimum(left + 1, W - 1)
+        if WIDE:
+            up = up.to(tl.int64)
+            down = down.to(tl.int64)
+
+        for start in range(0, GROUP, CHANNELS):
+            channel = start + tl.arange(0, CHANNELS)
+            if GROUP % CHANNELS != 0:
+                channel = tl.minimum(channel, GROUP - 1)
+            source = (group[:, None] * GROUP + channel[None, :])[None, :, :]
+            a = tl.load(x + (((up * W + west) * C)[:, :, None] + source)) * (upper * left_part)[:, :, None]
+            a += tl.load(x + (((up * W + east) * C)[:, :, None] + source)) * (upper * right_part)[:, :, None]
+            a += tl.load(x + (((down * W + west) * C)[:, :, None] + source)) * (lower * left_part)[:, :, None]
+            a += tl.load(x + (((down * W + east) * C)[:, :, None] + source)) * (lower * right_part)[:, :, None]
+            columns = tl.reshape(a.to(x.dtype.element_ty), (PIXELS, COLUMNS))
+
+            row_pair = first + tl.arange(0, COLUMNS) // CHANNELS
+            row_channel = start + tl.arange(0, COLUMNS) % CHANNELS
+            if TAPS_FIRST:
+                row_tap = row_pair // G
+                row_group = row_pair % G
+            else:
+                row_tap = row_pair % K
+                row_group = row_pair // K
+            factor = tl.load(
+                weight + ((row_tap * C + row_group * GROUP + row_channel)[:, None] + out[None, :] * (K * C)),
+                mask=((row_pair < G * K) & (row_channel < GROUP))[:, None] & (out < O)[None, :],
+                other=0.0,
+            )
+            total = tl.dot(columns, factor, total, input_precision=PRODUCTS)
+
+    if HAS_BIAS:
+        total += tl.load(bias + out, mask=out < O, other=0.0).to(tl.float32)[None, :]
+    total = tl.where(total > 0, total, total * negative_slope)
+    if WIDE:
+        place = place.to(tl.int64)
+    tl.store(
+        y + (place[:, None] * O + out[None, :]),
+        total.to(y.dtype.element_ty),
+        mask=(place < H * W)[:, None] & (out < O)[None, :],
+    )
