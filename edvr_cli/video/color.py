@@ -259,9 +259,7 @@ def _round(values: Tensor, offset: float, layout: PixelLayout) -> Tensor:
 
 def _with_alpha(planes: list[Tensor], layout: PixelLayout) -> tuple[Tensor, ...]:
     if layout.alpha:
-        planes.append(
-            torch.full_like(planes[0].to(torch.int32), (1 << layout.depth) - 1).to(layout.sample_dtype)
-        )
+        planes.append(torch.full_like(planes[0].to(torch.int32), (1 << layout.depth) - 1).to(layout.sample_dtype))
     return tuple(planes)
 
 

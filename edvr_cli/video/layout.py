@@ -142,8 +142,6 @@ def _is_plainly_planar(fmt: av.VideoFormat) -> bool:
     parts = fmt.components
     if not parts or fmt.has_palette or fmt.is_bit_stream or fmt.is_big_endian or fmt.is_bayer:
         return False
-    if fmt.name.startswith(("xyz", "gbrpf", "gbrapf", "grayf")) or fmt.name.endswith(
-        ("msble", "f16le", "f32le")
-    ):
+    if fmt.name.startswith(("xyz", "gbrpf", "gbrapf", "grayf")) or fmt.name.endswith(("msble", "f16le", "f32le")):
         return False
     return len({part.plane for part in parts}) == len(parts) and parts[0].bits <= 16

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import av
+from av.audio.codeccontext import AudioCodecContext
 from av.container import InputContainer
 from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
@@ -38,6 +39,8 @@ class StreamInfo:
     title: str | None = None
     dispositions: tuple[str, ...] = ()
     cover: bool = False
+    sample_rate: int | None = None
+    channels: int | None = None
 
 
 @dataclass(frozen=True)
@@ -208,4 +211,6 @@ def _describe(stream: Stream) -> StreamInfo:
         title=stream.metadata.get("title"),
         dispositions=flags,
         cover=is_cover(stream),
+        sample_rate=context.sample_rate if isinstance(context, AudioCodecContext) else None,
+        channels=context.channels if isinstance(context, AudioCodecContext) else None,
     )

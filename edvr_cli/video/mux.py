@@ -1,0 +1,276 @@
+"""The restored video joined with the source's other streams, none of them encoded again.
+
+Times stay the source's. Where the video is a cut of the source, the cut begins at time 0 and the other streams
+are cut at the same instants and moved by the same amount.
+"""
+
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from heapq import merge
+from pathlib import Path
+
+import av
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.stream import Discard, Stream
+from av.video.stream import VideoStream
+
+from edvr_cli.errors import OutputError
+from edvr_cli.video.clock import VideoClock
+from edvr_cli.video.container import main_video, open_source, reason
+from edvr_cli.video.probe import VideoInfo
+from edvr_cli.video.streams import MuxPlan, StreamPlan
+from edvr_cli.video.subtitles import SubtitleConverter
+from edvr_cli.video.writer import EncodedVideo
+
+# What muxers write themselves, or what is true only of the source's own encoding.
+_STALE_METADATA = {"encoder", "major_brand", "minor_version", "compatible_brands", "duration", "bps"}
+_STALE_PREFIXES = ("_statistics", "number_of_", "bps-", "duration-")
+_MAX_TIMESCALE = (1 << 31) - 1
+# How far past the end of a cut the source is read, in seconds: streams may be interleaved this loosely.
+_INTERLEAVING = 30
+_REPORT_EVERY = 256
+
+# (decoding time in seconds, tie break, packet): what packets are interleaved by.
+_Timed = tuple[Fraction, int, Packet]
+
+
+@dataclass(frozen=True)
+class _Window:
+    """The part of the source that the video covers, in seconds of its clock; None is without bound."""
+
+    start: Fraction | None
+    end: Fraction | None
+
+    @property
+    def shift(self) -> Fraction:
+        """What is added to the source's times."""
+        return -self.start if self.start is not None else Fraction(0)
+
+    def holds(self, begin: Fraction, end: Fraction) -> bool:
+        """Whether something shown from ``begin`` to ``end`` is seen at all."""
+        return (self.start is None or end > self.start) and (self.end is None or begin < self.end)
+
+    def holds_instant(self, instant: Fraction) -> bool:
+        """Whether ``instant`` lies in the window; its end does not."""
+        return (self.start is None or instant >= self.start) and (self.end is None or instant < self.end)
+
+
+@dataclass(frozen=True)
+class _Route:
+    """Where the packets of one source stream go."""
+
+    stream: Stream
+    subtitle: bool
+    converter: SubtitleConverter | None = None
+
+
+def mux(
+    video: EncodedVideo | Sequence[EncodedVideo],
+    info: VideoInfo,
+    plan: MuxPlan,
+    target: str | os.PathLike[str],
+    *,
+    cut_start: bool = False,
+    cut_end: bool = False,
+    on_frames: Callable[[int], None] | None = None,
+) -> None:
+    """Write ``target``: the encoded video (segments in order) and what ``plan`` says of the source's streams.
+
+    ``cut_start`` and ``cut_end`` say that the video leaves out the source's beginning or end, so that the other
+    streams must too. ``on_frames`` is told now and then how many frames are written. Raises OutputError where
+    writing fails; ``target`` is then of no use.
+    """
+    segments = [video] if isinstance(video, EncodedVideo) else list(video)
+    clock = VideoClock(segments)
+    window = _Window(clock.begin if cut_start else None, clock.end if cut_end else None)
+    options = _muxer_options(plan, info, clock.time_base)
+    try:
+        with (
+            open_source(info.path) as source,
+            av.open(f"file:{segments[0].path}") as encoded,
+            av.open(f"file:{Path(target)}", "w", format=plan.format, container_options=options) as output,
+        ):
+            video_stream, routes = _add_streams(output, source, encoded.streams.video[0], info, plan, clock)
+            output.metadata.update(_kept_metadata(source.metadata))
+            output.set_chapters(_chapters(source, window))
+            output.start_encoding()
+            pictures = clock.packets(video_stream, window.shift)
+            others = _source_packets(source, routes, window)
+            written = 0
+            for _, _, packet in merge(pictures, others, key=lambda timed: timed[:2]):
+                is_frame = packet.stream is video_stream
+                output.mux_one(packet)
+                written += is_frame
+                if on_frames is not None and is_frame and written % _REPORT_EVERY == 0:
+                    on_frames(written)
+            output.close()  # Writes the index, which may fail as any writing may.
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise OutputError(f"{target}: joining the video with its other streams failed: {reason(error)}.") from error
+
+
+def verify(path: str | os.PathLike[str], frame_count: int) -> None:
+    """Read a finished file again and count its video packets. Raises OutputError where any is missing."""
+    with open_source(path) as container:
+        stream = main_video(container, path)
+        try:
+            count = sum(1 for packet in container.demux(stream) if packet.size)
+        except av.FFmpegError as error:
+            raise OutputError(f"{path} cannot be read back: {reason(error)}.") from error
+    if count != frame_count:
+        raise OutputError(f"{path} holds {count} frames instead of {frame_count}; it is not kept.")
+
+
+def _muxer_options(plan: MuxPlan, info: VideoInfo, tick: Fraction) -> dict[str, str]:
+    """Time scales in which an mp4's times, those of its edit list included, come out exactly."""
+    if plan.format not in ("mp4", "mov"):
+        return {}
+    scale = tick.denominator
+    options = {"video_track_timescale": str(scale), "movflags": "faststart", "strict": "experimental"}
+    rates = [stream.sample_rate for stream in info.streams if stream.sample_rate]
+    movie_scale = math.lcm(scale, *rates)
+    options["movie_timescale"] = str(movie_scale if movie_scale <= _MAX_TIMESCALE else scale)
+    return options
+
+
+def _add_streams(
+    output: OutputContainer,
+    source: InputContainer,
+    encoded: VideoStream,
+    info: VideoInfo,
+    plan: MuxPlan,
+    clock: VideoClock,
+) -> tuple[Stream, dict[int, _Route]]:
+    """Give the output its streams in the source's order; returns the video's and the others' routes."""
+    plans = {item.stream.index: item for item in plan.streams}
+    video_stream: Stream | None = None
+    routes: dict[int, _Route] = {}
+    for stream in source.streams:
+        if stream.index == info.stream_index:
+            video_stream = _add_video(output, stream, encoded, info, plan, clock)
+        elif stream.index in plans and plans[stream.index].action != "drop":
+            route = _add_other(output, stream, plans[stream.index], info, plan)
+            if route is not None:
+                routes[stream.index] = route
+        if stream.index not in routes and stream.type not in ("attachment", "unknown"):
+            stream.discard = Discard.all
+    assert video_stream is not None
+    return video_stream, routes
+
+
+def _add_video(
+    output: OutputContainer,
+    original: Stream,
+    encoded: VideoStream,
+    info: VideoInfo,
+    plan: MuxPlan,
+    clock: VideoClock,
+) -> Stream:
+    stream = output.add_stream_from_template(encoded, opaque=True)
+    assert isinstance(stream, VideoStream)
+    stream.time_base = clock.time_base
+    if info.average_rate is not None:
+        stream.codec_context.framerate = info.average_rate
+    if plan.format in ("mp4", "mov") and encoded.codec_context.codec.canonical_name == "hevc":
+        stream.codec_context.codec_tag = "hvc1"  # The tag that Apple's players ask for.
+    if info.display_matrix is not None:
+        stream.set_display_matrix(info.display_matrix)
+    stream.metadata.update(_kept_metadata(original.metadata))
+    stream.disposition = original.disposition
+    return stream
+
+
+def _add_other(
+    output: OutputContainer, original: Stream, item: StreamPlan, info: VideoInfo, plan: MuxPlan
+) -> _Route | None:
+    if item.stream.cover and plan.format == "matroska":
+        kind = "png" if item.stream.codec == "png" else "jpeg"
+        name = original.metadata.get("filename", f"cover.{kind.replace('jpeg', 'jpg')}")
+        mime = original.metadata.get("mimetype", f"image/{kind}")
+        output.add_attachment(name, mime, _picture(info, original.index))
+        return None
+    converter = SubtitleConverter(original, output, item.codec) if item.action == "convert" else None
+    stream = output.add_stream_from_template(original, opaque=True) if converter is None else converter.stream
+    stream.metadata.update(_kept_metadata(original.metadata))
+    stream.disposition = original.disposition
+    if original.type == "attachment":
+        return None
+    return _Route(stream, original.type == "subtitle", converter)
+
+
+def _picture(info: VideoInfo, index: int) -> bytes:
+    """The one packet of an attached picture."""
+    with open_source(info.path) as container:
+        return next((bytes(packet) for packet in container.demux(container.streams[index]) if packet.size), b"")
+
+
+def _kept_metadata(metadata: dict[str, str]) -> dict[str, str]:
+    return {
+        key: value
+        for key, value in metadata.items()
+        if key.lower() not in _STALE_METADATA and not key.lower().startswith(_STALE_PREFIXES)
+    }
+
+
+def _chapters(source: InputContainer, window: _Window) -> list:
+    """The source's chapters, those of a cut moved and trimmed with it."""
+    kept = []
+    for chapter in source.chapters():
+        unit = Fraction(chapter["time_base"] or 1)
+        begin, end = chapter["start"] * unit, chapter["end"] * unit
+        if not window.holds(begin, end):
+            continue
+        begin = begin if window.start is None else max(begin, window.start)
+        end = end if window.end is None else min(end, window.end)
+        shifted = {"start": round((begin + window.shift) / unit), "end": round((end + window.shift) / unit)}
+        kept.append({**chapter, **shifted})
+    return kept
+
+
+def _source_packets(source: InputContainer, routes: dict[int, _Route], window: _Window) -> Iterator[_Timed]:
+    """The packets of the kept streams, in the file's order, cut and moved to the window."""
+    if not routes:
+        return
+    latest: dict[int, int] = {}
+    for packet in source.demux([source.streams[index] for index in routes]):
+        if not packet.size:
+            continue
+        index = packet.stream_index
+        route, unit = routes[index], Fraction(packet.time_base)
+        shown, decoded = _times(packet, latest.get(index, -1) + 1)
+        if window.end is not None and decoded * unit > window.end + _INTERLEAVING:
+            return
+        moved = _move(shown, packet.duration or 0, unit, window, subtitle=route.subtitle)
+        if moved is None:
+            continue
+        packet.duration = moved[1]
+        decoded += moved[0] - shown
+        if decoded <= latest.get(index, decoded - 1) and not route.subtitle:
+            decoded = latest[index] + 1  # Overlapping packets, as in spliced broadcasts: muxers want rising times.
+        packet.pts, packet.dts = max(moved[0], decoded), decoded
+        latest[index] = decoded
+        sent = packet if route.converter is None else route.converter.convert(packet)
+        if sent is not None:
+            sent.stream = route.stream
+            yield decoded * unit, index, sent
+
+
+def _times(packet: Packet, following: int) -> tuple[int, int]:
+    """(pts, dts); where the file has neither, as it rarely happens, just after the stream's last packet."""
+    decoded = packet.dts if packet.dts is not None else packet.pts if packet.pts is not None else following
+    return packet.pts if packet.pts is not None else decoded, decoded
+
+
+def _move(pts: int, duration: int, unit: Fraction, window: _Window, *, subtitle: bool) -> tuple[int, int] | None:
+    """(pts, duration) in the window's time, or None outside it: sound counts by its start, subtitles by overlap."""
+    begin, end = pts * unit, (pts + duration) * unit
+    if subtitle and window.holds(begin, end):
+        begin = begin if window.start is None else max(begin, window.start)
+        end = end if window.end is None else min(end, window.end)
+        pts, duration = round(begin / unit), round((end - begin) / unit)
+    elif subtitle or not window.holds_instant(begin):
+        return None
+    return pts + round(window.shift / unit), duration

@@ -1,0 +1,187 @@
+"""What happens to each stream of a source in the target's container: decided, and tried, before the work.
+
+A stream is copied where the container takes it, converted where that is customary (text subtitles), and
+otherwise dropped with its reason. What a container takes is not a table kept here: a trial writes each stream's
+header and first packet to memory with libav's own muxer.
+"""
+
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
+
+from edvr_cli.errors import OutputError
+from edvr_cli.video.container import open_source, reason
+from edvr_cli.video.encoders import EncoderPlan
+from edvr_cli.video.probe import StreamInfo, VideoInfo
+
+Action = Literal["copy", "convert", "drop"]
+
+FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+# What text subtitles become in a container that does not take them as they are.
+_TEXT_SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
+_TEXT_CODECS = {"subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text"}
+# Packets read to find the first one of each stream for the trial.
+_TRIAL_PACKETS = 400
+
+
+@dataclass(frozen=True)
+class StreamPlan:
+    """What happens to one stream: ``codec`` is what it becomes, ``reason`` why it is not simply copied."""
+
+    stream: StreamInfo
+    action: Action
+    codec: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class MuxPlan:
+    """What the target file will hold besides the restored video.
+
+    ``notes`` are sentences about what changes although nothing is dropped, such as coarser times.
+    """
+
+    format: str
+    streams: tuple[StreamPlan, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A sentence for each stream that is converted or dropped, and the notes."""
+        changed = [_sentence(plan) for plan in self.streams if plan.action != "copy" and plan.reason]
+        return (*changed, *self.notes)
+
+
+def container_format(target: str | os.PathLike[str]) -> str:
+    """libav's name of the container that a file name's suffix asks for. Raises OutputError for other suffixes."""
+    suffix = Path(target).suffix.lower()
+    if suffix not in FORMATS:
+        usual = ", ".join(FORMATS)
+        what = f"the suffix {suffix!r}" if suffix else "a name without a suffix"
+        raise OutputError(f"{target}: no container is known for {what}; use one of {usual} (.mkv holds anything).")
+    return FORMATS[suffix]
+
+
+def plan_mux(
+    info: VideoInfo,
+    encoder: EncoderPlan,
+    target: str | os.PathLike[str],
+    *,
+    audio: bool = True,
+    subtitles: bool = True,
+) -> MuxPlan:
+    """Decide for each stream of ``info`` what happens to it in ``target``.
+
+    ``audio`` and ``subtitles`` False leave these streams out on request. Raises OutputError for an unknown suffix
+    and for an encoder whose video the container does not hold.
+    """
+    format_name = container_format(target)
+    _check_video(encoder, format_name, target)
+    plans = []
+    with open_source(info.path) as source:
+        packets = _first_packets(source, info)
+        for stream in info.streams:
+            if (stream.kind == "audio" and not audio) or (stream.kind == "subtitle" and not subtitles):
+                plans.append(StreamPlan(stream, "drop", "", ""))
+                continue
+            plans.append(_plan_stream(source, stream, packets.get(stream.index), format_name, info))
+    return MuxPlan(format_name, tuple(plans), _notes(info, format_name))
+
+
+def _check_video(encoder: EncoderPlan, format_name: str, target: str | os.PathLike[str]) -> None:
+    with av.open(io.BytesIO(), "w", format=format_name) as trial:
+        try:
+            trial.add_mux_stream(encoder.codec_id, width=encoder.width, height=encoder.height)
+        except ValueError as error:
+            other = "libsvtav1 or libvpx-vp9" if format_name == "webm" else "libx264 or libx265"
+            raise OutputError(
+                f"{target}: {format_name} does not hold {encoder.codec_id} video; "
+                f"use --codec {other}, or a name that ends in .mkv."
+            ) from error
+
+
+def _first_packets(source: InputContainer, info: VideoInfo) -> dict[int, Packet]:
+    """The first packet of each stream beside the video, of those that appear soon enough."""
+    wanted = {stream.index for stream in info.streams if stream.kind != "attachment"}
+    found: dict[int, Packet] = {}
+    others = [stream for stream in source.streams if stream.index in wanted]
+    if not others:
+        return found
+    try:
+        for count, packet in enumerate(source.demux(others)):
+            if packet.size:
+                found.setdefault(packet.stream_index, packet)
+            if len(found) == len(wanted) or count >= _TRIAL_PACKETS:
+                break
+    except av.FFmpegError:  # The reader tells of damage; here what was found is enough.
+        pass
+    return found
+
+
+def _plan_stream(
+    source: InputContainer, stream: StreamInfo, packet: Packet | None, format_name: str, info: VideoInfo
+) -> StreamPlan:
+    template = source.streams[stream.index]
+    if stream.kind == "data" and info.chapters and stream.codec == "bin_data":
+        return StreamPlan(stream, "drop", "", "")  # The chapters' own text track; they are written anew.
+    refusal = _trial(template, packet, format_name, cover=stream.cover)
+    if refusal is None:
+        return StreamPlan(stream, "copy", stream.codec)
+    if stream.codec in _TEXT_CODECS:
+        becomes = _TEXT_SUBTITLES[format_name]
+        loss = ", its styling is lost" if stream.codec in ("ass", "ssa") else ""
+        return StreamPlan(stream, "convert", becomes, f"{format_name} holds text as {becomes}{loss}")
+    hint = "" if format_name == "matroska" or stream.kind == "data" else "; .mkv would keep it"
+    return StreamPlan(stream, "drop", "", f"{format_name} does not hold it ({refusal}){hint}")
+
+
+def _trial(template: Stream, packet: Packet | None, format_name: str, *, cover: bool) -> str | None:
+    """None where the muxer takes the stream, else its reason."""
+    if cover and format_name == "matroska":
+        return None  # Written as an attachment.
+    with av.open(io.BytesIO(), "w", format=format_name, container_options=_trial_options(format_name)) as trial:
+        try:
+            copy = trial.add_stream_from_template(template, opaque=True)
+            copy.disposition = template.disposition
+            trial.start_encoding()
+            if packet is not None:
+                # A copy: muxing moves a packet's times to the target's clock.
+                probe_packet = Packet(bytes(packet))
+                probe_packet.pts = probe_packet.dts = 0
+                probe_packet.is_keyframe = True
+                probe_packet.duration = packet.duration
+                probe_packet.time_base = packet.time_base
+                probe_packet.stream = copy
+                trial.mux_one(probe_packet)
+            trial.close()
+        except (av.FFmpegError, ValueError) as error:
+            return reason(error)
+    return None
+
+
+def _trial_options(format_name: str) -> dict[str, str]:
+    return {"strict": "experimental"} if format_name in ("mp4", "mov") else {}
+
+
+def _notes(info: VideoInfo, format_name: str) -> tuple[str, ...]:
+    notes = []
+    if format_name in ("matroska", "webm") and (info.time_base / 1).denominator != 1000:
+        exact = (info.time_base * 1000).denominator == 1
+        if not exact:
+            notes.append(f"{format_name} keeps times to the millisecond; .mp4 and .mov keep the source's exactly.")
+    return tuple(notes)
+
+
+def _sentence(plan: StreamPlan) -> str:
+    stream = plan.stream
+    name = "Cover art" if stream.cover else f"{stream.kind.capitalize()} stream {stream.index}"
+    details = ", ".join(part for part in (stream.codec, stream.language, stream.title) if part)
+    done = f"is converted to {plan.codec}" if plan.action == "convert" else "is dropped"
+    return f"{name} ({details}) {done}: {plan.reason}."
