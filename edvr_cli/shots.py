@@ -1,6 +1,7 @@
 """Scene cuts, found as sudden jumps of a thumbnail of the luma."""
 
 from collections import deque
+from statistics import median
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -11,14 +12,16 @@ _GRID = (18, 32)  # coarse enough that motion within a shot moves little
 _JUMP = 0.08  # mean absolute luma difference below which nothing is a cut
 _RATIO = 3.0  # how many times the shot's recent differences a cut must stand out
 _MEMORY = 8  # recent differences remembered
+_UNKNOWN = 0.04  # taken for the usual difference before any is known
 
 
 class CutDetector:
     """Tells, frame by frame in order, whether a frame starts a new shot.
 
     A cut is a thumbnail difference that is large by itself and against what the shot's motion has been:
-    steady fast motion, fades and flicker are not cuts. Being wrong is cheap on either side: a missed cut
-    leaves the work to the network's temporal attention, a false one costs a few frames their neighbors.
+    steady fast motion, fades and flicker are not cuts, nor are cuts less than three frames apart. Being wrong
+    is cheap on either side: a missed cut leaves the work to the network's temporal attention, a false one
+    costs a few frames their neighbors.
     """
 
     def __init__(self) -> None:
@@ -32,9 +35,9 @@ class CutDetector:
         if last is None:
             return False
         difference = float((thumbnail - last).abs().mean())
-        usual = sum(self._recent) / len(self._recent) if self._recent else 0.0
-        if difference > _JUMP and difference > _RATIO * usual:
-            self._recent.clear()
-            return True
+        usual = median(self._recent) if self._recent else _UNKNOWN
+        cut = difference > max(_JUMP, _RATIO * usual)
+        if cut:
+            self._recent.clear()  # the new shot moves in its own way
         self._recent.append(difference)
-        return False
+        return cut

@@ -98,7 +98,7 @@ def implementation(x: Tensor, *others: Tensor | None) -> str:
 def _runs_triton(device: torch.device) -> bool:
     """Whether Triton can run here: it compiles its launcher with the system's C compiler and Python's headers."""
     compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
-    headers = Path(sysconfig.get_paths()["include"], "Python.h")
+    headers = Path(sysconfig.get_path("include", "posix_prefix"), "Python.h")
     if find_spec("triton") is None or not compiler or not headers.is_file():
         return False
     return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)

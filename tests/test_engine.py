@@ -1,0 +1,146 @@
+"""The streaming engine against the plain network, frame by frame."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from edvr_cli import engine as engine_module
+from edvr_cli.engine import StreamingEDVR
+from edvr_cli.errors import DeviceError
+from edvr_cli.window import PADDINGS, windows
+from tests.networks import random_network
+
+
+def clip(length, height, width, seed=0):
+    """Random frames (3, H, W)."""
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.rand(3, height, width, generator=generator) for _ in range(length)]
+
+
+def by_definition(model, window):
+    """What EDVR.forward makes of a window: padded, restored, cropped."""
+    _, height, width = window.reference.shape
+    multiple, scale = model.config.multiple, model.config.scale
+    bottom, right = -height % multiple, -width % multiple
+    mode = "reflect" if bottom < height and right < width else "replicate"
+    stacked = F.pad(torch.stack(window.frames), (0, right, 0, bottom), mode)
+    return model(stacked[None])[0, :, : height * scale, : width * scale]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"frames": 7},
+        {"tsa": False},
+        {"predeblur": True},
+        {"predeblur": True, "hr_in": True},
+        {"cascade": False},
+        {"levels": 1},
+        {"features": 32, "groups": 8, "tail": 32},
+    ],
+)
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_it_equals_the_network_on_every_window(changes, padding):
+    """Over shots of several lengths, borders and cuts, for a size that needs padding."""
+    model = random_network(**changes)
+    frames = clip(12, 14, 18)
+    starts = {0, 8, 11}
+    engine = StreamingEDVR(model, tile=0)
+    count = 0
+    for window in windows(((f, i in starts) for i, f in enumerate(frames)), model.config.frames, padding):
+        torch.testing.assert_close(engine.restore(window), by_definition(model, window), atol=1e-4, rtol=0)
+        count += 1
+    assert count == 12
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (2, 40), (17, 16)])
+@pytest.mark.parametrize("changes", [{}, {"predeblur": True, "hr_in": True}], ids=["sr", "deblur"])
+def test_any_size_works(size, changes):
+    """Padded up, restored, cropped."""
+    model = random_network(**changes)
+    engine = StreamingEDVR(model)
+    window = next(windows([(f, False) for f in clip(5, *size)], 5, "replicate"))
+    y = engine.restore(window)
+    assert y.shape == (3, size[0] * model.config.scale, size[1] * model.config.scale)
+    torch.testing.assert_close(y, by_definition(model, window), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("changes", [{}, {"predeblur": True, "hr_in": True}], ids=["sr", "deblur"])
+@pytest.mark.parametrize("keep", [True, False], ids=["features kept", "features anew"])
+def test_tiles_with_a_halo_beyond_the_network_s_reach_equal_the_whole_frame(changes, keep, monkeypatch):
+    """Shifting tile borders changes nothing where the halo covers what a pixel depends on."""
+    model = random_network(**changes)
+    for module in model.modules():  # offsets of at most a pixel or so, for a reach that is known
+        if hasattr(module, "conv_offset"):
+            module.conv_offset.weight.mul_(0.02)
+    monkeypatch.setattr(engine_module, "plan", lambda *_: engine_module.Plan(64, keep_features=keep))
+    inward = 4 if model.config.hr_in else 1
+    frames = clip(3, 24 * inward, 144 * inward)
+    if model.config.hr_in:
+        monkeypatch.setattr(engine_module, "plan", lambda *_: engine_module.Plan(256, keep_features=keep))
+    tiled = StreamingEDVR(model, tile=64 * inward, halo=48 * inward)
+    for window in windows(((f, False) for f in frames), 5, "replicate"):
+        y = tiled.restore(window)
+        assert not tiled.whole_frames
+        torch.testing.assert_close(y, by_definition(model, window), atol=1e-4, rtol=0)
+
+
+def test_features_are_computed_once_per_frame(monkeypatch):
+    """And let go when no window can name them any more."""
+    model = random_network()
+    calls = []
+    extract = model.extract
+    monkeypatch.setattr(model, "extract", lambda frame: calls.append(1) or extract(frame))
+    engine = StreamingEDVR(model, tile=0)
+    for window in windows(((f, False) for f in clip(12, 8, 8)), 5, "reflection_circle"):
+        engine.restore(window)
+        assert len(engine._features) <= 5
+    assert len(calls) == 12
+
+
+def test_when_memory_runs_out_the_frame_is_redone_with_smaller_tiles(monkeypatch):
+    """Until it fits; no frame is skipped, and the caller is told."""
+    model = random_network()
+    align = model.pcd_align.align
+    limit = 40 * 40
+
+    def short_of_memory(neighbor, *args):
+        if neighbor[0].shape[-1] * neighbor[0].shape[-2] > limit:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return align(neighbor, *args)
+
+    monkeypatch.setattr(model.pcd_align, "align", short_of_memory)
+    sizes = []
+    engine = StreamingEDVR(model, tile=0, halo=0, on_smaller_tile=sizes.append)
+    restored = [engine.restore(w) for w in windows(((f, False) for f in clip(6, 96, 96)), 5, "replicate")]
+    assert sizes == [48, 32]
+    assert len(restored) == 6
+    assert all(y.shape == (3, 384, 384) and y.isfinite().all() for y in restored)
+
+
+def test_when_nothing_fits_the_error_says_what_to_do(monkeypatch):
+    """After the smallest tile."""
+    model = random_network()
+
+    def never(*_):
+        raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes.")
+
+    monkeypatch.setattr(model.pcd_align, "align", never)
+    engine = StreamingEDVR(model, tile=0)
+    window = next(windows([(f, False) for f in clip(5, 64, 64)], 5, "replicate"))
+    with pytest.raises(DeviceError, match="out of memory on cpu even with tiles of 32 pixels"):
+        engine.restore(window)
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch):
+    """A bug keeps its traceback."""
+    model = random_network()
+
+    def broken(*_):
+        raise RuntimeError("shape mismatch")
+
+    monkeypatch.setattr(model.pcd_align, "align", broken)
+    window = next(windows([(f, False) for f in clip(5, 8, 8)], 5, "replicate"))
+    with pytest.raises(RuntimeError, match="shape mismatch"):
+        StreamingEDVR(model).restore(window)
