@@ -10,6 +10,7 @@ A *pair* is one tap of one deformable group: what shares an offset and a mask va
 
 from contextlib import nullcontext
 from dataclasses import dataclass
+from math import gcd
 from typing import Literal
 
 import torch
@@ -118,8 +119,8 @@ def _launch(
     if y.numel() == 0:
         return y
     tiles = tiles or choose_tiles(N * H * W, O, x.element_size())
-    # A thread loads 16 bytes of a group: with more channels, several threads would repeat a pair's coordinates.
-    channels = min(triton.next_power_of_2(C // G), 16 // x.element_size())
+    # What a thread loads at once, 16 bytes at best. More would make several threads repeat a pair's coordinates.
+    channels = gcd(C // G, 16 // x.element_size())
     # Triton launches on the current device, whichever its tensors are on.
     with torch.cuda.device(x.device) if x.is_cuda else nullcontext():
         _kernel[(N * triton.cdiv(H * W, tiles.pixels), triton.cdiv(O, tiles.outputs))](
@@ -214,8 +215,8 @@ def _kernel(  # type: ignore[no-untyped-def]
     y += image * O
 
     place = (block % blocks) * PIXELS + tl.arange(0, PIXELS)
-    # Spare lanes repeat the last pixel, pair or channel: cheaper than masked loads. Theirs is multiplied by
-    # zeros or not stored.
+    # Spare lanes repeat the last pixel or pair, cheaper than masked loads. Theirs is not stored, or multiplied
+    # by zeros.
     pixel = tl.minimum(place, H * W - 1)
     row = (pixel // W).to(tl.float32)
     column = (pixel % W).to(tl.float32)
@@ -270,14 +271,12 @@ def _kernel(  # type: ignore[no-untyped-def]
 
         for start in range(0, GROUP, CHANNELS):
             channel = start + tl.arange(0, CHANNELS)
-            if GROUP % CHANNELS != 0:
-                channel = tl.minimum(channel, GROUP - 1)
             source = (group[:, None] * GROUP + channel[None, :])[None, :, :]
-            a = tl.load(x + (((up * W + west) * C)[:, :, None] + source)) * (upper * left_part)[:, :, None]
-            a += tl.load(x + (((up * W + east) * C)[:, :, None] + source)) * (upper * right_part)[:, :, None]
-            a += tl.load(x + (((down * W + west) * C)[:, :, None] + source)) * (lower * left_part)[:, :, None]
-            a += tl.load(x + (((down * W + east) * C)[:, :, None] + source)) * (lower * right_part)[:, :, None]
-            columns = tl.reshape(a.to(x.dtype.element_ty), (PIXELS, COLUMNS))
+            samples = tl.load(x + (((up * W + west) * C)[:, :, None] + source)) * (upper * left_part)[:, :, None]
+            samples += tl.load(x + (((up * W + east) * C)[:, :, None] + source)) * (upper * right_part)[:, :, None]
+            samples += tl.load(x + (((down * W + west) * C)[:, :, None] + source)) * (lower * left_part)[:, :, None]
+            samples += tl.load(x + (((down * W + east) * C)[:, :, None] + source)) * (lower * right_part)[:, :, None]
+            columns = tl.reshape(samples.to(x.dtype.element_ty), (PIXELS, COLUMNS))
 
             row_pair = first + tl.arange(0, COLUMNS) // CHANNELS
             row_channel = start + tl.arange(0, COLUMNS) % CHANNELS
@@ -289,7 +288,7 @@ def _kernel(  # type: ignore[no-untyped-def]
                 row_group = row_pair // K
             factor = tl.load(
                 weight + ((row_tap * C + row_group * GROUP + row_channel)[:, None] + out[None, :] * (K * C)),
-                mask=((row_pair < G * K) & (row_channel < GROUP))[:, None] & (out < O)[None, :],
+                mask=(row_pair < G * K)[:, None] & (out < O)[None, :],
                 other=0.0,
             )
             total = tl.dot(columns, factor, total, input_precision=PRODUCTS)
