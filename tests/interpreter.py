@@ -15,6 +15,7 @@ def interpret() -> None:
     import triton.language as tl
     from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
+    torch.set_num_threads(1)
     multiply, cast = InterpreterBuilder.create_dot, InterpreterBuilder.cast_impl
 
     def widened(handle: TensorHandle) -> TensorHandle:

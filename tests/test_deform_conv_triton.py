@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from interpreter import interpret
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from edvr_cli.errors import DeviceError
 from edvr_cli.ops import deform_conv, selftest
 from edvr_cli.ops.deform_conv import deform_conv2d_packed_reference, deform_conv2d_reference, split_packed
+from tests.interpreter import interpret
 
 pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not made for this system")
 
