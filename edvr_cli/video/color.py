@@ -190,7 +190,7 @@ def rgb_to_planes(rgb: Tensor, layout: PixelLayout, spec: ColorSpec) -> tuple[Te
         return _with_alpha([green, blue, red], layout)
 
     red, green, blue = rgb
-    if spec.matrix == 8:
+    if spec.matrix == 8 and layout.family == "yuv":
         luma, *chroma_list = (red * r + green * g + blue * b for r, g, b in _YCGCO)
         chroma = torch.stack(chroma_list)
     else:

@@ -73,7 +73,10 @@ class Encoding:
 
 @dataclass(frozen=True)
 class EncoderPlan:
-    """An encoder that has been opened once with these values: see `plan_encoder`."""
+    """An encoder that has been opened once with these values: see `plan_encoder`.
+
+    ``notes`` are sentences about what the encoder cannot keep of the source.
+    """
 
     codec: str
     codec_id: str
@@ -84,6 +87,7 @@ class EncoderPlan:
     color: ColorSpec
     sample_aspect_ratio: Fraction
     options: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
     def open(self) -> VideoCodecContext:
         """A new encoder whose times are frame numbers. Raises OutputError with libav's reason."""
@@ -119,13 +123,12 @@ def plan_encoder(encoding: Encoding, info: VideoInfo, *, width: int, height: int
     """Choose pixel format, color and options for a source and output size, and open the encoder to try them.
 
     Without a pixel format in ``encoding`` the output keeps the source's bit depth, as far as the encoder can,
-    in YCbCr 4:2:0, or in the source's 4:2:2 or 4:4:4 (RGB included) where 4:2:0 at this size would hold less
-    chroma than the source does. Raises OutputError for an unknown codec, pixel format, preset or option, with
-    what there is instead.
+    in YCbCr 4:2:0. It is in the source's 4:2:2 or 4:4:4 (RGB included) where 4:2:0 at this size would hold less
+    chroma than the source does, and in 4:4:4 where the encoder takes an odd size only so. Raises OutputError
+    for an unknown codec, pixel format, preset or option, with what there is instead.
     """
     codec = _codec(encoding.codec)
     quality = _QUALITY.get(encoding.codec, _Quality(None, None))
-    layout = _layout(codec, encoding.pix_fmt, info, width, height)
     # The frame rate only guides the encoder: beyond what its header can hold, near is near enough.
     rate = (info.average_rate or Fraction(25)).limit_denominator(1001)
     options = {
@@ -133,25 +136,54 @@ def plan_encoder(encoding: Encoding, info: VideoInfo, *, width: int, height: int
         **_quality_options(encoding, quality),
         **_static_options(encoding.codec, info.hdr),
     }
-    if layout.shift_y:
-        options["chroma_sample_location"] = info.color.chroma_location
     _check_options(codec, encoding.options)
-    for name, value in encoding.options.items():
-        joined = name in options and name.endswith("-params")
-        options[name] = f"{options[name]}:{value}" if joined else value
-    plan = EncoderPlan(
-        codec=encoding.codec,
-        codec_id=codec.canonical_name,
-        width=width,
-        height=height,
-        rate=rate,
-        layout=layout,
-        color=info.color.for_layout(layout),
-        sample_aspect_ratio=info.sample_aspect_ratio,
-        options=options,
-    )
-    plan.open()
-    return plan
+
+    def attempt(layout: PixelLayout) -> EncoderPlan:
+        siting = {"chroma_sample_location": info.color.chroma_location} if layout.shift_y else {}
+        plan = EncoderPlan(
+            codec=encoding.codec,
+            codec_id=codec.canonical_name,
+            width=width,
+            height=height,
+            rate=rate,
+            layout=layout,
+            color=info.color.for_layout(layout),
+            sample_aspect_ratio=info.sample_aspect_ratio,
+            options=_joined({**options, **siting}, encoding.options),
+            notes=_notes(info, layout, encoding.codec),
+        )
+        plan.open()
+        return plan
+
+    layouts = _layouts(codec, encoding.pix_fmt, info, width, height)
+    fitting = [item for item in layouts if width % (1 << item.shift_x) == height % (1 << item.shift_y) == 0]
+    try:
+        return attempt(layouts[0])
+    except OutputError as error:
+        # Some encoders take an odd size only where chroma has every pixel; those that take it anyway got through.
+        if layouts[0] in fitting:
+            raise
+        if not fitting:
+            what = f"{width}x{height} {layouts[0].name}"
+            raise OutputError(f"{codec.name} does not take {what}: an odd size needs 4:4:4 there.") from error
+        return attempt(fitting[0])
+
+
+def _joined(ours: Mapping[str, str], theirs: Mapping[str, str]) -> dict[str, str]:
+    """The user's options over ours; lists of an encoder's own parameters ("x265-params") are put together."""
+    joined = dict(ours)
+    for name, value in theirs.items():
+        joined[name] = f"{joined[name]}:{value}" if name in joined and name.endswith("-params") else value
+    return joined
+
+
+def _notes(info: VideoInfo, layout: PixelLayout, codec: str) -> tuple[str, ...]:
+    notes = []
+    if info.layout.alpha:
+        notes.append("Transparency is dropped: only the picture is restored.")
+    if layout.depth < info.depth:
+        notes.append(f"{info.depth} bits a sample become {layout.depth}: {codec} takes no more.")
+    return tuple(notes)
 
 
 def _codec(name: str) -> av.Codec:
@@ -165,16 +197,15 @@ def _codec(name: str) -> av.Codec:
     return codec
 
 
-def _layout(codec: av.Codec, pix_fmt: str | None, info: VideoInfo, width: int, height: int) -> PixelLayout:
-    names = [fmt.name for fmt in codec.video_formats or []]
+def _layouts(codec: av.Codec, pix_fmt: str | None, info: VideoInfo, width: int, height: int) -> list[PixelLayout]:
+    """The layouts to try, the most faithful first; only the one that is asked for, if one is."""
+    # An encoder that lists no formats takes any: offer the two usual ones.
+    names = [fmt.name for fmt in codec.video_formats or []] or ["yuv420p", "yuv420p10le"]
     layouts = {name: layout for name in names if (layout := native_layout(name)) is not None}
-    if not names:  # An encoder that takes anything.
-        layouts = {name: layout for name in ("yuv420p", "yuv420p10le") if (layout := native_layout(name))}
     if pix_fmt is not None:
-        chosen = layouts.get(pix_fmt) or (native_layout(pix_fmt) if not names else None)
-        if chosen is None:
+        if pix_fmt not in layouts:
             raise OutputError(f"{codec.name} does not take pixel format {pix_fmt!r}; it takes {', '.join(layouts)}.")
-        return chosen
+        return [layouts[pix_fmt]]
     source = info.layout
     doubled = width >= 2 * info.width and height >= 2 * info.height
     want_x, want_y = (1, 1) if doubled or source.family == "gray" else (source.shift_x, source.shift_y)
@@ -189,7 +220,7 @@ def _layout(codec: av.Codec, pix_fmt: str | None, info: VideoInfo, width: int, h
     usable = [item for item in layouts.values() if item.family != "gray" and not item.alpha and "yuvj" not in item.name]
     if not usable:
         raise OutputError(f"{codec.name} takes no pixel format that this program writes ({', '.join(names)}).")
-    return min(usable, key=loss)
+    return sorted(usable, key=loss)
 
 
 def _quality_options(encoding: Encoding, quality: _Quality) -> dict[str, str]:

@@ -176,6 +176,7 @@ def _add_video(
         stream.codec_context.framerate = info.average_rate
     if plan.format in ("mp4", "mov") and encoded.codec_context.codec.canonical_name == "hevc":
         stream.codec_context.codec_tag = "hvc1"  # The tag that Apple's players ask for.
+    stream.codec_context.sample_aspect_ratio = info.sample_aspect_ratio
     if info.display_matrix is not None:
         stream.set_display_matrix(info.display_matrix)
     stream.metadata.update(_kept_metadata(original.metadata))

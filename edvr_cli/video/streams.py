@@ -27,6 +27,8 @@ FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".we
 # What text subtitles become in a container that does not take them as they are.
 _TEXT_SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
 _TEXT_CODECS = {"subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text"}
+# Video codecs whose own headers hold the pixel aspect ratio; for the others PyAV can write it into mp4 and mov only.
+_CODECS_WITH_ASPECT = {"h264", "hevc", "ffv1", "mpeg4", "mpeg2video"}
 # Packets read to find the first one of each stream for the trial.
 _TRIAL_PACKETS = 400
 
@@ -92,7 +94,7 @@ def plan_mux(
                 plans.append(StreamPlan(stream, "drop", "", ""))
                 continue
             plans.append(_plan_stream(source, stream, packets.get(stream.index), format_name, info))
-    return MuxPlan(format_name, tuple(plans), _notes(info, format_name))
+    return MuxPlan(format_name, tuple(plans), _notes(info, encoder, format_name))
 
 
 def _check_video(encoder: EncoderPlan, format_name: str, target: str | os.PathLike[str]) -> None:
@@ -161,7 +163,9 @@ def _trial(template: Stream, packet: Packet | None, format_name: str, *, cover: 
                 probe_packet.stream = copy
                 trial.mux_one(probe_packet)
             trial.close()
-        except (av.FFmpegError, ValueError) as error:
+        except ValueError:  # PyAV's answer where the container has no place for the codec at all.
+            return f"no {template.type} of this kind"
+        except av.FFmpegError as error:
             return reason(error)
     return None
 
@@ -170,13 +174,21 @@ def _trial_options(format_name: str) -> dict[str, str]:
     return {"strict": "experimental"} if format_name in ("mp4", "mov") else {}
 
 
-def _notes(info: VideoInfo, format_name: str) -> tuple[str, ...]:
-    notes = []
-    if format_name in ("matroska", "webm") and (info.time_base / 1).denominator != 1000:
-        exact = (info.time_base * 1000).denominator == 1
-        if not exact:
+def _notes(info: VideoInfo, encoder: EncoderPlan, format_name: str) -> tuple[str, ...]:
+    notes = list(encoder.notes)
+    if format_name in ("matroska", "webm"):
+        if (info.time_base * 1000).denominator != 1:
             notes.append(f"{format_name} keeps times to the millisecond; .mp4 and .mov keep the source's exactly.")
+        if info.sample_aspect_ratio != 1 and encoder.codec_id not in _CODECS_WITH_ASPECT:
+            notes.append(f"The pixel aspect ratio is lost: {encoder.codec_id} in {format_name} cannot say it here.")
+        if info.display_matrix is not None and not _is_rotation(info.display_matrix):
+            notes.append(f"The mirrored display is lost: {format_name} cannot say it.")
     return tuple(notes)
+
+
+def _is_rotation(matrix: tuple[int, ...]) -> bool:
+    """Whether a display matrix turns the picture without mirroring it."""
+    return matrix[0] * matrix[4] - matrix[1] * matrix[3] > 0
 
 
 def _sentence(plan: StreamPlan) -> str:

@@ -69,6 +69,7 @@ class VideoWriter:
             stream = self._container.add_stream(plan.codec, plan.rate)
             assert isinstance(stream, VideoStream)
             plan.configure(stream.codec_context)
+            self._container.start_encoding()
         except (av.FFmpegError, OSError, ValueError) as error:
             raise OutputError(f"{self.path} cannot be written: {reason(error)}.") from error
         self._stream = stream
