@@ -132,7 +132,7 @@ def packets(path: Path, kind: str = "audio") -> list[list[tuple[str, Fraction]]]
         for packet in container.demux(streams) if streams else ():
             if packet.size:
                 digest = hashlib.sha256(bytes(packet)).hexdigest()
-                found[packet.stream_index].append((digest, packet.pts * packet.time_base))
+                found[packet.stream_index].append((digest, (packet.pts or 0) * packet.time_base))
     return list(found.values())
 
 

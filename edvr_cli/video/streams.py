@@ -148,7 +148,10 @@ def _trial(template: Stream, packet: Packet | None, format_name: str, *, cover: 
     """None where the muxer takes the stream, else its reason."""
     if cover and format_name == "matroska":
         return None  # Written as an attachment.
-    with av.open(io.BytesIO(), "w", format=format_name, container_options=_trial_options(format_name)) as trial:
+    if template.type == "attachment" and format_name == "webm":
+        return "no attachments"  # Its muxer leaves them out without a word.
+    memory = io.BytesIO()
+    with av.open(memory, "w", format=format_name, container_options=_trial_options(format_name)) as trial:
         try:
             copy = trial.add_stream_from_template(template, opaque=True)
             copy.disposition = template.disposition
@@ -167,7 +170,18 @@ def _trial(template: Stream, packet: Packet | None, format_name: str, *, cover: 
             return f"no {template.type} of this kind"
         except av.FFmpegError as error:
             return reason(error)
+    if cover and not _reads_back(memory, template.type):
+        return "no cover art"  # Its muxer leaves it out without a word.
     return None
+
+
+def _reads_back(memory: io.BytesIO, kind: str) -> bool:
+    memory.seek(0)
+    try:
+        with av.open(memory) as written:
+            return any(stream.type == kind for stream in written.streams)
+    except av.FFmpegError:
+        return False
 
 
 def _trial_options(format_name: str) -> dict[str, str]:
