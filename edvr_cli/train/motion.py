@@ -1,0 +1,123 @@
+"""Moving pictures with known motion: a still, and another in front of it, each on a smooth path of its own.
+
+Real clips say what the world looks like, but not where each pixel went; a network that must learn to align learns it
+several times faster where that is known. Time is in frames, 0 at the reference; positions are in pixels, measured
+from the middle of the picture, (x, y). The same scenes, averaged over an exposure, give motion blur.
+
+Shapes: N instants, H W pixels rendered.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["Path", "Scene", "random_path"]
+
+_GAMMA = 2.2
+
+
+@dataclass(frozen=True)
+class Path:
+    """Where a layer is at each instant: a scene point q lies on the layer's point A(t) q + b(t)."""
+
+    velocity: tuple[float, float] = (0.0, 0.0)  # pixels a frame
+    acceleration: tuple[float, float] = (0.0, 0.0)  # pixels a frame²
+    shake: tuple[float, float] = (0.0, 0.0)  # amplitude in pixels
+    shake_rate: float = 1.0  # radians a frame
+    spin: float = 0.0  # radians a frame
+    zoom: float = 0.0  # of the logarithm of the size, a frame
+
+    def at(self, times: Tensor) -> Tensor:
+        """Affine maps (N, 2, 3) at ``times`` (N,); the identity at time 0."""
+        scale, angle = torch.exp(self.zoom * times), self.spin * times
+        cosine, sine = scale * torch.cos(angle), scale * torch.sin(angle)
+        wave = torch.sin(self.shake_rate * times)
+        x, y = (
+            v * times + a * times**2 + s * wave
+            for v, a, s in zip(self.velocity, self.acceleration, self.shake, strict=True)
+        )
+        rows = torch.stack((cosine, -sine, x), -1), torch.stack((sine, cosine, y), -1)
+        return torch.stack(rows, dim=-2)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A background still and, where ``mask`` (1, S, S) is one, another in front: (3, S, S) each, in [0, 1]."""
+
+    background: Tensor
+    camera: Path
+    foreground: Tensor | None = None
+    mask: Tensor | None = None
+    object: Path = Path()
+
+    def render(self, times: Tensor, size: int) -> Tensor:
+        """The middle ``size`` pixels at ``times``: (N, 3, size, size), in [0, 1]."""
+        grid = _grid(size)
+        picture = _sample(self.background, _transform(self.camera.at(times), grid))
+        if self.foreground is None or self.mask is None:
+            return picture
+        points = _transform(self.object.at(times), grid)
+        cover = _sample(self.mask, points)
+        return picture * (1 - cover) + _sample(self.foreground, points) * cover
+
+    def expose(self, times: Tensor, size: int, *, shutter: float, positions: int) -> Tensor:
+        """Motion-blurred frames: the mean in linear light of ``positions`` instants over ``shutter`` frames.
+
+        The middle instant of each is its time, so that :meth:`render` at the same time is its sharp truth.
+        """
+        instants = torch.linspace(-shutter / 2, shutter / 2, positions)
+        frames = [self.render(time + instants, size).pow(_GAMMA).mean(dim=0).pow(1 / _GAMMA) for time in times]
+        return torch.stack(frames)
+
+    def flow(self, times: Tensor, size: int) -> Tensor:
+        """Where each pixel of time 0 is at ``times``, as a displacement: (N, 2, size, size), (dy, dx) pixels."""
+        grid = _grid(size)
+        moved = _transform(_inverse(self.camera.at(times)), grid) - grid
+        if self.mask is not None:
+            cover = (_sample(self.mask, grid[None]) > 0.5).permute(0, 2, 3, 1)
+            moved = torch.where(cover, _transform(_inverse(self.object.at(times)), grid) - grid, moved)
+        return moved.flip(-1).permute(0, 3, 1, 2)
+
+
+def random_path(rng: np.random.Generator, speed: float) -> Path:
+    """A path of at most about ``speed`` pixels a frame, slow ones more likely, in any direction."""
+    v, direction = speed * rng.random() ** 1.5, rng.uniform(0, 2 * math.pi)
+    velocity = v * math.cos(direction), v * math.sin(direction)
+    bend, shake = rng.normal(scale=0.08 * v, size=2), rng.normal(scale=0.2 * v, size=2) * (rng.random() < 0.5)
+    turn = rng.normal(scale=0.006 * min(1, speed / 4), size=2)
+    return Path(
+        velocity,
+        (float(bend[0]), float(bend[1])),
+        (float(shake[0]), float(shake[1])),
+        float(rng.uniform(0.5, 2.5)),
+        float(turn[0]),
+        float(turn[1]),
+    )
+
+
+def _grid(size: int) -> Tensor:
+    """(size, size, 2) pixel centers as (x, y) from the middle."""
+    axis = torch.arange(size, dtype=torch.float32) - (size - 1) / 2
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    return torch.stack((x, y), dim=-1)
+
+
+def _transform(maps: Tensor, points: Tensor) -> Tensor:
+    """Affine ``maps`` (N, 2, 3) of ``points`` (H, W, 2) → (N, H, W, 2)."""
+    return points @ maps[:, :, :2].transpose(1, 2).unsqueeze(1) + maps[:, None, None, :, 2]
+
+
+def _inverse(maps: Tensor) -> Tensor:
+    linear = torch.linalg.inv(maps[:, :, :2])
+    return torch.cat((linear, -linear @ maps[:, :, 2:]), dim=-1)
+
+
+def _sample(still: Tensor, points: Tensor) -> Tensor:
+    """Bicubic samples of ``still`` (C, S, S) at ``points`` (N, H, W, 2) from its middle → (N, C, H, W) in [0, 1]."""
+    still = still.expand(len(points), -1, -1, -1)
+    grid = points * (2 / still.shape[-1])
+    return F.grid_sample(still, grid, "bicubic", padding_mode="reflection", align_corners=False).clamp(0, 1)
