@@ -71,6 +71,11 @@ class StreamingEDVR:
         """Whether frames go through in one piece (known from the first frame on)."""
         return len(self._tiles) == 1
 
+    @property
+    def tile_size(self) -> int:
+        """Largest side of a tile's core in input pixels, or 0 for whole frames (known from the first frame on)."""
+        return 0 if self.whole_frames else self._plan.tile
+
     def prepare(self, height: int, width: int) -> None:
         """Choose the tiles for frames of this size and forget what is known of other frames."""
         multiple = self.config.multiple

@@ -1,7 +1,7 @@
 """Let the stages of a stream run at once, in threads joined by bounded queues."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from queue import Empty, Full, Queue
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -19,7 +19,7 @@ class _Failure:
         self.error = error
 
 
-def prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
+def prefetch(items: Iterable[T], depth: int) -> Generator[T, None, None]:
     """Yield ``items``, produced by a thread at most ``depth`` ahead.
 
     What they raise is raised here. When this generator is closed early, the thread is stopped and joined, and

@@ -1,0 +1,57 @@
+"""The ``edvr`` command: the only part of the package that prints, exits, and knows of a terminal."""
+
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+import edvr_cli
+from edvr_cli.cli.restore import deblur, upscale
+from edvr_cli.errors import EdvrError
+
+__all__ = ["edvr", "main"]
+
+INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(edvr_cli.__version__, "-V", "--version", prog_name="edvr")
+def edvr() -> None:
+    """Restore video with EDVR: upscale it, or remove its blur.
+
+    \b
+    edvr upscale in.mp4 out.mp4 --scale 4
+    edvr deblur in.mp4 out.mp4 --model MODEL
+
+    The result's path goes to standard output, all else to standard error. Exit codes: 0 done, 1 failed,
+    2 wrong usage, 130 interrupted.
+    """
+
+
+edvr.add_command(upscale)
+edvr.add_command(deblur)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit; anything the user can act on becomes one sentence on standard error."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        edvr.main(arguments, prog_name="edvr", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except EdvrError as error:
+        click.echo(f"edvr: {error}", err=True)
+        sys.exit(1)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("edvr: interrupted; nothing was written.", err=True)
+        sys.exit(INTERRUPTED)
+    sys.exit(0)
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    """Leave by way of every ``finally``, as on Ctrl-C."""
+    raise KeyboardInterrupt

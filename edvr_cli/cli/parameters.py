@@ -1,0 +1,84 @@
+"""How option values are written on the command line."""
+
+import re
+from fractions import Fraction
+from typing import ClassVar
+
+import click
+import torch
+
+__all__ = ["DEVICE", "KEY_VALUE", "SCALE", "TILE", "TIME"]
+
+
+class _Time(click.ParamType):
+    """FFmpeg's time syntax: ``[[HH:]MM:]SS[.fraction]``, or a number with ``s``, ``ms`` or ``us``."""
+
+    name = "time"
+    _clock = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)")
+    _number = re.compile(r"(\d+(?:\.\d*)?)(s|ms|us)")
+    _units: ClassVar = {"s": 1, "ms": 1000, "us": 1_000_000}
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
+        """Seconds, exactly."""
+        if isinstance(value, Fraction):
+            return value
+        text = str(value)
+        if match := self._number.fullmatch(text):
+            return Fraction(match[1]) / self._units[match[2]]
+        if match := self._clock.fullmatch(text):
+            hours, minutes, seconds = match.groups(default="0")
+            return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
+        raise click.BadParameter(f"{text!r} is no time; write 90, 1:30, 00:01:30.5 or 90500ms", ctx, param)
+
+
+class _Tile(click.ParamType):
+    """``auto``, or a size in pixels."""
+
+    name = "auto|0|N"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """``"auto"`` or the size."""
+        text = str(value)
+        if text == "auto" or (text.isdecimal() and (int(text) == 0 or int(text) >= 16)):
+            return text if text == "auto" else int(text)
+        raise click.BadParameter(f"{text!r} is no tile size; write auto, 0 for whole frames, or 16 and more", ctx, param)
+
+
+class _KeyValue(click.ParamType):
+    """One ``key=value``."""
+
+    name = "key=value"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """The pair."""
+        if isinstance(value, tuple):
+            return value
+        key, separator, text = str(value).partition("=")
+        if not key or not separator:
+            raise click.BadParameter(f"{value!r} is not of the form key=value", ctx, param)
+        return key, text
+
+
+class _Device(click.ParamType):
+    """``auto`` or a torch device."""
+
+    name = "device"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> torch.device:
+        """The device; ``auto`` is the first of CUDA, MPS and the CPU that is there."""
+        if isinstance(value, torch.device):
+            return value
+        text = str(value)
+        if text == "auto":
+            text = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        try:
+            return torch.device(text)
+        except RuntimeError:
+            raise click.BadParameter(f"{text!r} is no device; write auto, cpu, cuda, cuda:1 or mps", ctx, param)
+
+
+TIME = _Time()
+TILE = _Tile()
+KEY_VALUE = _KeyValue()
+DEVICE = _Device()
+SCALE = click.FloatRange(1, 4)
