@@ -1,6 +1,6 @@
 """The restored file differs from its source in its picture only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -107,6 +107,30 @@ def test_matroska_keeps_milliseconds_and_says_so(tmp_path: Path):
     assert any("millisecond" in note for note in result.plan.warnings)
     pairs = zip(frame_times(result.path), frame_times(fine), strict=True)
     assert max(abs(after - before) for after, before in pairs) <= Fraction(1, 2000)
+
+
+def test_sound_that_begins_before_zero_moves_nothing(tmp_path: Path):
+    """AAC in mp4 begins 21 ms early; in Matroska the picture still begins where it did, and the sound too."""
+    source = make_clip(tmp_path / "in.mp4", audio=("aac",))
+    assert packets(source)[0][0][1] < 0
+    result = restore(source, tmp_path / "out.mkv")
+    assert frame_times(result.path) == frame_times(source)
+    (before,), (after,) = packets(source), packets(result.path)
+    assert [digest for digest, _ in after] == [digest for digest, _ in before]
+    assert max(abs(a - b) for (_, a), (_, b) in zip(after, before, strict=True)) <= Fraction(1, 1000)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_picture_that_begins_before_zero_is_moved_with_its_sound(tmp_path: Path, suffix: str):
+    """Players would skip it; nothing is lost, and the distance between the two stays."""
+    source = make_clip(tmp_path / "in.mkv", audio=("flac",))
+    encoded = replace(encode(source, tmp_path / "video.mkv", FAST), first_pts=-200)
+    info = probe(source)
+    encoder = plan_encoder(FAST, info, width=64, height=48)
+    target = tmp_path / f"out{suffix}"
+    mux(encoded, info, plan_mux(info, encoder, target), target)
+    assert frame_times(target) == frame_times(source)
+    assert float(packets(target)[0][0][1] - packets(source)[0][0][1]) == pytest.approx(0.2, abs=1e-3)
 
 
 def test_everything_else_of_a_matroska_file_is_kept(tmp_path: Path):

@@ -97,10 +97,11 @@ class EncoderPlan:
         try:
             context.open()
         except (av.FFmpegError, ValueError) as error:
+            hint = " It needs an NVIDIA GPU and its driver." if self.codec.endswith("_nvenc") else ""
             given = ", ".join(f"{name}={value}" for name, value in self.options.items())
             raise OutputError(
                 f"{self.codec} does not accept {self.width}x{self.height} {self.layout.name} with {given}: "
-                f"{reason(error)}."
+                f"{reason(error)}.{hint}"
             ) from error
         return context
 

@@ -1,7 +1,8 @@
 """The restored video joined with the source's other streams, none of them encoded again.
 
 Times stay the source's. Where the video is a cut of the source, the cut begins at time 0 and the other streams
-are cut at the same instants and moved by the same amount.
+are cut at the same instants and moved by the same amount. A video that begins before time 0, which players
+would not show from its beginning, is moved to 0 with all that belongs to it.
 """
 
 import math
@@ -44,11 +45,8 @@ class _Window:
 
     start: Fraction | None
     end: Fraction | None
-
-    @property
-    def shift(self) -> Fraction:
-        """What is added to the source's times."""
-        return -self.start if self.start is not None else Fraction(0)
+    shift: Fraction
+    """What is added to the source's times."""
 
     def holds(self, begin: Fraction, end: Fraction) -> bool:
         """Whether something shown from ``begin`` to ``end`` is seen at all."""
@@ -86,7 +84,11 @@ def mux(
     """
     segments = [video] if isinstance(video, EncodedVideo) else list(video)
     clock = VideoClock(segments)
-    window = _Window(clock.begin if cut_start else None, clock.end if cut_end else None)
+    window = _Window(
+        start=clock.begin if cut_start else None,
+        end=clock.end if cut_end else None,
+        shift=-clock.begin if cut_start or clock.begin < 0 else Fraction(0),
+    )
     options = _muxer_options(plan, info, clock.time_base)
     try:
         with (
@@ -127,7 +129,9 @@ def verify(path: str | os.PathLike[str], frame_count: int) -> None:
 def _muxer_options(plan: MuxPlan, info: VideoInfo, tick: Fraction) -> dict[str, str]:
     """Time scales in which an mp4's times, those of its edit list included, come out exactly."""
     if plan.format not in ("mp4", "mov"):
-        return {}
+        # AAC from mp4 begins a little before 0, with samples that no one hears. The muxer would move everything
+        # behind 0; its blocks can be that early as they are.
+        return {"avoid_negative_ts": "disabled"}
     scale = tick.denominator
     options = {"video_track_timescale": str(scale), "movflags": "faststart", "strict": "experimental"}
     rates = [stream.sample_rate for stream in info.streams if stream.sample_rate]
