@@ -1,0 +1,60 @@
+"""The state of a run on disk: whole or absent, and all that the next step depends on."""
+
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from edvr_cli.errors import ModelError
+from edvr_cli.train.recipe import Recipe, Size
+
+__all__ = ["Checkpoint", "read_checkpoint", "write_checkpoint"]
+
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything that decides how a run goes on, apart from its clips."""
+
+    recipe: Recipe
+    step: int  # steps done
+    stage: str  # whose network and optimizer these are
+    model: dict[str, Tensor]
+    average: dict[str, Tensor]
+    averaged: int  # steps that the average has seen
+    optimizer: dict[str, Any]
+    rate_factor: float  # halved at every rollback
+    rollbacks: int
+    losses: list[float]  # that the guard judges by
+    random: Tensor
+
+
+def write_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+    """Write under another name, then rename: a kill at any moment leaves the old state or the new one."""
+    content = {f.name: getattr(checkpoint, f.name) for f in fields(checkpoint)}
+    content |= {"version": _VERSION, "recipe": asdict(checkpoint.recipe)}
+    temporary = path.with_name(path.name + ".part")
+    with temporary.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read what :func:`write_checkpoint` wrote; ModelError where there is none, or none of this version."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ModelError(f"there is no run to resume: {path} does not exist") from error
+    except (OSError, EOFError, RuntimeError, ValueError, UnpicklingError) as error:
+        raise ModelError(f"{path} is no readable training state: start the run anew") from error
+    if not isinstance(content, dict) or content.pop("version", None) != _VERSION:
+        raise ModelError(f"{path} is no training state of this version: start the run anew")
+    stored = content.pop("recipe")
+    return Checkpoint(recipe=Recipe(**{**stored, "size": Size(**stored["size"])}), **content)

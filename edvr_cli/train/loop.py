@@ -1,0 +1,299 @@
+"""The training loop: stages, average weights, a watch against explosions, checkpoints, exact resumption.
+
+One run is a folder (``state.pt``, ``log.csv``, ``chart.png``) and at its end a model file. The next step depends on
+the last checkpoint and on nothing else, so a killed run resumes to the same weights.
+"""
+
+import copy
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from edvr_cli.edvr import EDVR
+from edvr_cli.errors import EdvrError, ModelError
+from edvr_cli.metrics import psnr
+from edvr_cli.train.alignment import alignment_loss, mean_offset, prepare, recorded_offsets, supervision_loss
+from edvr_cli.train.cache import Clip
+from edvr_cli.train.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from edvr_cli.train.data import Batch, Samples, batches
+from edvr_cli.train.events import Event, Finished, Notice, OnEvent, Progress, RolledBack, Validated
+from edvr_cli.train.guard import Guard
+from edvr_cli.train.log import RunLog
+from edvr_cli.train.recipe import Recipe
+from edvr_cli.train.stages import Stage, grow, learning_rate, rebuild, stages, trained
+from edvr_cli.weights import save_model
+
+__all__ = ["train"]
+
+_EPSILON = 1e-3  # of the Charbonnier loss
+_MOST_ROLLBACKS = 12
+_VALIDATION_BATCHES = 4
+
+
+def train(
+    recipe: Recipe,
+    clips: Sequence[Clip],
+    target: Path,
+    *,
+    run: Path,
+    held_out: Sequence[Clip] = (),
+    start: EDVR | None = None,
+    resume: bool = False,
+    minutes: float | None = None,
+    device: str | torch.device = "cpu",
+    workers: int = 0,
+    on_event: OnEvent | None = None,
+) -> None:
+    """Train a network as ``recipe`` says on ``clips`` and write it to ``target``, a ``.safetensors`` file.
+
+    ``run`` is the folder of the run's state. ``start`` gives the first weights, of any network whose parameters fit
+    in part; ``resume`` goes on with the run in the folder instead. ``minutes`` bounds this call: the run can be
+    resumed, and ``target`` is written all the same. ``held_out`` clips are for validation only. Raises ModelError
+    where a run cannot be resumed with this recipe, EdvrError where it explodes again and again.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    trainer = _Trainer(recipe, Samples(clips, recipe), run, torch.device(device))
+    log = RunLog(run, first=0)
+    if resume:
+        trainer.load()
+        log = RunLog(run, first=trainer.step)
+    elif trainer.state_file.exists():
+        raise ModelError(f"{run} holds a run already: resume it, or give another folder")
+    else:
+        trainer.begin(start)
+    validation = Samples(held_out, replace(recipe, known=0.0, seed=recipe.seed + 1)) if held_out else None
+    until = None if minutes is None else time.monotonic() + 60 * minutes
+
+    def tell(event: Event) -> None:
+        log.add(event)
+        if on_event is not None:
+            on_event(event)
+
+    out_of_time = False
+    while trainer.step < recipe.steps and not out_of_time:
+        for event in trainer.steps(workers):
+            tell(event)
+            if not isinstance(event, Progress):
+                continue
+            if validation and (event.step % recipe.validate_every == 0 or event.step == recipe.steps):
+                tell(trainer.validate(validation))
+                log.draw()
+            out_of_time = until is not None and time.monotonic() >= until
+            if out_of_time:
+                break
+    trainer.save()
+    save_model(trainer.average, target, name=target.stem, task=recipe.task)
+    log.draw()
+    tell(Finished(target, trainer.step, complete=trainer.step >= recipe.steps))
+
+
+@dataclass
+class _Pace:
+    """How fast steps come, and what share of the time goes into waiting for their samples."""
+
+    working: float = 0.0
+    waiting: float = 0.0
+    samples: float = 0.0
+
+    def add(self, waited: float, worked: float, samples: int) -> None:
+        # Old steps fade, so that the figures are those of the last hundred or so.
+        self.waiting = 0.99 * self.waiting + waited
+        self.working = 0.99 * self.working + worked
+        self.samples = 0.99 * self.samples + samples
+
+    @property
+    def samples_per_second(self) -> float:
+        return self.samples / max(self.waiting + self.working, 1e-9)
+
+    @property
+    def waiting_share(self) -> float:
+        return self.waiting / max(self.waiting + self.working, 1e-9)
+
+
+class _Trainer:
+    """A run in memory. ``step`` steps are done; ``stage`` is the one that the network and optimizer are of."""
+
+    def __init__(self, recipe: Recipe, samples: Samples, run: Path, device: torch.device) -> None:
+        self.recipe = recipe
+        self.samples = samples
+        self.state_file = run / "state.pt"
+        self.device = device
+        self.guard = Guard(recipe.offset_alarm, recipe.spike)
+        self.step = 0
+        self.rate_factor = 1.0
+        self.rollbacks = 0
+
+    def begin(self, start: EDVR | None) -> None:
+        """First weights, first stage, first checkpoint."""
+        torch.manual_seed(self.recipe.seed)
+        stage = stages(self.recipe)[0]
+        model = rebuild(self.recipe, stage)
+        if start is not None:
+            grow(start, model)
+        if stage.name == "align":
+            prepare(model, _unit(self.samples.batch(0, known=1.0).window))
+        self._enter(stage, model)
+        self.save()
+
+    def load(self) -> None:
+        """Go back, or on, to the checkpoint. Raises ModelError where it is of another recipe."""
+        state = read_checkpoint(self.state_file)
+        if different := self.recipe.differences(state.recipe):
+            raise ModelError(
+                f"{self.state_file} is of a run with other settings ({', '.join(different)}): give it the same ones, "
+                "or another folder"
+            )
+        stage = next(stage for stage in stages(self.recipe) if stage.name == state.stage)
+        model = rebuild(self.recipe, stage)
+        model.load_state_dict(state.model)
+        self._enter(stage, model)
+        self.average.load_state_dict(state.average)
+        self.optimizer.load_state_dict(state.optimizer)
+        self.step, self.averaged = state.step, state.averaged
+        self.rate_factor, self.rollbacks = state.rate_factor, state.rollbacks
+        self.guard.restore(state.losses)
+        torch.set_rng_state(state.random)
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        write_checkpoint(
+            Checkpoint(
+                recipe=self.recipe,
+                step=self.step,
+                stage=self.stage.name,
+                model=self.model.state_dict(),
+                average=self.average.state_dict(),
+                averaged=self.averaged,
+                optimizer=self.optimizer.state_dict(),
+                rate_factor=self.rate_factor,
+                rollbacks=self.rollbacks,
+                losses=self.guard.recall(),
+                random=torch.get_rng_state(),
+            ),
+            self.state_file,
+        )
+
+    def steps(self, workers: int) -> Iterator[Event]:
+        """Train to the end of the present stage, or until an explosion has been undone."""
+        stage = next(stage for stage in stages(self.recipe) if stage.last > self.step)
+        if stage != self.stage:
+            model = rebuild(self.recipe, stage)
+            grow(self.average, model)
+            self._enter(stage, model)
+            self.save()
+            yield Notice(f"stage {stage.name!r}: steps {stage.first} to {stage.last}")
+        pace = _Pace()
+        asked = time.monotonic()
+        for batch in batches(self.samples, self.step, stage.last, workers=workers, pin=self.device.type == "cuda"):
+            got = time.monotonic()
+            rate = self._set_rate()
+            loss, offset, objection = self._step(batch.to(self.device))
+            if objection is not None:
+                yield self._roll_back(objection)
+                return
+            self.step += 1
+            if self.step % self.recipe.save_every == 0 or self.step == stage.last:
+                self.save()
+            now = time.monotonic()
+            pace.add(got - asked, now - got, self.recipe.batch)
+            asked = now
+            yield Progress(
+                self.step, self.recipe.steps, stage.name, loss, rate, offset, pace.samples_per_second, pace.waiting_share
+            )  # fmt: skip
+            asked = time.monotonic()
+
+    @torch.no_grad()
+    def validate(self, samples: Samples) -> Validated:
+        """PSNR of the average weights on footage that is not trained on, and how much of it comes from time."""
+        scores = []
+        for n in range(_VALIDATION_BATCHES):
+            batch = samples.batch(self.recipe.ramp + n).to(self.device)
+            window, truth = _unit(batch.window), batch.truth
+            copies = window[:, self.recipe.frames // 2, None].expand_as(window).contiguous()
+            scores.append(
+                torch.stack([psnr((self.average(w) * 255).round().clamp(0, 255), truth).mean() for w in (window, copies)])
+            )
+        with_time, without = torch.stack(scores).mean(dim=0).tolist()
+        return Validated(self.step, with_time, with_time - without)
+
+    def _enter(self, stage: Stage, model: EDVR) -> None:
+        self.stage = stage
+        self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
+        self.averaged = 0
+        self.parameters = trained(self.model, stage)
+        self.optimizer = torch.optim.Adam(self.parameters, betas=(0.9, 0.99))
+        self.guard.restore([])
+
+    def _set_rate(self) -> float:
+        rate = learning_rate(self.recipe, self.stage, self.step) * self.rate_factor
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def _step(self, batch: Batch) -> tuple[float, float, str | None]:
+        """One update. Returns loss, mean |offset|, and the guard's objection, with which nothing is updated."""
+        window = _unit(batch.window)
+        if self.stage.name == "align":
+            with self._autocast():
+                total = alignment_loss(self.model, window, batch.flow)
+            loss, offset = float(total.detach()), 0.0
+        else:
+            with self._autocast(), recorded_offsets(self.model) as offsets:
+                output = self.model(window)
+            restoration = _charbonnier(output.float(), _unit(batch.truth))
+            fading = 1 - (self.step - self.stage.first) / (self.stage.last - self.stage.first)
+            total, weight = restoration, self.recipe.supervision * fading
+            if weight > 0 and self.stage.name == "plain":
+                total = total + weight * supervision_loss(self.model, offsets, window, batch.flow, batch.known)
+            loss, offset = float(restoration.detach()), mean_offset(offsets)
+        objection = self.guard.objection(loss, offset)
+        if objection is not None:
+            return loss, offset, objection
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip_gradient)
+        if not bool(norm.isfinite()):
+            return loss, offset, "the gradient is not finite"
+        self.optimizer.step()
+        self._add_to_average()
+        return loss, offset, None
+
+    @torch.no_grad()
+    def _add_to_average(self) -> None:
+        # The first steps of a stage must not weigh on the average for thousands more.
+        decay = min(self.recipe.ema, (1 + self.averaged) / (10 + self.averaged))
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
+        self.averaged += 1
+
+    def _roll_back(self, reason: str) -> RolledBack:
+        """Return to the last good checkpoint and remember, on disk too, to go on more slowly."""
+        at, factor, rollbacks = self.step, self.rate_factor / 2, self.rollbacks + 1
+        if rollbacks > _MOST_ROLLBACKS:
+            raise EdvrError(
+                f"training exploded {rollbacks} times, last at step {at}: {reason}; begin anew with a smaller learning "
+                "rate or less motion"
+            )
+        self.load()
+        self.rate_factor, self.rollbacks = factor, rollbacks
+        self.save()
+        return RolledBack(at, self.step, reason, factor)
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self.recipe.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+
+def _unit(frames: Tensor) -> Tensor:
+    """uint8 to float32 in [0, 1]."""
+    return frames.float() / 255
+
+
+def _charbonnier(output: Tensor, truth: Tensor) -> Tensor:
+    return ((output - truth).square() + _EPSILON**2).sqrt().mean()

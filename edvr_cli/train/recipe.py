@@ -1,0 +1,119 @@
+"""Everything that a training run is decided by, in one place: what to train, on what, and how long."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+from edvr_cli.edvr import EDVRConfig
+
+__all__ = ["PRESETS", "DegradationName", "Precision", "Recipe", "Size"]
+
+DegradationName = Literal["clean", "real"]
+"""``clean``: the benchmarks' bicubic, or motion blur alone; ``real``: all that cameras and codecs do besides."""
+Precision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a network is."""
+
+    features: int
+    extraction_blocks: int
+    reconstruction_blocks: int
+    tail: int
+
+
+PRESETS = {"s": Size(32, 5, 10, 32), "m": Size(64, 5, 10, 64), "l": Size(128, 5, 40, 64)}
+"""``m`` and ``l`` are the published sizes; ``s`` is one that a CPU can run."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The whole of a run; two runs with equal recipes and clips on one machine give equal weights.
+
+    The stages follow one another: ``align`` steps of alignment alone on known motion, then the network without
+    temporal and spatial attention (TSA), then ``fusion`` steps of TSA alone, then all of it. ``steps`` counts all
+    four; the third and fourth take the last ``attention`` share of what alignment leaves.
+    """
+
+    task: Literal["sr", "deblur"] = "sr"
+    size: Size = PRESETS["s"]
+    tsa: bool = True
+    cascade: bool = True
+    levels: int = 3
+    frames: int = 5
+    degradation: DegradationName = "clean"
+
+    steps: int = 20_000
+    align: int = 2_000
+    attention: float = 0.4  # share of the steps after alignment that have TSA
+    fusion: int = 500  # of them, steps of TSA alone
+    batch: int = 8
+    patch: int = 32  # input pixels, a multiple of 16
+    learning_rate: float = 4e-4
+    align_rate: float = 2e-3
+    warm_up: int = 100
+    restarts: int = 1  # cosine periods a stage
+    ema: float = 0.999
+    clip_gradient: float = 1.0
+
+    known: float = 0.5  # share of samples with synthetic, known motion
+    supervision: float = 0.05  # weight of the offsets' loss on them, fading to 0 over the stage
+    speed: float = 1.5  # most motion of synthetic scenes, input pixels a frame
+    ramp: int = 3_000  # steps until motion and degradation have full strength
+    exposure: int = 17  # instants averaged into a motion-blurred frame
+
+    offset_alarm: float = 50.0  # mean |offset| in pixels that counts as an explosion
+    spike: float = 4.0  # times the usual loss that counts as one
+    save_every: int = 250
+    validate_every: int = 500
+    precision: Precision = "bf16"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what cannot be trained."""
+        for name in ("steps", "batch", "patch", "frames", "restarts", "save_every", "validate_every", "exposure"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.patch % 16 or self.frames % 2 == 0:
+            raise ValueError(f"patch must be a multiple of 16 and frames odd, got {self.patch} and {self.frames}")
+        if not 0 <= self.known <= 1 or not 0 <= self.attention <= 1:
+            raise ValueError(f"known and attention are shares of one, got {self.known} and {self.attention}")
+        if self.levels not in (1, 3):
+            raise ValueError(f"the alignment has 1 or 3 levels, got {self.levels}")
+
+    @property
+    def scale(self) -> int:
+        """Output size over input size."""
+        return 4 if self.task == "sr" else 1
+
+    def config(self, *, tsa: bool) -> EDVRConfig:
+        """The network of a stage with or without TSA."""
+        deblur = self.task == "deblur"
+        return EDVRConfig(
+            features=self.size.features,
+            frames=self.frames,
+            extraction_blocks=self.size.extraction_blocks,
+            reconstruction_blocks=self.size.reconstruction_blocks,
+            tail=self.size.tail,
+            predeblur=deblur,
+            hr_in=deblur,
+            tsa=tsa,
+            cascade=self.cascade,
+            levels=self.levels,
+        )
+
+    def speed_at(self, step: int) -> float:
+        """Most motion of a synthetic scene at ``step``: from a third to all of ``speed``."""
+        return self.speed * min(1.0, 1 / 3 + 2 / 3 * step / max(1, self.ramp))
+
+    def strength_at(self, step: int) -> float:
+        """Strength of the ``real`` degradation at ``step``: from a third to 1."""
+        return min(1.0, 1 / 3 + 2 / 3 * step / max(1, self.ramp))
+
+    def differences(self, other: "Recipe") -> list[str]:
+        """Names of the fields in which two recipes differ."""
+        return [f.name for f in fields(self) if getattr(self, f.name) != getattr(other, f.name)]
+
+    def with_steps(self, steps: int) -> "Recipe":
+        """The same, that many steps long."""
+        return replace(self, steps=steps)
