@@ -9,6 +9,7 @@ The definition is :meth:`EDVR.forward`, which this equals. It differs in when an
   16 times as large, in strips, exactly.
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,6 +20,8 @@ from torch import Tensor, nn
 from edvr_cli.edvr import EDVR, TAIL_REACH, Pyramid
 from edvr_cli.errors import DeviceError
 from edvr_cli.memory import SMALLEST_TILE, Plan, free_memory, plan
+from edvr_cli.ops.selftest import check_kernel
+from edvr_cli.precision import Precision, dtype_for
 from edvr_cli.tiling import Tile, tiles
 from edvr_cli.window import Window
 
@@ -39,7 +42,8 @@ class _Features:
 class StreamingEDVR:
     """Restores windows one after the other.
 
-    ``tile`` is the largest side of a tile's core in input pixels: 0 for whole frames, None to choose by the
+    The network works on the device that ``model`` lies on; in another ``precision`` than the model's own, on a
+    copy of it. ``tile`` is the largest side of a tile's core in input pixels: 0 for whole frames, None to choose by the
     device's free memory when the frame size is known. ``halo`` is what a tile sees around its core. When
     memory runs out all the same, the frame is redone with smaller tiles; ``on_smaller_tile`` is told their size.
     """
@@ -48,17 +52,23 @@ class StreamingEDVR:
         self,
         model: EDVR,
         *,
+        precision: Precision = "auto",
         tile: int | None = None,
         halo: int = DEFAULT_HALO,
         on_smaller_tile: Callable[[int], None] | None = None,
     ) -> None:
-        self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.config = model.config
         self.device = next(model.parameters()).device
+        self.dtype = dtype_for(precision, self.device)
+        if self.device.type == "cuda":
+            check_kernel(self.device, self.dtype, self.config.features, self.config.groups)
+        if next(model.parameters()).dtype != self.dtype:
+            model = copy.deepcopy(model).to(self.dtype)
+        self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.tile = tile
         self.halo = halo
         self._on_smaller_tile = on_smaller_tile
-        alignment = model.pcd_align
+        alignment = self.model.pcd_align
         self._pairs = [_halves(alignment.offset_conv1[f"l{i + 1}"]) for i in range(self.config.levels)]
         self._cascade = _halves(alignment.cas_offset_conv1) if self.config.cascade else None
         self._size: tuple[int, int] | None = None
@@ -81,7 +91,9 @@ class StreamingEDVR:
         multiple = self.config.multiple
         height, width = -(-height // multiple) * multiple, -(-width // multiple) * multiple
         self._features.clear()
-        self._plan = plan(self.config, height, width, self.tile, self.halo, free_memory(self.device))
+        self._plan = plan(
+            self.config, height, width, self.tile, self.halo, free_memory(self.device), self.dtype.itemsize
+        )
         self._size = height, width
         self._tiles = tiles(height, width, self._plan.tile, self.halo, multiple)
 
@@ -134,7 +146,7 @@ class StreamingEDVR:
         return self._rebuild(fused, self._upload(frames[reference]))
 
     def _extract(self, frame: Tensor) -> _Features:
-        pyramid = self.model.extract(self._upload(frame))
+        pyramid = self.model.extract(self._upload(frame).to(self.dtype))
         return _Features(pyramid, [neighbor(x) for (neighbor, _), x in zip(self._pairs, pyramid, strict=True)])
 
     def _align(self, features: dict[int, _Features], reference: Pyramid) -> dict[int, Tensor]:
@@ -156,7 +168,10 @@ class StreamingEDVR:
         }
 
     def _rebuild(self, fused: Tensor, frame: Tensor) -> Tensor:
-        """The model's ``rebuild``, its tail in strips of rows: → (3, s·H, s·W)."""
+        """The model's ``rebuild``, its tail in strips of rows: → (3, s·H, s·W).
+
+        The frame is float32 whatever the features are, so that what is added to it keeps its precision.
+        """
         x = self.model.reconstruction(fused)
         _, _, h, w = x.shape
         step = max(1, _STRIP_PIXELS // w)
@@ -175,7 +190,7 @@ class StreamingEDVR:
         return output
 
     def _upload(self, frame: Tensor) -> Tensor:
-        """(3, H, W) anywhere → (1, 3, H, W) on the device."""
+        """(3, H, W) anywhere → (1, 3, H, W) float32 on the device."""
         return frame[None].to(self.device).contiguous(memory_format=torch.channels_last)
 
     def _shrink(self, height: int, width: int) -> None:

@@ -13,7 +13,6 @@ __all__ = ["SMALLEST_TILE", "Plan", "bytes_needed", "free_memory", "plan"]
 
 SMALLEST_TILE = 32
 _SHARE = 0.7  # of the free memory to plan with: fragmentation and other programs take the rest
-_BYTES = 4
 _EXTRACTION = 0.25  # of the work on a window, when all its frames' features are computed anew
 
 
@@ -25,11 +24,13 @@ class Plan:
     keep_features: bool  # between windows, rather than computed for every window anew
 
 
-def plan(config: EDVRConfig, height: int, width: int, tile: int | None, halo: int, free: int | None) -> Plan:
+def plan(
+    config: EDVRConfig, height: int, width: int, tile: int | None, halo: int, free: int | None, itemsize: int = 4
+) -> Plan:
     """The cheapest way to restore frames of ``height`` × ``width`` within ``free`` bytes (None: unknown).
 
-    ``tile`` fixes the tile size (0: whole frames), None leaves it open. Where nothing fits, the leanest way is
-    tried all the same.
+    ``tile`` fixes the tile size (0: whole frames), None leaves it open; ``itemsize`` is the bytes of a feature.
+    Where nothing fits, the leanest way is tried all the same.
     """
     if free is None:
         return Plan(tile or 0, keep_features=True)
@@ -42,16 +43,18 @@ def plan(config: EDVRConfig, height: int, width: int, tile: int | None, halo: in
         seen = count * side_y * side_x  # input pixels computed on, halos included
         for keep in (True, False):
             cost = seen * (1 if keep else 1 + _EXTRACTION)
-            if cost < least and bytes_needed(config, side_y, side_x, kept_pixels=seen if keep else 0) <= budget:
+            need = bytes_needed(config, side_y, side_x, kept_pixels=seen if keep else 0, itemsize=itemsize)
+            if cost < least and need <= budget:
                 best, least = Plan(size, keep), cost
     return best
 
 
-def bytes_needed(config: EDVRConfig, height: int, width: int, *, kept_pixels: int = 0) -> int:
+def bytes_needed(config: EDVRConfig, height: int, width: int, *, kept_pixels: int = 0, itemsize: int = 4) -> int:
     """Peak memory of restoring one region of ``height`` × ``width`` input pixels.
 
     Counted in maps of one channel at the features' full size that are alive at the worst moment.
-    ``kept_pixels`` are those of the whole frame, halos included, if its features are kept between windows.
+    ``kept_pixels`` are those of the whole frame, halos included, if its features are kept between windows;
+    ``itemsize`` is the bytes of a feature.
     """
     C, T = config.features, config.frames
     area = 16 if config.hr_in else 1  # input pixels a pixel of features
@@ -61,9 +64,9 @@ def bytes_needed(config: EDVRConfig, height: int, width: int, *, kept_pixels: in
     working = max(aligning, fusing)
     if config.predeblur:
         working = max(working, 3 * C * area)  # its first convolutions work at input size
-    frames = 3 * (T + config.scale**2) * area
+    frames = 3 * (T + config.scale**2) * area  # always float32
     pixels = height * width / area
-    return int(_BYTES * (pixels * (working + frames) + max(kept_pixels / area, pixels) * features))
+    return int(itemsize * (pixels * working + max(kept_pixels / area, pixels) * features) + 4 * pixels * frames)
 
 
 def _sizes(longest: int) -> Iterator[int]:

@@ -22,6 +22,7 @@ from edvr_cli.engine import DEFAULT_HALO, StreamingEDVR
 from edvr_cli.errors import ModelError
 from edvr_cli.events import Event, Finished, FrameRestored, Notice, OnEvent, Started
 from edvr_cli.overlap import Drain, prefetch
+from edvr_cli.precision import Precision, name_of
 from edvr_cli.resample import Kernel, resize
 from edvr_cli.shots import CutDetector
 from edvr_cli.video.color import planes_to_rgb, rgb_to_planes
@@ -50,6 +51,7 @@ def restore_frames(
     model: EDVR,
     *,
     scale: float | None = None,
+    precision: Precision = "auto",
     shots: bool = True,
     tile: int | None = None,
     halo: int = DEFAULT_HALO,
@@ -61,7 +63,7 @@ def restore_frames(
     keeps windows from reaching across scene cuts. ``tile`` and ``halo`` are :class:`StreamingEDVR`'s. Raises
     ValueError for frames of another kind or size.
     """
-    engine = StreamingEDVR(model, tile=tile, halo=halo)
+    engine = StreamingEDVR(model, precision=precision, tile=tile, halo=halo)
     detector = CutDetector() if shots else None
     size: tuple[int, ...] | None = None
 
@@ -90,6 +92,7 @@ def restore_video(
     model: str | Path | EDVR,
     scale: float | None = None,
     device: str | torch.device = "cpu",
+    precision: Precision = "auto",
     shots: bool = True,
     tile: int | None = None,
     halo: int = DEFAULT_HALO,
@@ -123,6 +126,7 @@ def restore_video(
     streams = plan_mux(info, encoder, target, audio=audio, subtitles=subtitles)
     engine = StreamingEDVR(
         network,
+        precision=precision,
         tile=tile,
         halo=halo,
         on_smaller_tile=lambda size: tell(Notice(f"Out of memory: went on with tiles of {size} pixels.")),
@@ -138,7 +142,7 @@ def restore_video(
             total=total,
             model=network.name,
             device=str(engine.device),
-            precision="fp32",
+            precision=name_of(engine.dtype),
             tile=engine.tile_size,
             resized=(width, height) != (info.width * network.config.scale, info.height * network.config.scale),
         )

@@ -129,6 +129,16 @@ def test_the_compiled_path_equals_the_reference(sizes):
     torch.testing.assert_close(deform_conv2d_compiled(*args).double(), exact, atol=2e-4, rtol=1e-4)
 
 
+def test_the_compiled_path_is_as_close_in_bf16_as_plain_torch():
+    """At most twice the reference's own error at that precision."""
+    args = [t.bfloat16() for t in problem(C=32, O=32, G=8, H=20, W=20)]
+    exact = deform_conv2d_reference(*(t.double() for t in args))
+    plain = (deform_conv2d_reference(*args).double() - exact).norm()
+    y = deform_conv2d_compiled(*args)
+    assert y.dtype == torch.bfloat16
+    assert (y.double() - exact).norm() <= 2 * plain
+
+
 @pytest.mark.parametrize("slope", [1.0, 0.1])
 @pytest.mark.parametrize("bias", [True, False])
 def test_the_packed_form_is_split_sigmoid_convolution_and_activation(slope, bias):
@@ -186,9 +196,10 @@ def test_the_reference_has_exact_gradients():
 
 
 def test_dispatch_goes_by_facts(monkeypatch):
-    """Float32 on a CPU without gradients is compiled; anything else, or no numba, is the reference."""
+    """Float32 and bfloat16 on a CPU without gradients are compiled; anything else, or no numba, is the reference."""
     x, offset, mask, weight, bias = problem()
     assert implementation(x, weight) == "compiled"
+    assert implementation(x.bfloat16(), weight.bfloat16()) == "compiled"
     assert implementation(x.double(), weight.double()) == "reference"
     assert implementation(x, weight.clone().requires_grad_()) == "reference"
     with torch.no_grad():

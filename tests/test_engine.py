@@ -46,7 +46,7 @@ def test_it_equals_the_network_on_every_window(changes, padding):
     model = random_network(**changes)
     frames = clip(12, 14, 18)
     starts = {0, 8, 11}
-    engine = StreamingEDVR(model, tile=0)
+    engine = StreamingEDVR(model, precision="fp32", tile=0)
     count = 0
     for window in windows(((f, i in starts) for i, f in enumerate(frames)), model.config.frames, padding):
         torch.testing.assert_close(engine.restore(window), by_definition(model, window), atol=1e-4, rtol=0)
@@ -59,7 +59,7 @@ def test_it_equals_the_network_on_every_window(changes, padding):
 def test_any_size_works(size, changes):
     """Padded up, restored, cropped."""
     model = random_network(**changes)
-    engine = StreamingEDVR(model)
+    engine = StreamingEDVR(model, precision="fp32")
     window = next(windows([(f, False) for f in clip(5, *size)], 5, "replicate"))
     y = engine.restore(window)
     assert y.shape == (3, size[0] * model.config.scale, size[1] * model.config.scale)
@@ -79,7 +79,7 @@ def test_tiles_with_a_halo_beyond_the_network_s_reach_equal_the_whole_frame(chan
     frames = clip(3, 24 * inward, 144 * inward)
     if model.config.hr_in:
         monkeypatch.setattr(engine_module, "plan", lambda *_: engine_module.Plan(256, keep_features=keep))
-    tiled = StreamingEDVR(model, tile=64 * inward, halo=48 * inward)
+    tiled = StreamingEDVR(model, precision="fp32", tile=64 * inward, halo=48 * inward)
     for window in windows(((f, False) for f in frames), 5, "replicate"):
         y = tiled.restore(window)
         assert not tiled.whole_frames
@@ -92,7 +92,7 @@ def test_features_are_computed_once_per_frame(monkeypatch):
     calls = []
     extract = model.extract
     monkeypatch.setattr(model, "extract", lambda frame: calls.append(1) or extract(frame))
-    engine = StreamingEDVR(model, tile=0)
+    engine = StreamingEDVR(model, precision="fp32", tile=0)
     for window in windows(((f, False) for f in clip(12, 8, 8)), 5, "reflection_circle"):
         engine.restore(window)
         assert len(engine._features) <= 5
@@ -112,7 +112,7 @@ def test_when_memory_runs_out_the_frame_is_redone_with_smaller_tiles(monkeypatch
 
     monkeypatch.setattr(model.pcd_align, "align", short_of_memory)
     sizes = []
-    engine = StreamingEDVR(model, tile=0, halo=0, on_smaller_tile=sizes.append)
+    engine = StreamingEDVR(model, precision="fp32", tile=0, halo=0, on_smaller_tile=sizes.append)
     restored = [engine.restore(w) for w in windows(((f, False) for f in clip(6, 96, 96)), 5, "replicate")]
     assert sizes == [48, 32]
     assert len(restored) == 6
@@ -127,7 +127,7 @@ def test_when_nothing_fits_the_error_says_what_to_do(monkeypatch):
         raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes.")
 
     monkeypatch.setattr(model.pcd_align, "align", never)
-    engine = StreamingEDVR(model, tile=0)
+    engine = StreamingEDVR(model, precision="fp32", tile=0)
     window = next(windows([(f, False) for f in clip(5, 64, 64)], 5, "replicate"))
     with pytest.raises(DeviceError, match="out of memory on cpu even with tiles of 32 pixels"):
         engine.restore(window)
@@ -143,4 +143,26 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch):
     monkeypatch.setattr(model.pcd_align, "align", broken)
     window = next(windows([(f, False) for f in clip(5, 8, 8)], 5, "replicate"))
     with pytest.raises(RuntimeError, match="shape mismatch"):
-        StreamingEDVR(model).restore(window)
+        StreamingEDVR(model, precision="fp32").restore(window)
+
+
+def test_bf16_stays_close_to_fp32_and_leaves_the_caller_s_model_alone():
+    """The frame itself is never rounded to bf16: what is restored is the difference to it."""
+    model = random_network(features=32, groups=8, tail=32)
+    for parameter in (model.conv_last.weight, model.conv_last.bias):
+        parameter.mul_(0.1)  # a trained network adds about this much
+    coarse, exact = StreamingEDVR(model, precision="bf16"), StreamingEDVR(model, precision="fp32")
+    for window in windows(((f, False) for f in clip(5, 32, 32)), 5, "replicate"):
+        y, expected = coarse.restore(window), exact.restore(window)
+        assert y.dtype == torch.float32
+        assert 0 < (y - expected).square().mean().sqrt() < 0.5 / 255
+    assert next(model.parameters()).dtype == torch.float32
+
+
+def test_precisions_are_refused_where_they_make_no_sense():
+    """With the choices that there are."""
+    model = random_network()
+    with pytest.raises(DeviceError, match="--precision auto, fp32 or bf16"):
+        StreamingEDVR(model, precision="fp16")
+    with pytest.raises(ValueError, match="auto, fp32, fp16, bf16"):
+        StreamingEDVR(model, precision="half")

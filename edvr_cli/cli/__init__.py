@@ -1,5 +1,6 @@
 """The ``edvr`` command: the only part of the package that prints, exits, and knows of a terminal."""
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -7,6 +8,10 @@ from types import FrameType
 from typing import NoReturn
 
 import click
+
+# Before torch is loaded: its idle threads sleep instead of spinning. They take turns with the deformable
+# convolution's, the decoder's and the encoder's threads, which a spinning thread would keep off the cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import edvr_cli
 from edvr_cli.cli.restore import deblur, upscale

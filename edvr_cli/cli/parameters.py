@@ -41,7 +41,7 @@ class _Tile(click.ParamType):
         text = str(value)
         if text == "auto" or (text.isdecimal() and (int(text) == 0 or int(text) >= 16)):
             return text if text == "auto" else int(text)
-        raise click.BadParameter(f"{text!r} is no tile size; write auto, 0 for whole frames, or 16 and more", ctx, param)
+        raise click.BadParameter(f"{text!r} is no tile size; write auto, 0 (whole frames), or 16 and more", ctx, param)
 
 
 class _KeyValue(click.ParamType):
@@ -73,8 +73,9 @@ class _Device(click.ParamType):
             text = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         try:
             return torch.device(text)
-        except RuntimeError:
-            raise click.BadParameter(f"{text!r} is no device; write auto, cpu, cuda, cuda:1 or mps", ctx, param)
+        except RuntimeError as error:
+            message = f"{text!r} is no device; write auto, cpu, cuda, cuda:1 or mps"
+            raise click.BadParameter(message, ctx, param) from error
 
 
 TIME = _Time()

@@ -13,6 +13,7 @@ from edvr_cli.cli.progress import Display
 from edvr_cli.engine import DEFAULT_HALO
 from edvr_cli.errors import ModelError
 from edvr_cli.pipeline import Encoding, restore_video
+from edvr_cli.precision import PRECISIONS, Precision
 from edvr_cli.weights import Task, default_model, load_model
 
 __all__ = ["deblur", "upscale"]
@@ -25,6 +26,7 @@ class _Options(TypedDict):
     output_path: Path | None
     model: str | None
     device: torch.device
+    precision: Precision
     tile: int | str
     tile_pad: int
     shots: bool
@@ -50,6 +52,14 @@ _PARAMETERS: list[Callable[[Any], Any]] = [
     click.option("-o", "--output", "output_path", metavar="OUT", type=_FILE, help="The same as OUT."),
     click.option("-n", "--model", "--weights", "model", metavar="MODEL", help="A model's name or checkpoint file."),
     click.option("-d", "--device", type=DEVICE, default="auto", show_default=True, help="cpu, cuda, cuda:1, mps."),
+    click.option(
+        "--precision",
+        type=click.Choice(PRECISIONS),
+        default="auto",
+        show_default=True,
+        help="What the network computes in; auto: the fastest that looks the same.",
+    ),
+    click.option("--fp32", "precision", flag_value="fp32", help="The same as --precision fp32."),
     click.option(
         "-t", "--tile", type=TILE, default="auto", show_default=True,
         help="Side of a tile in input pixels; 0: whole frames; auto: as free memory allows.",
@@ -126,6 +136,7 @@ def _restore(task: Task, suffix: str, scale: float, options: _Options) -> None:
             target,
             model=model,
             scale=scale,
+            precision=options["precision"],
             shots=options["shots"],
             tile=None if isinstance(tile, str) else tile,
             halo=options["tile_pad"],

@@ -36,6 +36,7 @@ __all__ = [
 
 _HAS_NUMBA = find_spec("numba") is not None
 _KERNEL_TYPES = (torch.float16, torch.bfloat16, torch.float32)
+_COMPILED_TYPES = (torch.bfloat16, torch.float32)
 
 
 def deform_conv2d(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -81,15 +82,14 @@ def deform_conv2d_packed(
 def implementation(x: Tensor, *others: Tensor | None) -> str:
     """Name the implementation that these tensors get: ``"triton"``, ``"compiled"`` or ``"reference"``.
 
-    The GPU and CPU kernels have no backward, so training takes the reference; the one for the CPU computes in
-    float32.
+    The GPU and CPU kernels have no backward, so training takes the reference.
     """
     tensors = [x, *(t for t in others if t is not None)]
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
         return "reference"
     if x.is_cuda and all(t.device == x.device and t.dtype in _KERNEL_TYPES for t in tensors):
         return "triton" if _runs_triton(x.device) else "reference"
-    if _HAS_NUMBA and all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors):
+    if _HAS_NUMBA and all(t.device.type == "cpu" and t.dtype in _COMPILED_TYPES for t in tensors):
         return "compiled"
     return "reference"
 

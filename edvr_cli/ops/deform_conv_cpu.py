@@ -30,14 +30,14 @@ _i4 = np.int32
 def deform_conv2d_compiled(
     x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None = None
 ) -> Tensor:
-    """:func:`~edvr_cli.ops.deform_conv.deform_conv2d` for float32 CPU tensors, without backward."""
+    """:func:`~edvr_cli.ops.deform_conv.deform_conv2d` for float32 or bfloat16 on a CPU, without backward."""
     return _convolve(x, _pixels_first(offset), _pixels_first(mask), weight, bias, packed=False, negative_slope=1.0)
 
 
 def deform_conv2d_packed_compiled(
     x: Tensor, packed: Tensor, weight: Tensor, bias: Tensor | None = None, negative_slope: float = 1.0
 ) -> Tensor:
-    """:func:`~edvr_cli.ops.deform_conv.deform_conv2d_packed` for float32 CPU tensors, without backward."""
+    """:func:`~edvr_cli.ops.deform_conv.deform_conv2d_packed` for float32 or bfloat16 on a CPU, without backward."""
     pixels = _pixels_first(packed)
     split = packed.shape[1] // 3 * 2
     return _convolve(
@@ -64,9 +64,10 @@ def _convolve(
     O, _, k, _ = weight.shape
     K = k * k
     G = mask.shape[2] // K
-    pixels = _pixels_first(x).contiguous()
+    # Samples are taken in float32 whatever the type of the maps; only the product is in theirs.
+    pixels = _pixels_first(x).to(torch.float32).contiguous()
     taps = weight.detach().permute(2, 3, 1, 0).reshape(K * C, O)
-    y = torch.empty(N, H * W, O)
+    y = torch.empty(N, H * W, O, dtype=x.dtype)
     block = max(1, _BLOCK_BYTES // (K * C * 4))
     starts = range(0, H * W, block)
     tickets, lock = count(), Lock()
@@ -87,25 +88,27 @@ def _convolve(
                     return
                 n, start = ticket // len(starts), starts[ticket % len(starts)]
                 stop = min(start + block, H * W)
-                part = mask[n, start:stop]
-                part = (part.sigmoid() if packed else part).contiguous()
+                block_offset = offset[n, start:stop].to(torch.float32).contiguous()
+                block_mask = mask[n, start:stop].to(torch.float32, copy=packed).contiguous()
+                if packed:
+                    block_mask.sigmoid_()
                 rows = columns[: stop - start]
                 sample(
                     pixels[n].view(-1).numpy(),
                     H,
                     W,
                     tap_positions,
-                    offset[n, start:stop].contiguous().numpy(),
-                    part.numpy(),
+                    block_offset.numpy(),
+                    block_mask.numpy(),
                     start,
                     rows.numpy(),
                     *scratch,
                 )
                 out = y[n, start:stop]
                 if bias is None:
-                    torch.mm(rows, taps, out=out)
+                    torch.mm(rows.to(x.dtype), taps, out=out)
                 else:
-                    torch.addmm(bias.detach(), rows, taps, out=out)
+                    torch.addmm(bias.detach(), rows.to(x.dtype), taps, out=out)
                 if negative_slope != 1.0:
                     F.leaky_relu_(out, negative_slope)
 
