@@ -67,6 +67,10 @@ def deform_conv2d_packed(
     """
     offset, mask = split_packed(packed, weight.shape[-1])
     _check(x, offset, mask, weight, bias)
+    if bias is not None and _trains_compiled(x, packed, weight, bias):
+        from edvr_cli.ops.deform_conv_cpu_grad import deform_conv2d_packed_trained  # noqa: PLC0415
+
+        return deform_conv2d_packed_trained(x, packed, weight, bias, negative_slope)
     name = implementation(x, packed, weight, bias)
     if name == "triton":
         from edvr_cli.ops.deform_conv_triton import deform_conv2d_packed_triton  # noqa: PLC0415
@@ -82,16 +86,30 @@ def deform_conv2d_packed(
 def implementation(x: Tensor, *others: Tensor | None) -> str:
     """Name the implementation that these tensors get: ``"triton"``, ``"compiled"`` or ``"reference"``.
 
-    The GPU and CPU kernels have no backward, so training takes the reference.
+    These kernels have no backward, so training takes the reference, or for the packed form on a CPU a kernel of
+    its own.
     """
     tensors = [x, *(t for t in others if t is not None)]
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
         return "reference"
     if x.is_cuda and all(t.device == x.device and t.dtype in _KERNEL_TYPES for t in tensors):
         return "triton" if _runs_triton(x.device) else "reference"
-    if _HAS_NUMBA and all(t.device.type == "cpu" and t.dtype in _COMPILED_TYPES for t in tensors):
-        return "compiled"
+    if _HAS_NUMBA and all(t.device.type == "cpu" and t.dtype == x.dtype for t in tensors):
+        return "compiled" if x.dtype in _COMPILED_TYPES else "reference"
     return "reference"
+
+
+def _trains_compiled(x: Tensor, packed: Tensor, weight: Tensor, bias: Tensor) -> bool:
+    """Whether the compiled backward takes these: up to float32, and groups a power of two wide."""
+    tensors = x, packed, weight, bias
+    if not torch.is_grad_enabled() or not any(t.requires_grad for t in tensors):
+        return False
+    lanes = x.shape[1] * 3 * weight.shape[-1] ** 2 // packed.shape[1]
+    return (
+        _HAS_NUMBA
+        and lanes & (lanes - 1) == 0
+        and all(t.device.type == "cpu" and t.dtype in _COMPILED_TYPES for t in tensors)
+    )
 
 
 @lru_cache
