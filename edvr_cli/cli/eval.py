@@ -1,0 +1,94 @@
+"""``edvr eval``: PSNR and SSIM of a model, or of plain resampling, on a set of clips."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal, cast
+
+import click
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from edvr_cli.cli.parameters import DEVICE
+from edvr_cli.evaluation import ClipScore, Method, Options, evaluate, mean_score
+from edvr_cli.video.recompress import CODECS, Codec
+from edvr_cli.weights import default_model, load_model
+
+__all__ = ["evaluate_command"]
+
+_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+
+
+class _Compression(click.ParamType):
+    """A codec and its quality."""
+
+    name = "codec:quality"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Codec, int]:
+        """``("h264", 23)`` of ``h264:23``."""
+        if isinstance(value, tuple):
+            return value
+        codec, _, quality = str(value).partition(":")
+        if codec in CODECS and quality.isdecimal():
+            return cast(Codec, codec), int(quality)
+        raise click.BadParameter(f"{value!r}: write one of {', '.join(CODECS)} and a quality, as h264:23", param, ctx)
+
+
+@click.command("eval", no_args_is_help=True)
+@click.argument("truth", metavar="TRUTH", type=_FOLDER)
+@click.option("--inputs", metavar="FOLDER", type=_FOLDER, help="Clips to restore.  [default: made from TRUTH]")
+@click.option("-n", "--model", metavar="MODEL", help="A model's name or file, or bicubic, or lanczos.")
+@click.option("-d", "--device", type=DEVICE, default="auto", show_default=True, help="cpu, cuda, cuda:1, mps.")
+@click.option(
+    "--rounding",
+    type=click.Choice(["once", "twice"]),
+    default="once",
+    show_default=True,
+    help="How made inputs were rounded: once as Vid4's, twice as REDS's.",
+)
+@click.option("--compress", type=_Compression(), help="Send the inputs through a codec first, as h264:23.")
+@click.option("--copies", is_flag=True, help="Give the network copies of each frame: what it can do without time.")
+@click.option("--frames", type=click.IntRange(1), metavar="N", help="Measure this many frames of a clip at most.")
+@click.option("--json", "as_json", is_flag=True, help="Write the scores to standard output as JSON.")
+def evaluate_command(
+    truth: Path,
+    inputs: Path | None,
+    model: str | None,
+    device: torch.device,
+    rounding: Literal["once", "twice"],
+    compress: tuple[Codec, int] | None,
+    copies: bool,
+    frames: int | None,
+    as_json: bool,
+) -> None:
+    """Measure a ×4 model on the clips in the folder TRUTH: RGB and Y PSNR and SSIM, the published way.
+
+    All frames count, as 8-bit values, with no border cropped. Clips are videos, or folders of images.
+    """
+    method: Method
+    if model == "bicubic" or model == "lanczos":
+        method = model
+    else:
+        method = load_model(model or default_model("sr"), device)
+    options = Options(rounding, compress, copies, frames)
+    progress = Console(stderr=True, highlight=False)
+    scores = []
+    for score in evaluate(truth, inputs, method, options):
+        progress.print(f"{score.clip}: {score.psnr_y:.2f} dB (Y), {score.frames} frames")
+        scores.append(score)
+    scores.append(mean_score(scores))
+    if as_json:
+        click.echo(json.dumps([asdict(score) for score in scores], indent=2))
+    else:
+        Console(highlight=False).print(_table(scores))
+
+
+def _table(scores: list[ClipScore]) -> Table:
+    table = Table("clip", *("frames", "PSNR RGB", "SSIM RGB", "PSNR Y", "SSIM Y", "flicker"))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for s in scores:
+        figures = f"{s.psnr:.2f}", f"{s.ssim:.4f}", f"{s.psnr_y:.2f}", f"{s.ssim_y:.4f}", f"{s.flicker:.2f}"
+        table.add_row(s.clip, str(s.frames), *figures, end_section=s is scores[-2])
+    return table

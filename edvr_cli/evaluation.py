@@ -1,0 +1,128 @@
+"""Quality by the published protocols: every frame of every clip, 8-bit, no border cropped, means over frames, then clips.
+
+Sets are folders of clips, each a video or a folder of images. The low-resolution frames are given, or made from the
+truth exactly as the benchmarks' were. A method is a network, or plain resampling to compare it with.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from edvr_cli.edvr import EDVR
+from edvr_cli.errors import InputError
+from edvr_cli.metrics import luma, psnr, ssim
+from edvr_cli.pipeline import restore_frames
+from edvr_cli.resample import Kernel, benchmark_lr, resize
+from edvr_cli.train.cache import read_frames, sources_in
+from edvr_cli.video.recompress import Codec, recompress
+
+__all__ = ["ClipScore", "Method", "Options", "evaluate", "mean_score"]
+
+Method = EDVR | Kernel
+
+
+@dataclass(frozen=True)
+class ClipScore:
+    """Means over the frames of one clip, or over the clips of a set."""
+
+    clip: str
+    frames: int
+    psnr: float  # dB, RGB
+    ssim: float
+    psnr_y: float  # dB, MATLAB's luma
+    ssim_y: float
+    flicker: float  # mean |difference of successive frames − that of the truth|, of 255
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a set is measured."""
+
+    rounding: Literal["once", "twice"] = "once"  # of made inputs: Vid4's way, or REDS's
+    compression: tuple[Codec, int] | None = None  # codec and quality that the inputs go through
+    copies: bool = False  # windows hold copies of their reference: what the network can do without time
+    frames: int | None = None  # of each clip, at most
+
+
+def evaluate(truth: Path, low: Path | None, method: Method, options: Options | None = None) -> Iterator[ClipScore]:
+    """The score of each clip of ``truth``, one after the other as they are done.
+
+    ``low`` is a set of inputs with the same clip names; None makes them. A network for deblurring needs it. Raises
+    InputError where sets do not match, or a clip's sides are not multiples of the scale.
+    """
+    options = options or Options()
+    clips = _named(truth)
+    inputs = _named(low) if low is not None else {}
+    if low is not None and (missing := clips.keys() - inputs.keys()):
+        raise InputError(f"{low} has no {', '.join(sorted(missing))}: name its clips as those of {truth}")
+    scale = method.config.scale if isinstance(method, EDVR) else 4
+    if low is None and scale == 1:
+        raise InputError("a network for deblurring is measured on given inputs: pass their folder")
+    for name, source in clips.items():
+        if low is not None:
+            small = [frame.byte() for frame in read_frames(inputs[name], most=options.frames)]
+        else:
+            small = [_made(frame.byte(), scale, options, name) for frame in read_frames(source, most=options.frames)]
+        if options.compression is not None:
+            small = list(recompress(torch.stack(small), *options.compression))
+        yield _score(name, read_frames(source, most=options.frames), _restored(small, method, options, scale))
+
+
+def mean_score(scores: list[ClipScore]) -> ClipScore:
+    """The mean of the clips' means, as tables print it."""
+    figures = np.mean([(s.psnr, s.ssim, s.psnr_y, s.ssim_y, s.flicker) for s in scores], axis=0)
+    return ClipScore("mean", sum(s.frames for s in scores), *(float(value) for value in figures))
+
+
+def _named(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in sources_in(folder)}
+
+
+def _made(frame: Tensor, scale: int, options: Options, name: str) -> Tensor:
+    H, W = frame.shape[-2:]
+    if H % scale or W % scale:
+        raise InputError(f"{name} is {W}×{H}: its sides must be multiples of {scale} to make inputs from it")
+    return benchmark_lr(frame, scale=scale, round_between=options.rounding == "twice")
+
+
+def _restored(small: list[Tensor], method: Method, options: Options, scale: int) -> Iterator[Tensor]:
+    """Output frames (3, H, W) uint8."""
+    if not isinstance(method, EDVR):
+        for frame in small:
+            size = frame.shape[-2] * scale, frame.shape[-1] * scale
+            yield resize(frame.float(), size, method).round().clamp(0, 255).byte()
+        return
+    arrays = [frame.permute(1, 2, 0).contiguous().numpy() for frame in small]
+    # A clip of one frame is padded with copies of it.
+    for clip in [[array] for array in arrays] if options.copies else [arrays]:
+        for output in restore_frames(clip, method, shots=False):
+            yield torch.as_tensor(output).permute(2, 0, 1)
+
+
+def _score(name: str, truths: Iterator[Tensor], outputs: Iterator[Tensor]) -> ClipScore:
+    rows, flicker = [], []
+    last: Tensor | None = None
+    for truth, output in zip(truths, outputs, strict=True):
+        if truth.shape != output.shape:
+            raise InputError(f"{name}: the output is {tuple(output.shape)}, the truth {tuple(truth.shape)}")
+        a, b = output[None].double(), truth[None].double()
+        rows.append([float(metric(*pair)) for pair in ((a, b), (luma(a), luma(b))) for metric in (psnr, ssim)])
+        error = output.float() - truth
+        if last is not None:
+            flicker.append(float((error - last).abs().mean()))
+        last = error
+    psnr_rgb, ssim_rgb, psnr_y, ssim_y = np.mean(rows, axis=0)
+    return ClipScore(
+        name,
+        len(rows),
+        float(psnr_rgb),
+        float(ssim_rgb),
+        float(psnr_y),
+        float(ssim_y),
+        float(np.mean(flicker or [0.0])),
+    )
