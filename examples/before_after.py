@@ -1,0 +1,57 @@
+"""A picture of what restoring changed: bicubic enlargement on the left, the restored video on the right.
+
+    python examples/before_after.py in.mp4 restored.mp4 picture.png
+
+Above the whole frame, below the part where the two differ most, twice as large.
+"""
+
+import sys
+
+import av
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from edvr_cli.resample import resize
+
+source, restored, picture = sys.argv[1:4]
+
+
+def frame_at(path: str, number: int) -> torch.Tensor:
+    """One frame as RGB (3, H, W) in [0, 1]."""
+    with av.open(path) as video:
+        for index, frame in enumerate(video.decode(video=0)):
+            if index == number:
+                return torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1) / 255
+    sys.exit(f"{path} has no frame {number}")
+
+
+def frame_count(path: str) -> int:
+    """Frames of a video, by counting its packets."""
+    with av.open(path) as video:
+        return sum(1 for packet in video.demux(video=0) if packet.size)
+
+
+middle = frame_count(restored) // 2
+after = frame_at(restored, middle)
+height, width = after.shape[1:]
+before = resize(frame_at(source, middle), (height, width), "bicubic").clamp(0, 1)
+
+# The half-by-half part of the frame with the largest difference, found on a coarse grid.
+difference = (after - before).abs().mean(dim=0)[None, None]
+part = height // 2 // 8 * 8, width // 2 // 8 * 8
+score = F.avg_pool2d(difference, part, stride=8)[0, 0]
+row, column = (int(n) * 8 for n in np.unravel_index(int(score.argmax()), score.shape))
+
+
+def column_of(frame: torch.Tensor) -> torch.Tensor:
+    """The frame above its magnified part."""
+    crop = frame[:, row : row + part[0], column : column + part[1]]
+    return torch.cat((frame, resize(crop, (height, width), "bicubic").clamp(0, 1)), dim=1)
+
+
+gap = torch.ones(3, 2 * height, 8)
+side_by_side = torch.cat((column_of(before), gap, column_of(after)), dim=2)
+pixels = (side_by_side * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+av.VideoFrame.from_ndarray(pixels, format="rgb24").save(picture)
+print(f"frame {middle}: bicubic on the left, restored on the right: {picture}")
