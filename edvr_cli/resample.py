@@ -35,9 +35,7 @@ def resize(x: Tensor, size: tuple[int, int], kernel: Kernel = "bicubic", *, anti
     """
     shape, (h, w) = tuple(x.shape), size
     if len(shape) < 2 or min(h, w, *shape[-2:]) < 1 or not x.is_floating_point():
-        raise ValueError(
-            f"expected a floating tensor (..., H, W) and a positive size, got {x.dtype} {shape}, {size}"
-        )
+        raise ValueError(f"expected a floating tensor (..., H, W) and a positive size, got {x.dtype} {shape}, {size}")
     if kernel not in get_args(Kernel):
         raise ValueError(f"kernel must be one of {', '.join(get_args(Kernel))}, got {kernel!r}")
     H, W = shape[-2:]

@@ -15,8 +15,7 @@ DATA = Path("/work/shared/data")
 def frames(path: Path) -> list[Tensor]:
     with av.open(str(path)) as container:
         return [
-            torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)
-            for frame in container.decode(video=0)
+            torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1) for frame in container.decode(video=0)
         ]
 
 
@@ -60,9 +59,7 @@ def test_edges_are_mirrored():
     x = torch.rand(3, 12, 20, dtype=torch.float64)
     wide = torch.cat((x.flip(-1), x, x.flip(-1)), dim=-1)
     for kernel in ("bicubic", "lanczos", "area"):
-        assert torch.allclose(
-            resize(x, (12, 10), kernel), resize(wide, (12, 30), kernel)[..., 10:20], atol=1e-12
-        )
+        assert torch.allclose(resize(x, (12, 10), kernel), resize(wide, (12, 30), kernel)[..., 10:20], atol=1e-12)
 
 
 def test_area_is_the_mean_where_the_ratio_is_whole_and_the_overlap_elsewhere():

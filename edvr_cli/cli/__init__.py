@@ -14,7 +14,9 @@ import click
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import edvr_cli
+from edvr_cli.cli.eval import evaluate_command
 from edvr_cli.cli.restore import deblur, upscale
+from edvr_cli.cli.train import train_command
 from edvr_cli.errors import EdvrError
 
 __all__ = ["edvr", "main"]
@@ -38,6 +40,8 @@ def edvr() -> None:
 
 edvr.add_command(upscale)
 edvr.add_command(deblur)
+edvr.add_command(evaluate_command)
+edvr.add_command(train_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -33,7 +33,7 @@ _LEAST_SIDE = 192  # of a cached frame
 class Clip:
     """One shot at one size: frames (N, 3, H, W) uint8 RGB, mapped from a file."""
 
-    name: str
+    source: str  # file or folder name
     frames: np.ndarray
 
 
@@ -63,7 +63,7 @@ def build_cache(
             unusable.append(str(error))
             continue
         clips += [
-            Clip(f"{source.name} {path.stem[-9:]}", shot)
+            Clip(source.name, shot)
             for path in stored
             for shot in _shots(np.load(path, mmap_mode="r"), path)
             if len(shot) >= least

@@ -26,11 +26,7 @@ class Progress:
     offset: float  # mean |offset| in pixels
     samples_per_second: float
     waiting: float  # share of the time spent waiting for data
-
-    @property
-    def seconds_left(self) -> float:
-        """Until the last step, at the present pace; needs the batch size only through the pace."""
-        return (self.steps - self.step) / max(self.samples_per_second, 1e-9)
+    seconds_left: float  # until the last step, at the present pace
 
 
 @dataclass(frozen=True)

@@ -202,9 +202,18 @@ class _Trainer:
             now = time.monotonic()
             pace.add(got - asked, now - got, self.recipe.batch)
             asked = now
+            speed = pace.samples_per_second
             yield Progress(
-                self.step, self.recipe.steps, stage.name, loss, rate, offset, pace.samples_per_second, pace.waiting_share
-            )  # fmt: skip
+                step=self.step,
+                steps=self.recipe.steps,
+                stage=stage.name,
+                loss=loss,
+                learning_rate=rate,
+                offset=offset,
+                samples_per_second=speed,
+                waiting=pace.waiting_share,
+                seconds_left=(self.recipe.steps - self.step) * self.recipe.batch / speed,
+            )
             asked = time.monotonic()
 
     @torch.no_grad()

@@ -1,0 +1,205 @@
+"""``edvr train``: from a folder of footage to a model file."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from edvr_cli.cli.parameters import DEVICE
+from edvr_cli.train import events
+from edvr_cli.train.cache import Clip, build_cache, sources_in
+from edvr_cli.train.loop import train
+from edvr_cli.train.recipe import PRESETS, DegradationName, Precision, Recipe
+from edvr_cli.weights import load_model
+
+__all__ = ["train_command"]
+
+_PLAIN_EVERY = 30.0  # seconds between lines
+_HELD_OUT_OF = 4  # clips, at the least, before one is held out for validation
+_DEFAULTS = Recipe()
+
+
+@click.command("train", no_args_is_help=True)
+@click.argument("footage", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("target", metavar="MODEL.safetensors", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--run", type=click.Path(path_type=Path), help="Folder of the run's state.  [default: MODEL.run]")
+@click.option("--resume", is_flag=True, help="Go on with the run in the folder, with the settings it was begun with.")
+@click.option("--task", type=click.Choice(["sr", "deblur"]), default="sr", show_default=True)
+@click.option("--preset", type=click.Choice(list(PRESETS)), default="s", show_default=True, help="Size of the network.")
+@click.option("--features", type=click.IntRange(8), help="Channels, a multiple of 8, instead of the preset's.")
+@click.option("--extraction-blocks", type=click.IntRange(0), help="Instead of the preset's.")
+@click.option("--reconstruction-blocks", type=click.IntRange(0), help="Instead of the preset's.")
+@click.option("--tail", type=click.IntRange(4), help="Channels at output size, instead of the preset's.")
+@click.option("--tsa/--no-tsa", default=True, help="Temporal and spatial attention.")
+@click.option("--cascade/--no-cascade", default=True, help="The second alignment against the reference.")
+@click.option("--levels", type=click.Choice(["1", "3"]), default="3", show_default=True, help="Of the alignment.")
+@click.option(
+    "--degradation", type=click.Choice(["clean", "real"]), default="clean", show_default=True,
+    help="clean: bicubic, or blur alone; real: noise and video compression besides.",
+)
+@click.option("--steps", type=click.IntRange(1), default=_DEFAULTS.steps, show_default=True)
+@click.option("--align", type=click.IntRange(0), default=_DEFAULTS.align, show_default=True,
+              help="Steps of them for the alignment alone, on synthetic motion.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Stop after this time; resume later.")
+@click.option("--patch", type=click.IntRange(16), help="Side of an input patch.  [default: 32, or 128 to deblur]")
+@click.option("--batch", type=click.IntRange(1), default=_DEFAULTS.batch, show_default=True)
+@click.option("--learning-rate", type=float, default=_DEFAULTS.learning_rate, show_default=True)
+@click.option("--known", type=click.FloatRange(0, 1), default=_DEFAULTS.known, show_default=True,
+              help="Share of samples with synthetic, known motion.")
+@click.option("--speed", type=click.FloatRange(0), default=_DEFAULTS.speed, show_default=True,
+              help="Their most motion, in input pixels a frame.")
+@click.option("--restarts", type=click.IntRange(1), default=_DEFAULTS.restarts, show_default=True,
+              help="Cosine periods in each stage.")
+@click.option("--start", metavar="MODEL", help="Begin with the weights of this model, as far as they fit.")
+@click.option("--held-out", metavar="NAME", multiple=True, help="Source for validation only; repeatable.")
+@click.option("--cache", type=click.Path(path_type=Path), help="Folder of decoded frames.  [default: in the run's]")
+@click.option("--clip-frames", type=click.IntRange(5), default=150, show_default=True, help="Of each source, at most.")
+@click.option("-d", "--device", type=DEVICE, default="auto", show_default=True)
+@click.option("--precision", type=click.Choice(["bf16", "fp32"]), default="bf16", show_default=True)
+@click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that make samples.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal.")
+def train_command(**options: Any) -> None:  # noqa: ANN401 (thirty options of as many types)
+    """Train a network on the videos, or folders of frames, in FOOTAGE.
+
+    The run's folder keeps its state, a table (log.csv) and a chart (chart.png). A run that was interrupted goes on with
+    --resume and the same settings, to the same weights. When training explodes it goes back to the last good state
+    with a smaller learning rate, by itself.
+    """
+    target: Path = options["target"]
+    if target.suffix != ".safetensors":
+        raise click.UsageError(f"{target} must be named .safetensors")
+    run = options["run"] or target.with_suffix(".run")
+    try:
+        recipe = _recipe(options)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    with _Display(bar=options["progress"]) as display:
+        clips = build_cache(
+            sources_in(options["footage"]),
+            options["cache"] or run / "cache",
+            frames=options["clip_frames"],
+            on_clip=lambda name: display.say(f"decoding {escape(name)}"),
+        )
+        clips, held_out = _split(clips, options["held_out"])
+        display.say(f"{len(clips)} shots to train on, {len(held_out)} to validate")
+        start = load_model(options["start"]) if options["start"] and not options["resume"] else None
+        train(
+            recipe,
+            clips,
+            target,
+            run=run,
+            held_out=held_out,
+            start=start,
+            resume=options["resume"],
+            minutes=options["minutes"],
+            device=options["device"],
+            workers=options["workers"],
+            on_event=display,
+        )
+    click.echo(target)
+
+
+def _recipe(options: dict[str, Any]) -> Recipe:
+    size = PRESETS[options["preset"]]
+    given = {
+        name: options[name]
+        for name in ("features", "extraction_blocks", "reconstruction_blocks", "tail")
+        if options[name] is not None
+    }
+    return Recipe(
+        task=options["task"],
+        size=replace(size, **given),
+        tsa=options["tsa"],
+        cascade=options["cascade"],
+        levels=int(options["levels"]),
+        degradation=cast(DegradationName, options["degradation"]),
+        steps=options["steps"],
+        align=options["align"],
+        patch=options["patch"] or (32 if options["task"] == "sr" else 128),
+        batch=options["batch"],
+        learning_rate=options["learning_rate"],
+        known=options["known"],
+        speed=options["speed"],
+        restarts=options["restarts"],
+        precision=cast(Precision, options["precision"]),
+        seed=options["seed"],
+    )
+
+
+def _split(clips: list[Clip], held_out: tuple[str, ...]) -> tuple[list[Clip], list[Clip]]:
+    """Clips to train on and to validate on: those of the named sources, or of the last if none is named."""
+    sources = sorted({clip.source for clip in clips})
+    if unknown := set(held_out) - set(sources):
+        raise click.UsageError(f"--held-out {', '.join(sorted(unknown))}: the sources are {', '.join(sources)}")
+    chosen = set(held_out) or (set(sources[-1:]) if len(sources) >= _HELD_OUT_OF else set())
+    if not set(sources) - chosen:
+        raise click.UsageError("--held-out leaves nothing to train on")
+    return [clip for clip in clips if clip.source not in chosen], [clip for clip in clips if clip.source in chosen]
+
+
+class _Display:
+    """Shows a run on standard error: a bar on a terminal, else a line every half minute."""
+
+    def __init__(self, *, bar: bool) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._said = 0.0
+        self._bar = Progress(
+            TextColumn("{task.fields[stage]}"), BarColumn(), MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"), TimeElapsedColumn(), TextColumn("{task.fields[left]}"),
+            console=self._console, disable=not (bar and self._console.is_terminal),
+        )  # fmt: skip
+        self._task = self._bar.add_task("steps", total=None, visible=False, stage="", figures="", left="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def say(self, line: str) -> None:
+        """One line above the bar."""
+        self._console.print(line, soft_wrap=True)
+
+    def __call__(self, event: events.Event) -> None:
+        """Show one event."""
+        match event:
+            case events.Progress():
+                self._advance(event)
+            case events.Validated():
+                self.say(f"step {event.step}: {event.psnr:.2f} dB on held-out footage, {event.gain:+.2f} dB from time")
+            case events.RolledBack():
+                self.say(
+                    f"[yellow]step {event.step}: {escape(event.reason)}; back to step {event.to} at "
+                    f"{event.rate_factor:g} of the learning rate[/]"
+                )
+            case events.Notice():
+                self.say(escape(event.message))
+            case events.Finished():
+                end = "done" if event.complete else f"stopped at step {event.step}; go on with --resume"
+                self.say(end)
+
+    def _advance(self, event: events.Progress) -> None:
+        left = event.seconds_left
+        figures = (
+            f"loss {event.loss:.4f}  rate {event.learning_rate:.1e}  {event.samples_per_second:.1f} samples/s  "
+            f"waiting {event.waiting:.0%}"
+        )
+        remaining = f"{left / 3600:.1f} h left" if left >= 3600 else f"{left / 60:.0f} min left"
+        self._bar.update(
+            self._task, completed=event.step, total=event.steps, visible=True, stage=event.stage, figures=figures,
+            left=remaining,
+        )  # fmt: skip
+        now = time.monotonic()
+        if self._bar.disable and now - self._said >= _PLAIN_EVERY:
+            self._said = now
+            self.say(f"{event.stage} {event.step}/{event.steps}  {figures}  {remaining}")
