@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -158,7 +158,7 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu", *, 
     try:
         return model.to(device).eval()
     except (RuntimeError, AssertionError) as error:
-        raise DeviceError(f"device {str(device)!r} cannot be used here: {str(error).splitlines()[0]}") from error
+        raise DeviceError(f"device {str(device)!r} cannot be used here: {_first_line(error)}") from error
 
 
 def default_model(task: Task) -> str:
@@ -236,7 +236,7 @@ def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError, UnpicklingError) as error:
-        raise ModelError(f"{path} is no readable checkpoint: {str(error).splitlines()[0][:200]}") from error
+        raise ModelError(f"{path} is no readable checkpoint: {_first_line(error)}") from error
     for wrapper in ("params_ema", "params", "state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
@@ -249,18 +249,30 @@ def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def config_of(state: Mapping[str, Tensor]) -> EDVRConfig:
-    """The dimensions of the EDVR network that ``state`` belongs to. Raises KeyError where it is no such network."""
+    """The dimensions of the EDVR network that ``state`` belongs to.
+
+    Raises ValueError, with the first reason found, where it is no such network.
+    """
     tsa = "fusion.feat_fusion.weight" in state
     predeblur = "predeblur.conv_first.weight" in state
-    features = state["predeblur.conv_first.weight" if predeblur else "conv_first.weight"].shape[0]
-    fusion_inputs = state["fusion.feat_fusion.weight" if tsa else "fusion.weight"].shape[1]
+    features, *_ = _shape(state, "predeblur.conv_first.weight" if predeblur else "conv_first.weight")
+    fusion = "fusion.feat_fusion.weight" if tsa else "fusion.weight"
+    _, fusion_inputs, *_ = _shape(state, fusion)
+    offsets = "pcd_align.dcn_pack.l1.conv_offset.weight"
+    offset_channels, *_ = _shape(state, offsets)
+    tail, *_ = _shape(state, "conv_hr.weight")
+    frames, groups = fusion_inputs // features, offset_channels // 27
+    if frames % 2 == 0:
+        raise ValueError(f"its {fusion!r} takes {frames} frames, and of an even number none is in the middle")
+    if groups == 0 or features % groups:
+        raise ValueError(f"its {offsets!r} is for {groups} groups of {features} features")
     return EDVRConfig(
         features=features,
-        frames=fusion_inputs // features,
-        groups=state["pcd_align.dcn_pack.l1.conv_offset.weight"].shape[0] // 27,
+        frames=frames,
+        groups=groups,
         extraction_blocks=_count(state, "feature_extraction"),
         reconstruction_blocks=_count(state, "reconstruction"),
-        tail=state["conv_hr.weight"].shape[0],
+        tail=tail,
         predeblur=predeblur,
         hr_in="predeblur.stride_conv_hr1.weight" in state,
         tsa=tsa,
@@ -269,11 +281,21 @@ def config_of(state: Mapping[str, Tensor]) -> EDVRConfig:
     )
 
 
+def _shape(state: Mapping[str, Tensor], key: str) -> tuple[int, ...]:
+    """The shape of a convolution's weight."""
+    if key not in state:
+        raise ValueError(f"it has no parameter {key!r}")
+    shape = tuple(state[key].shape)
+    if len(shape) != 4 or 0 in shape:
+        raise ValueError(f"its {key!r} {shape} is no convolution's weight")
+    return shape
+
+
 def _build(state: dict[str, Tensor], path: Path) -> EDVR:
     try:
         config = config_of(state)
-    except KeyError as error:
-        raise ModelError(f"{path} is no EDVR checkpoint: it has no parameter {error}") from error
+    except ValueError as error:
+        raise ModelError(f"{path} is no EDVR checkpoint: {error}") from error
     with torch.device("meta"):
         model = EDVR(config)
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
@@ -303,9 +325,17 @@ def _first(what: str, names: list[str]) -> list[str]:
     return [f"{what}: {', '.join(names[:3])}{more}"]
 
 
-def _count(state: Iterable[str], stack: str) -> int:
-    numbers = [int(m[1]) for key in state if (m := re.match(rf"{stack}\.(\d+)\.", key))]
-    return max(numbers, default=-1) + 1
+def _count(state: Mapping[str, Tensor], stack: str) -> int:
+    """How many blocks a stack has by their numbers, of which those in between may be missing."""
+    numbers = {int(m[1]) for key in state if (m := re.match(rf"{stack}\.(\d+)\.", key))}
+    highest = max(numbers, default=-1)
+    # A number beyond that of all parameters is no block: a file cannot make us build a billion of them.
+    return highest + 1 if highest < len(state) else len(numbers)
+
+
+def _first_line(error: Exception) -> str:
+    """What went wrong in one line; some errors have no words."""
+    return next(iter(str(error).splitlines()), type(error).__name__)[:200]
 
 
 def _padding(stated: object, path: Path) -> Padding:
