@@ -1,0 +1,1 @@
+"""The tests, and the small networks, clips and interpreters they share."""
