@@ -23,7 +23,7 @@ LAYERS = (
     ("train", "evaluation", "bench", "jobs", "cluster", "report"),
     ("", "pipeline"),
     ("engine", "video", "weights", "shots", "overlap", "metrics"),
-    ("edvr", "memory", "precision", "tiling", "resample"),
+    ("edvr", "memory", "models", "precision", "tiling", "resample"),
     ("ops", "window", "events"),
     ("errors",),
 )

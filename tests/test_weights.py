@@ -12,19 +12,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from edvr_cli import weights
+from edvr_cli import models
 from edvr_cli.edvr import EDVR, EDVRConfig
 from edvr_cli.errors import DeviceError, ModelError
-from edvr_cli.weights import (
-    MODELS,
-    config_of,
-    default_model,
-    find_model,
-    load_model,
-    model_folders,
-    read_state_dict,
-    save_model,
-)
+from edvr_cli.models import MODELS, default_model, find_model, model_folders
+from edvr_cli.weights import config_of, load_model, read_state_dict, save_model
 from tests.networks import TINY, random_network
 
 CONFIGURATIONS = [
@@ -318,7 +310,7 @@ def test_a_file_found_by_a_known_name_must_have_its_digest(tmp_path: Path, monke
         load_model(entry.name)
     digest = hashlib.sha256((tmp_path / entry.file).read_bytes()).hexdigest()
     for digits in (8, 64):
-        monkeypatch.setitem(weights.MODELS, entry.name, replace(entry, sha256=digest[:digits]))
+        monkeypatch.setitem(models.MODELS, entry.name, replace(entry, sha256=digest[:digits]))
         model = load_model(entry.name)
         assert (model.name, model.padding) == (entry.name, "replicate")
 
@@ -329,7 +321,7 @@ def test_a_known_file_is_recognized_under_any_path(tmp_path: Path, monkeypatch: 
     torch.save({"params": random_network().state_dict()}, path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     entry = replace(MODELS["edvr-l-deblur-reds"], sha256=digest[:8])
-    monkeypatch.setitem(weights.MODELS, entry.name, entry)
+    monkeypatch.setitem(models.MODELS, entry.name, entry)
     model = load_model(path)
     assert (model.name, model.padding) == (entry.name, "replicate")
 
@@ -347,7 +339,7 @@ def test_the_shipped_model_loads_without_a_network(monkeypatch: pytest.MonkeyPat
 def test_a_task_without_a_shipped_model_says_what_to_pass(monkeypatch: pytest.MonkeyPatch):
     """The option, and the published models' names."""
     entries = {name: replace(entry, shipped=False) for name, entry in MODELS.items()}
-    monkeypatch.setattr(weights, "MODELS", entries)
+    monkeypatch.setattr(models, "MODELS", entries)
     with pytest.raises(ModelError, match=r"no deblur model ships .*--model.*edvr-l-deblur-reds"):
         default_model("deblur")
 

@@ -12,8 +12,9 @@ from rich.table import Table
 
 from edvr_cli.cli.parameters import DEVICE
 from edvr_cli.evaluation import ClipScore, Method, Options, evaluate, mean_score
+from edvr_cli.models import default_model
 from edvr_cli.video.recompress import CODECS, Codec
-from edvr_cli.weights import default_model, load_model
+from edvr_cli.weights import load_model
 
 __all__ = ["evaluate_command"]
 

@@ -12,9 +12,10 @@ from edvr_cli.cli.parameters import DEVICE, KEY_VALUE, SCALE, TILE, TIME
 from edvr_cli.cli.progress import Display
 from edvr_cli.engine import DEFAULT_HALO
 from edvr_cli.errors import ModelError
+from edvr_cli.models import Task, default_model
 from edvr_cli.pipeline import Encoding, restore_video
 from edvr_cli.precision import PRECISIONS, Precision
-from edvr_cli.weights import Task, default_model, load_model
+from edvr_cli.weights import load_model
 
 __all__ = ["deblur", "upscale"]
 
