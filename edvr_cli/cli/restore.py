@@ -15,6 +15,7 @@ from edvr_cli.errors import ModelError
 from edvr_cli.models import Task, default_model
 from edvr_cli.pipeline import Encoding, restore_video
 from edvr_cli.precision import PRECISIONS, Precision
+from edvr_cli.video.streams import FORMATS
 from edvr_cli.weights import load_model
 
 __all__ = ["deblur", "upscale"]
@@ -122,7 +123,9 @@ def _restore(task: Task, suffix: str, scale: float, options: _Options) -> None:
     if source is None:
         raise click.UsageError("Missing argument 'IN': the video to restore.")
     if target is None:
-        target = source.with_name(f"{source.stem}_{suffix}{source.suffix}")
+        # A container that only other programs write becomes the one that holds anything.
+        extension = source.suffix if source.suffix.lower() in FORMATS else ".mkv"
+        target = source.with_name(f"{source.stem}_{suffix}{extension}")
     start, end = options["start"], options["end"]
     if start is not None and end is not None and end <= start:
         raise click.UsageError("--end must come after --start.")
