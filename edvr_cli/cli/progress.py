@@ -107,7 +107,7 @@ class Display:
         self._say(f"{event.frames} frames in {_duration(event.seconds)} ({speed:.2f} fps), verified.")
 
     def _say(self, line: str) -> None:
-        self._console.print(line, soft_wrap=True)
+        self._console.print(line, soft_wrap=not self._console.is_terminal)  # a log line stays one line
 
 
 class _Speed(ProgressColumn):
