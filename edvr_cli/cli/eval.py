@@ -13,7 +13,7 @@ from rich.table import Table
 from edvr_cli.cli.parameters import DEVICE
 from edvr_cli.evaluation import ClipScore, Method, Options, evaluate, mean_score
 from edvr_cli.models import default_model
-from edvr_cli.video.recompress import CODECS, Codec
+from edvr_cli.video.recompress import CODECS, WORST_QUALITY, Codec
 from edvr_cli.weights import load_model
 
 __all__ = ["evaluate_command"]
@@ -31,9 +31,10 @@ class _Compression(click.ParamType):
         if isinstance(value, tuple):
             return value
         codec, _, quality = str(value).partition(":")
-        if codec in CODECS and quality.isdecimal():
+        if codec in CODECS and quality.isdecimal() and int(quality) <= WORST_QUALITY[cast(Codec, codec)]:
             return cast(Codec, codec), int(quality)
-        raise click.BadParameter(f"{value!r}: write one of {', '.join(CODECS)} and a quality, as h264:23", param, ctx)
+        scales = ", ".join(f"{name} (up to {worst})" for name, worst in WORST_QUALITY.items())
+        raise click.BadParameter(f"{value!r}: write a codec of {scales} and its quality, as h264:23", ctx, param)
 
 
 @click.command("eval", no_args_is_help=True)

@@ -1,5 +1,6 @@
 """``edvr train``: from a folder of footage to a model file."""
 
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from edvr_cli.cli.parameters import DEVICE
 from edvr_cli.train import events
 from edvr_cli.train.cache import Clip, build_cache, sources_in
+from edvr_cli.train.checkpoint import STATE_FILE, read_checkpoint
 from edvr_cli.train.loop import train
 from edvr_cli.train.recipe import PRESETS, DegradationName, Precision, Recipe
 from edvr_cli.weights import load_model
@@ -29,7 +31,7 @@ _DEFAULTS = Recipe()
 @click.argument("footage", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.argument("target", metavar="MODEL.safetensors", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--run", type=click.Path(path_type=Path), help="Folder of the run's state.  [default: MODEL.run]")
-@click.option("--resume", is_flag=True, help="Go on with the run in the folder, with the settings it was begun with.")
+@click.option("--resume", is_flag=True, help="Go on with the run in the folder, as it was begun.")
 @click.option("--task", type=click.Choice(["sr", "deblur"]), default="sr", show_default=True)
 @click.option("--preset", type=click.Choice(list(PRESETS)), default="s", show_default=True, help="Size of the network.")
 @click.option("--features", type=click.IntRange(8), help="Channels, a multiple of 8, instead of the preset's.")
@@ -40,22 +42,45 @@ _DEFAULTS = Recipe()
 @click.option("--cascade/--no-cascade", default=True, help="The second alignment against the reference.")
 @click.option("--levels", type=click.Choice(["1", "3"]), default="3", show_default=True, help="Of the alignment.")
 @click.option(
-    "--degradation", type=click.Choice(["clean", "real"]), default="clean", show_default=True,
+    "--degradation",
+    type=click.Choice(["clean", "real"]),
+    default="clean",
+    show_default=True,
     help="clean: bicubic, or blur alone; real: noise and video compression besides.",
 )
 @click.option("--steps", type=click.IntRange(1), default=_DEFAULTS.steps, show_default=True)
-@click.option("--align", type=click.IntRange(0), default=_DEFAULTS.align, show_default=True,
-              help="Steps of them for the alignment alone, on synthetic motion.")
+@click.option(
+    "--align",
+    type=click.IntRange(0),
+    default=_DEFAULTS.align,
+    show_default=True,
+    help="Steps of them for the alignment alone, on synthetic motion.",
+)
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Stop after this time; resume later.")
 @click.option("--patch", type=click.IntRange(16), help="Side of an input patch.  [default: 32, or 128 to deblur]")
 @click.option("--batch", type=click.IntRange(1), default=_DEFAULTS.batch, show_default=True)
 @click.option("--learning-rate", type=float, default=_DEFAULTS.learning_rate, show_default=True)
-@click.option("--known", type=click.FloatRange(0, 1), default=_DEFAULTS.known, show_default=True,
-              help="Share of samples with synthetic, known motion.")
-@click.option("--speed", type=click.FloatRange(0), default=_DEFAULTS.speed, show_default=True,
-              help="Their most motion, in input pixels a frame.")
-@click.option("--restarts", type=click.IntRange(1), default=_DEFAULTS.restarts, show_default=True,
-              help="Cosine periods in each stage.")
+@click.option(
+    "--known",
+    type=click.FloatRange(0, 1),
+    default=_DEFAULTS.known,
+    show_default=True,
+    help="Share of samples with synthetic, known motion.",
+)
+@click.option(
+    "--speed",
+    type=click.FloatRange(0),
+    default=_DEFAULTS.speed,
+    show_default=True,
+    help="Their most motion, in input pixels a frame.",
+)
+@click.option(
+    "--restarts",
+    type=click.IntRange(1),
+    default=_DEFAULTS.restarts,
+    show_default=True,
+    help="Cosine periods in each stage.",
+)
 @click.option("--start", metavar="MODEL", help="Begin with the weights of this model, as far as they fit.")
 @click.option("--held-out", metavar="NAME", multiple=True, help="Source for validation only; repeatable.")
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder of decoded frames.  [default: in the run's]")
@@ -65,21 +90,24 @@ _DEFAULTS = Recipe()
 @click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that make samples.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal.")
-def train_command(**options: Any) -> None:  # noqa: ANN401 (thirty options of as many types)
+def train_command(**options: Any) -> None:
     """Train a network on the videos, or folders of frames, in FOOTAGE.
 
     The run's folder keeps its state, a table (log.csv) and a chart (chart.png). A run that was interrupted goes on with
-    --resume and the same settings, to the same weights. When training explodes it goes back to the last good state
+    --resume, to the same weights. When training explodes it goes back to the last good state
     with a smaller learning rate, by itself.
     """
     target: Path = options["target"]
     if target.suffix != ".safetensors":
         raise click.UsageError(f"{target} must be named .safetensors")
     run = options["run"] or target.with_suffix(".run")
-    try:
-        recipe = _recipe(options)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
+    if options["resume"]:
+        recipe = read_checkpoint(run / STATE_FILE).recipe
+    else:
+        try:
+            recipe = _recipe(options)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
     with _Display(bar=options["progress"]) as display:
         clips = build_cache(
             sources_in(options["footage"]),
@@ -90,19 +118,23 @@ def train_command(**options: Any) -> None:  # noqa: ANN401 (thirty options of as
         clips, held_out = _split(clips, options["held_out"])
         display.say(f"{len(clips)} shots to train on, {len(held_out)} to validate")
         start = load_model(options["start"]) if options["start"] and not options["resume"] else None
-        train(
-            recipe,
-            clips,
-            target,
-            run=run,
-            held_out=held_out,
-            start=start,
-            resume=options["resume"],
-            minutes=options["minutes"],
-            device=options["device"],
-            workers=options["workers"],
-            on_event=display,
-        )
+        try:
+            train(
+                recipe,
+                clips,
+                target,
+                run=run,
+                held_out=held_out,
+                start=start,
+                resume=options["resume"],
+                minutes=options["minutes"],
+                device=options["device"],
+                workers=options["workers"],
+                on_event=display,
+            )
+        except KeyboardInterrupt:
+            display.say(f"interrupted; the run is kept in {escape(str(run))}: go on with --resume")
+            sys.exit(130)
     click.echo(target)
 
 

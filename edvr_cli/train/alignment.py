@@ -243,9 +243,9 @@ def _centered(conv: nn.Conv2d, kernel: Tensor | None = None, *, inputs: slice = 
 
 
 def _unit(conv: nn.Conv2d, inputs: Tensor) -> None:
-    """Scale every output channel to unit deviation on ``inputs``."""
-    deviation = conv(inputs).std(dim=(0, 2, 3)).clamp(min=1e-6)
-    conv.weight.div_(deviation.view(-1, 1, 1, 1))
+    """Scale every output channel to unit deviation on ``inputs``; one that hardly varies is not blown up."""
+    deviation = conv(inputs).std(dim=(0, 2, 3))
+    conv.weight.div_(torch.maximum(deviation, 0.1 * deviation.mean()).view(-1, 1, 1, 1))
 
 
 def _displacements(packed: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ _MOST_PIXELS = 960 * 540
 _LEAST_SIDE = 192  # of a cached frame
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Clip:
     """One shot at one size: frames (N, 3, H, W) uint8 RGB, mapped from a file."""
 

@@ -1,6 +1,7 @@
 """The state of a run on disk: whole or absent, and all that the next step depends on."""
 
 import os
+import struct
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from pickle import UnpicklingError
@@ -12,14 +13,18 @@ from torch import Tensor
 from edvr_cli.errors import ModelError
 from edvr_cli.train.recipe import Recipe, Size
 
-__all__ = ["Checkpoint", "read_checkpoint", "write_checkpoint"]
+__all__ = ["STATE_FILE", "Checkpoint", "read_checkpoint", "write_checkpoint"]
 
+STATE_FILE = "state.pt"
 _VERSION = 1
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything that decides how a run goes on, apart from its clips."""
+    """Everything that decides how a run goes on, apart from its clips.
+
+    No generator's state is in it: samples and new weights are drawn from the recipe's seed and the step.
+    """
 
     recipe: Recipe
     step: int  # steps done
@@ -31,7 +36,6 @@ class Checkpoint:
     rate_factor: float  # halved at every rollback
     rollbacks: int
     losses: list[float]  # that the guard judges by
-    random: Tensor
 
 
 def write_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
@@ -52,7 +56,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise ModelError(f"there is no run to resume: {path} does not exist") from error
-    except (OSError, EOFError, RuntimeError, ValueError, UnpicklingError) as error:
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, UnpicklingError, struct.error) as error:
         raise ModelError(f"{path} is no readable training state: start the run anew") from error
     if not isinstance(content, dict) or content.pop("version", None) != _VERSION:
         raise ModelError(f"{path} is no training state of this version: start the run anew")

@@ -19,7 +19,7 @@ from edvr_cli.errors import EdvrError, ModelError
 from edvr_cli.metrics import psnr
 from edvr_cli.train.alignment import alignment_loss, mean_offset, prepare, recorded_offsets, supervision_loss
 from edvr_cli.train.cache import Clip
-from edvr_cli.train.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from edvr_cli.train.checkpoint import STATE_FILE, Checkpoint, read_checkpoint, write_checkpoint
 from edvr_cli.train.data import Batch, Samples, batches
 from edvr_cli.train.events import Event, Finished, Notice, OnEvent, Progress, RolledBack, Validated
 from edvr_cli.train.guard import Guard
@@ -58,14 +58,13 @@ def train(
     """
     run.mkdir(parents=True, exist_ok=True)
     trainer = _Trainer(recipe, Samples(clips, recipe), run, torch.device(device))
-    log = RunLog(run, first=0)
     if resume:
         trainer.load()
-        log = RunLog(run, first=trainer.step)
     elif trainer.state_file.exists():
         raise ModelError(f"{run} holds a run already: resume it, or give another folder")
     else:
         trainer.begin(start)
+    log = RunLog(run, first=trainer.step)
     validation = Samples(held_out, replace(recipe, known=0.0, seed=recipe.seed + 1)) if held_out else None
     until = None if minutes is None else time.monotonic() + 60 * minutes
 
@@ -121,7 +120,7 @@ class _Trainer:
     def __init__(self, recipe: Recipe, samples: Samples, run: Path, device: torch.device) -> None:
         self.recipe = recipe
         self.samples = samples
-        self.state_file = run / "state.pt"
+        self.state_file = run / STATE_FILE
         self.device = device
         self.guard = Guard(recipe.offset_alarm, recipe.spike)
         self.step = 0
@@ -130,13 +129,14 @@ class _Trainer:
 
     def begin(self, start: EDVR | None) -> None:
         """First weights, first stage, first checkpoint."""
-        torch.manual_seed(self.recipe.seed)
         stage = stages(self.recipe)[0]
         model = rebuild(self.recipe, stage)
         if start is not None:
             grow(start, model)
         if stage.name == "align":
-            prepare(model, _unit(self.samples.batch(0, known=1.0).window))
+            with torch.random.fork_rng():
+                torch.manual_seed(self.recipe.seed)
+                prepare(model, _unit(self.samples.batch(0, known=1.0).window))
         self._enter(stage, model)
         self.save()
 
@@ -157,7 +157,6 @@ class _Trainer:
         self.step, self.averaged = state.step, state.averaged
         self.rate_factor, self.rollbacks = state.rate_factor, state.rollbacks
         self.guard.restore(state.losses)
-        torch.set_rng_state(state.random)
 
     def save(self) -> None:
         """Write the checkpoint."""
@@ -173,7 +172,6 @@ class _Trainer:
                 rate_factor=self.rate_factor,
                 rollbacks=self.rollbacks,
                 losses=self.guard.recall(),
-                random=torch.get_rng_state(),
             ),
             self.state_file,
         )

@@ -1,6 +1,6 @@
 """Everything that a training run is decided by, in one place: what to train, on what, and how long."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from edvr_cli.edvr import EDVRConfig
@@ -76,6 +76,8 @@ class Recipe:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.patch % 16 or self.frames % 2 == 0:
             raise ValueError(f"patch must be a multiple of 16 and frames odd, got {self.patch} and {self.frames}")
+        if self.size.features % EDVRConfig().groups:
+            raise ValueError(f"features must be a multiple of {EDVRConfig().groups}, got {self.size.features}")
         if not 0 <= self.known <= 1 or not 0 <= self.attention <= 1:
             raise ValueError(f"known and attention are shares of one, got {self.known} and {self.attention}")
         if self.levels not in (1, 3):
@@ -104,16 +106,12 @@ class Recipe:
 
     def speed_at(self, step: int) -> float:
         """Most motion of a synthetic scene at ``step``: from a third to all of ``speed``."""
-        return self.speed * min(1.0, 1 / 3 + 2 / 3 * step / max(1, self.ramp))
+        return self.speed * self.strength_at(step)
 
     def strength_at(self, step: int) -> float:
-        """Strength of the ``real`` degradation at ``step``: from a third to 1."""
-        return min(1.0, 1 / 3 + 2 / 3 * step / max(1, self.ramp))
+        """Strength of the ``real`` degradation at ``step``: from a third to 1 over the ramp."""
+        return min(1.0, (1 + 2 * step / max(1, self.ramp)) / 3)
 
     def differences(self, other: "Recipe") -> list[str]:
         """Names of the fields in which two recipes differ."""
         return [f.name for f in fields(self) if getattr(self, f.name) != getattr(other, f.name)]
-
-    def with_steps(self, steps: int) -> "Recipe":
-        """The same, that many steps long."""
-        return replace(self, steps=steps)

@@ -67,8 +67,10 @@ def trained(model: EDVR, stage: Stage) -> list[nn.Parameter]:
 
 
 def rebuild(recipe: Recipe, stage: Stage) -> EDVR:
-    """The network of ``stage`` with random weights."""
-    return EDVR(recipe.config(tsa=stage.tsa))
+    """The network of ``stage`` with random weights, which the seed and the stage decide."""
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed * 1_000_003 + stage.first)
+        return EDVR(recipe.config(tsa=stage.tsa))
 
 
 @torch.no_grad()

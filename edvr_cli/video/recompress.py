@@ -20,10 +20,12 @@ from edvr_cli.errors import EdvrError
 from edvr_cli.video.color import ColorSpec, planes_to_rgb, rgb_to_planes
 from edvr_cli.video.layout import native_layout
 
-__all__ = ["CODECS", "Codec", "recompress"]
+__all__ = ["CODECS", "WORST_QUALITY", "Codec", "recompress"]
 
 Codec = Literal["h264", "hevc", "vp9", "mpeg4"]
 CODECS: tuple[Codec, ...] = get_args(Codec)
+WORST_QUALITY: dict[Codec, int] = {"h264": 51, "hevc": 51, "vp9": 63, "mpeg4": 31}
+"""The end of each codec's own scale."""
 
 _MULTIPLE, _LEAST_SIDE = 16, 64  # whole blocks, and enough of them: x265 writes outside smaller pictures
 
@@ -31,16 +33,16 @@ _MULTIPLE, _LEAST_SIDE = 16, 64  # whole blocks, and enough of them: x265 writes
 @dataclass(frozen=True)
 class _Encoder:
     name: str
-    worst: int  # on its own scale of quality
     quality: str  # the option that takes it
     options: Mapping[str, str]
 
 
+# x264's macroblock tree gives other results from one call to the next on pictures this small.
 _ENCODERS: dict[Codec, _Encoder] = {
-    "h264": _Encoder("libx264", 51, "crf", {"preset": "veryfast"}),
-    "hevc": _Encoder("libx265", 51, "crf", {"preset": "ultrafast", "x265-params": "log-level=none:pools=none"}),
-    "vp9": _Encoder("libvpx-vp9", 63, "crf", {"b": "0", "deadline": "realtime", "cpu-used": "6"}),
-    "mpeg4": _Encoder("mpeg4", 31, "qmin", {}),
+    "h264": _Encoder("libx264", "crf", {"preset": "veryfast", "x264-params": "mbtree=0"}),
+    "hevc": _Encoder("libx265", "crf", {"preset": "ultrafast", "x265-params": "log-level=none:pools=none"}),
+    "vp9": _Encoder("libvpx-vp9", "crf", {"b": "0", "deadline": "realtime", "cpu-used": "6"}),
+    "mpeg4": _Encoder("mpeg4", "qmin", {}),
 }
 
 
@@ -53,7 +55,7 @@ def recompress(frames: Tensor, codec: Codec, quality: int) -> Tensor:
     """
     if frames.dim() != 4 or frames.shape[1] != 3 or frames.dtype != torch.uint8 or 0 in frames.shape:
         raise ValueError(f"expected uint8 frames (T, 3, H, W), got {frames.dtype} {tuple(frames.shape)}")
-    if codec not in CODECS or not 0 <= quality <= _ENCODERS[codec].worst:
+    if codec not in CODECS or not 0 <= quality <= WORST_QUALITY[codec]:
         raise ValueError(f"expected a codec of {', '.join(CODECS)} and a quality on its scale, got {codec!r} {quality}")
     T, _, H, W = frames.shape
     layout, color = native_layout("yuv420p"), ColorSpec(matrix=1, full_range=False)

@@ -1,0 +1,237 @@
+"""A run from its first step to its model file: stages, resumption, explosions, the log."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from edvr_cli.edvr import EDVR
+from edvr_cli.errors import EdvrError, ModelError
+from edvr_cli.train import loop
+from edvr_cli.train.checkpoint import STATE_FILE, read_checkpoint
+from edvr_cli.train.events import Event, Finished, Notice, Progress, RolledBack, Validated
+from edvr_cli.train.guard import Guard
+from edvr_cli.train.loop import train
+from edvr_cli.train.recipe import Recipe
+from edvr_cli.train.stages import Stage, grow, learning_rate, stages, trained
+from edvr_cli.weights import load_model
+from tests.networks import random_network
+from tests.test_train_data import TINY, footage
+
+SHORT = replace(TINY, steps=12, align=2, fusion=2, batch=2, save_every=4, validate_every=6, precision="fp32")
+
+
+def run(folder: Path, recipe: Recipe = SHORT, **options: object) -> list[Event]:
+    events: list[Event] = []
+    options = {"on_event": events.append, "held_out": footage(), **options}
+    train(recipe, footage(), folder / "model.safetensors", run=folder / "run", **options)
+    return events
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return read_checkpoint(folder / "run" / STATE_FILE).average
+
+
+def test_a_run_goes_through_its_stages_and_writes_a_model_that_loads(tmp_path):
+    """Alignment, the plain network, the attention alone, all of it; then a file for edvr upscale."""
+    events = run(tmp_path)
+    names = [event.stage for event in events if isinstance(event, Progress)]
+    assert names == ["align"] * 2 + ["plain"] * 6 + ["fusion"] * 2 + ["all"] * 2
+    assert [event.step for event in events if isinstance(event, Validated)] == [6, 12]
+    assert events[-1] == Finished(tmp_path / "model.safetensors", 12, complete=True)
+    model = load_model(tmp_path / "model.safetensors")
+    assert model.config == SHORT.config(tsa=True)
+    assert model(torch.rand(1, 5, 3, 16, 16)).shape == (1, 3, 64, 64)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"tsa": False}, {"cascade": False}, {"levels": 1}, {"tsa": False, "cascade": False, "levels": 1}]
+)
+def test_the_papers_ablations_train_and_load(tmp_path, changes):
+    """As configurations of one network, which the loader infers from the file."""
+    recipe = replace(SHORT, steps=4, align=1, fusion=1, **changes)
+    run(tmp_path, recipe)
+    assert load_model(tmp_path / "model.safetensors").config == recipe.config(tsa=recipe.tsa)
+
+
+def test_deblurring_trains(tmp_path):
+    """Full-size input, pre-deblurring inside."""
+    recipe = replace(SHORT, task="deblur", steps=4, align=1, fusion=1, exposure=3)
+    run(tmp_path, recipe)
+    assert load_model(tmp_path / "model.safetensors").config.hr_in
+
+
+@pytest.mark.parametrize("killed_at", [1, 5, 9, 11])
+def test_a_killed_run_resumes_to_the_same_weights(tmp_path, killed_at):
+    """Bit for bit, wherever it was killed: the last checkpoint decides all that follows."""
+    run(tmp_path / "whole")
+
+    def kill(event: Event) -> None:
+        if isinstance(event, Progress) and event.step == killed_at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "killed", on_event=kill)
+    events = run(tmp_path / "killed", resume=True)
+    assert next(e for e in events if isinstance(e, Progress)).step <= killed_at + 1
+    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "killed")
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+    optimizers = [read_checkpoint(tmp_path / name / "run" / STATE_FILE).optimizer for name in ("whole", "killed")]
+    for a, b in zip(*(o["state"].values() for o in optimizers), strict=True):
+        assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_a_checkpoint_is_whole_or_the_one_before(tmp_path, monkeypatch):
+    """A kill in the middle of writing leaves the last state readable."""
+    run(tmp_path)
+    before = (tmp_path / "run" / STATE_FILE).read_bytes()
+
+    def half(content: object, file: object) -> None:
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", half)
+    with pytest.raises(KeyboardInterrupt):
+        loop.write_checkpoint(read_checkpoint(tmp_path / "run" / STATE_FILE), tmp_path / "run" / STATE_FILE)
+    assert (tmp_path / "run" / STATE_FILE).read_bytes() == before
+
+
+def test_an_explosion_is_undone_with_a_smaller_learning_rate(tmp_path, monkeypatch):
+    """One step with a monstrous rate wrecks the weights; the run goes back, slows down, and ends sound."""
+    exploded = []
+
+    def once(recipe: Recipe, stage: Stage, step: int) -> float:
+        if step == 6 and not exploded:
+            exploded.append(step)
+            return 1e6
+        return learning_rate(recipe, stage, step)
+
+    monkeypatch.setattr(loop, "learning_rate", once)
+    events = run(tmp_path)
+    (rolled_back,) = [event for event in events if isinstance(event, RolledBack)]
+    assert (rolled_back.step, rolled_back.to, rolled_back.rate_factor) == (7, 4, 0.5)
+    assert all(torch.isfinite(value).all() for value in weights(tmp_path).values())
+    after = [event for event in events[events.index(rolled_back) :] if isinstance(event, Progress)]
+    assert [event.step for event in after] == list(range(5, 13))
+    assert max(event.loss for event in after) < 1
+    assert after[0].learning_rate == pytest.approx(learning_rate(SHORT, stages(SHORT)[1], 4) / 2)
+
+
+def test_a_run_killed_after_an_explosion_stays_slowed_down(tmp_path, monkeypatch):
+    """The smaller rate is part of the checkpoint."""
+    monkeypatch.setattr(loop, "learning_rate", lambda r, stage, step: 1e6 if step == 6 else learning_rate(r, stage, step))
+
+    def kill(event: Event) -> None:
+        if isinstance(event, RolledBack):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, on_event=kill)
+    assert read_checkpoint(tmp_path / "run" / STATE_FILE).rate_factor == 0.5
+
+
+def test_a_run_that_explodes_again_and_again_gives_up_with_advice(tmp_path):
+    """No endless loop."""
+    with pytest.raises(EdvrError, match="smaller learning"):
+        run(tmp_path, replace(SHORT, learning_rate=1e12))
+
+
+def test_the_guard_objects_to_nan_to_far_offsets_and_to_spikes():
+    """And to nothing else; what it objected to does not become usual."""
+    guard = Guard(offset_alarm=50, spike=4)
+    assert "finite" in (guard.objection(float("nan"), 1) or "")
+    assert "finite" in (guard.objection(0.1, float("inf")) or "")
+    assert "51.0 pixels" in (guard.objection(0.1, 51) or "")
+    assert all(guard.objection(loss, 1) is None for loss in [9.0] + [0.1] * 20)
+    assert "5.0 times" in (guard.objection(0.5, 1) or "")
+    assert guard.objection(0.3, 1) is None
+    guard.restore([])
+    assert guard.objection(0.5, 1) is None
+
+
+def test_a_time_budget_stops_a_run_that_can_go_on(tmp_path):
+    """The model is written all the same, and the resumed run ends as if it had never stopped."""
+    events = run(tmp_path, minutes=1e-9)
+    assert events[-1] == Finished(tmp_path / "model.safetensors", 1, complete=False)
+    assert run(tmp_path, resume=True)[-1].complete
+    run(tmp_path / "whole")
+    stopped, whole = weights(tmp_path), weights(tmp_path / "whole")
+    assert all(torch.equal(stopped[key], whole[key]) for key in whole)
+
+
+def test_a_folder_with_another_run_is_not_overwritten_nor_resumed(tmp_path):
+    """Each of the mistakes has its sentence."""
+    with pytest.raises(ModelError, match="no run to resume"):
+        run(tmp_path, resume=True)
+    run(tmp_path, replace(SHORT, steps=2))
+    with pytest.raises(ModelError, match="holds a run already"):
+        run(tmp_path)
+    with pytest.raises(ModelError, match="steps"):
+        run(tmp_path, resume=True)
+    (tmp_path / "run" / STATE_FILE).write_bytes(b"junk")
+    with pytest.raises(ModelError, match="no readable training state"):
+        run(tmp_path, resume=True)
+
+
+def test_the_log_has_a_row_every_ten_steps_and_none_twice(tmp_path):
+    """Rows of steps that a kill undid are dropped; the chart is a picture."""
+
+    def kill(event: Event) -> None:
+        if isinstance(event, Progress) and event.step == 11:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, on_event=kill)
+    run(tmp_path, resume=True)
+    with (tmp_path / "run" / "log.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["step"], bool(row["psnr"])) for row in rows] == [("6", True), ("10", False), ("12", False), ("12", True)]
+    assert (tmp_path / "run" / "chart.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_training_starts_from_the_weights_it_is_given(tmp_path):
+    """Stages tell which were kept: with no alignment stage all that fit are."""
+    start = random_network(features=8, groups=8, tail=8, tsa=False)
+    recipe = replace(SHORT, align=0, tsa=False, steps=1, learning_rate=0.0)
+    events = run(tmp_path, recipe, start=start)
+    assert not [event for event in events if isinstance(event, Notice)]
+    assert all(torch.equal(value, start.state_dict()[key]) for key, value in weights(tmp_path).items())
+
+
+def test_the_network_that_grows_attention_starts_where_the_plain_one_ended():
+    """Up to the activation that follows the fusion: equal where all fused features are positive."""
+    plain = random_network(tsa=False)
+    plain.fusion.weight.abs_()
+    plain.fusion.bias.add_(100)
+    target = EDVR(random_network().config)
+    grow(plain, target)
+    for parameter in target.fusion.temporal_attn1.parameters():
+        parameter.data.zero_()
+    window = torch.rand(1, 5, 3, 16, 16)
+    with torch.no_grad():
+        assert torch.allclose(target(window), plain(window), atol=1e-3)
+
+
+def test_stages_cover_the_run_and_freeze_what_they_do_not_train():
+    """None is empty, none overlaps, and attention alone leaves the rest alone."""
+    found = stages(replace(SHORT, steps=100, align=20, attention=0.5, fusion=10))
+    assert [(stage.name, stage.first, stage.last) for stage in found] == [
+        ("align", 0, 20), ("plain", 20, 60), ("fusion", 60, 70), ("all", 70, 100),
+    ]  # fmt: skip
+    assert [stage.name for stage in stages(replace(SHORT, tsa=False, align=0))] == ["plain"]
+    model = random_network()
+    trained(model, found[2])
+    assert {name.split(".")[0] for name, p in model.named_parameters() if p.requires_grad} == {"fusion"}
+
+
+def test_the_learning_rate_warms_up_and_restarts():
+    """From nearly nothing to full, down a cosine, and up again at each restart."""
+    recipe = replace(SHORT, steps=1000, align=0, tsa=False, restarts=2, warm_up=10)
+    (stage,) = stages(recipe)
+    rates = [learning_rate(recipe, stage, step) for step in range(1000)]
+    assert rates[0] == pytest.approx(recipe.learning_rate / 10, rel=0.01)
+    assert max(rates) == pytest.approx(recipe.learning_rate, rel=0.01)
+    assert rates[499] < 0.03 * recipe.learning_rate < rates[500]
+    assert rates[999] < 0.03 * recipe.learning_rate
