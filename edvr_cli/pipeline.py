@@ -59,30 +59,32 @@ def restore_frames(
     """Restore a stream of frames, one for one and in order, holding a window of them at a time.
 
     Every frame is a float tensor (3, H, W) in [0, 1] or a uint8 array (H, W, 3), all of one size, and comes
-    back as the same kind. ``scale`` (1 to the model's own) resizes the output; None is the model's. ``shots``
-    keeps windows from reaching across scene cuts. ``tile`` and ``halo`` are :class:`StreamingEDVR`'s. Raises
-    ValueError for frames of another kind or size.
+    back as the same kind, of the same type. ``scale`` (1 to the model's own) resizes the output; None is the
+    model's. ``shots`` keeps windows from reaching across scene cuts. ``tile`` and ``halo`` are
+    :class:`StreamingEDVR`'s. Raises ValueError for frames of another kind or size, ModelError for a scale that
+    is not the model's.
     """
+    factor = _scale(model, scale)
     engine = StreamingEDVR(model, precision=precision, tile=tile, halo=halo)
     detector = CutDetector() if shots else None
     size: tuple[int, ...] | None = None
 
-    def read() -> Iterator[tuple[tuple[Tensor, bool], bool]]:
+    def read() -> Iterator[tuple[tuple[Tensor, torch.dtype | None], bool]]:
         nonlocal size
         for frame in frames:
-            rgb, is_array = _as_rgb(frame)
+            rgb, kind = _as_rgb(frame)
             if size is not None and tuple(rgb.shape) != size:
                 raise ValueError(f"frames must be of one size: got {tuple(rgb.shape)} after {size}")
             size = tuple(rgb.shape)
             luma = torch.einsum("chw,c->hw", rgb.float().cpu(), _LUMA)
-            yield (rgb, is_array), detector is not None and detector.starts_shot(luma)
+            yield (rgb, kind), detector is not None and detector.starts_shot(luma)
 
     for window in windows(read(), model.config.frames, model.padding):
-        source, is_array = window.reference
+        source, kind = window.reference
         output = engine.restore(Window(window.indices, tuple(rgb for rgb, _ in window.frames)))
-        width, height = output_size(source.shape[2], source.shape[1], scale or model.config.scale)
+        width, height = output_size(source.shape[2], source.shape[1], factor)
         output = _to_size(output, (height, width))
-        yield _as_array(output) if is_array else output.clamp(0, 1).to(source)
+        yield _as_array(output) if kind is None else output.clamp(0, 1).to(source.device, kind)
 
 
 def restore_video(
@@ -118,10 +120,7 @@ def restore_video(
     target = check_target(target, source=source, overwrite=overwrite)
     info = probe(source)
     network = model if isinstance(model, EDVR) else load_model(model, device)
-    scale = scale or network.config.scale
-    if not 1 <= scale <= network.config.scale:
-        raise ModelError(f"{network.name} enlarges by {network.config.scale}: choose a scale from 1 to that")
-    width, height = output_size(info.width, info.height, scale)
+    width, height = output_size(info.width, info.height, _scale(network, scale))
     encoder = plan_encoder(encoding or Encoding(), info, width=width, height=height)
     streams = plan_mux(info, encoder, target, audio=audio, subtitles=subtitles)
     engine = StreamingEDVR(
@@ -252,15 +251,26 @@ def _total(info: VideoInfo, start: Fraction | None, end: Fraction | None, max_fr
     return max_frames if total is None else min(total, max_frames)
 
 
-def _as_rgb(frame: Frame) -> tuple[Tensor, bool]:
-    """A frame as float RGB (3, H, W), and whether it was an array."""
+def _scale(model: EDVR, scale: float | None) -> float:
+    """The scale that is asked for, or the model's own. Raises ModelError for one beyond the model's."""
+    if scale is None:
+        return model.config.scale
+    if not 1 <= scale <= model.config.scale:
+        raise ModelError(f"{model.name} enlarges by {model.config.scale}: choose a scale from 1 to that")
+    return scale
+
+
+def _as_rgb(frame: Frame) -> tuple[Tensor, torch.dtype | None]:
+    """A frame as float32 RGB (3, H, W), and the type that its tensor had, None for an array."""
     if isinstance(frame, np.ndarray):
-        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.size == 0:
             raise ValueError(f"an array frame must be uint8 (H, W, 3), got {frame.dtype} {frame.shape}")
-        return torch.from_numpy(frame).permute(2, 0, 1).float() / 255, True
-    if not frame.is_floating_point() or frame.dim() != 3 or frame.shape[0] != 3:
+        return torch.from_numpy(frame).permute(2, 0, 1).float() / 255, None
+    if not isinstance(frame, Tensor):
+        raise ValueError(f"a frame must be a tensor or an array, got {type(frame).__name__}")
+    if not frame.is_floating_point() or frame.dim() != 3 or frame.shape[0] != 3 or frame.numel() == 0:
         raise ValueError(f"a tensor frame must be floating (3, H, W), got {frame.dtype} {tuple(frame.shape)}")
-    return frame.float(), False
+    return frame.float(), frame.dtype
 
 
 def _as_array(rgb: Tensor) -> np.ndarray:

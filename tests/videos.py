@@ -39,6 +39,8 @@ class Clip:
     attachment: bool = False
     cover: bool = False
     metadata: dict[str, str] = field(default_factory=dict)
+    cut: tuple[int, int] | None = None
+    """The first frame of a second shot, and which of two pictures it shows (1 or 2)."""
 
 
 def make_clip(path: Path, **changes: object) -> Path:
@@ -95,16 +97,22 @@ def make_clip(path: Path, **changes: object) -> Path:
 
 
 def waves(clip: Clip) -> list[list[np.ndarray]]:
-    """Planes of smooth waves that move from frame to frame, inside the legal range of limited video."""
+    """Planes of smooth waves that move from frame to frame, inside the legal range of limited video.
+
+    With a cut they move slowly, for it to stand out, and are others behind it.
+    """
     fmt = av.VideoFormat(clip.pix_fmt, clip.width, clip.height)
     scale = 1 << max(0, fmt.components[0].bits - 8)
     frames = []
     for index in range(clip.frames):
         planes = []
+        time = index if clip.cut is None else index / 4
         for number, part in enumerate(fmt.components):
             rows, columns = np.mgrid[: part.height, : part.width]
             span = 2 * np.pi / max(part.width, part.height)
-            wave = np.sin((columns * (number + 1) + index * 3) * span) + np.cos((rows - index * 2) * span * 2)
+            wave = np.sin((columns * (number + 1) + time * 3) * span) + np.cos((rows - time * 2) * span * 2)
+            if clip.cut is not None and index >= clip.cut[0]:
+                wave = 1.5 - 0.25 * clip.cut[1] * wave
             center, swing = (125, 40) if part.is_luma or fmt.is_rgb else (128, 25)
             planes.append(np.round((center + swing * wave) * scale).astype(np.uint16 if scale > 1 else np.uint8))
         frames.append(planes)
@@ -134,6 +142,18 @@ def packets(path: Path, kind: str = "audio") -> list[list[tuple[str, Fraction]]]
                 digest = hashlib.sha256(bytes(packet)).hexdigest()
                 found[packet.stream_index].append((digest, (packet.pts or 0) * packet.time_base))
     return list(found.values())
+
+
+def pictures(path: Path) -> list[list[np.ndarray]]:
+    """The planes of each decoded frame of the first video stream, of 8 bits a sample."""
+    with av.open(str(path)) as container:
+        return [
+            [
+                np.frombuffer(plane, np.uint8).reshape(plane.height, -1)[:, : plane.width].copy()
+                for plane in frame.planes
+            ]
+            for frame in container.decode(video=0)
+        ]
 
 
 def frame_times(path: Path) -> list[Fraction]:

@@ -54,6 +54,9 @@ _QUALITY = {
     "av1_nvenc": _Quality("cq", 26, "preset", _NVENC_PRESETS, {"rc": "vbr", "b": "0"}),
 }
 
+# Options, by FFmpeg's names, that ask for another way of rate control than constant quality.
+_RATE_CONTROL = {"b", "qp"}
+
 
 @dataclass(frozen=True)
 class Encoding:
@@ -61,7 +64,7 @@ class Encoding:
 
     ``crf`` is on the encoder's own scale (smaller is better): x264 17, x265 19, SVT-AV1 and VP9 24, NVENC 19,
     21, 26 by default. ``preset`` is one of x264's names for every encoder, or one of the encoder's own.
-    ``options`` are passed on by their FFmpeg names.
+    ``options`` are passed on by their FFmpeg names; a ``qp`` or a bit rate ``b`` among them replaces the default crf.
     """
 
     codec: str = "libx264"
@@ -230,7 +233,8 @@ def _quality_options(encoding: Encoding, quality: _Quality) -> dict[str, str]:
         raise OutputError(f"--crf means nothing to {encoding.codec}; leave it out, or set its own options with -e.")
     if encoding.preset is not None and quality.preset_option is None:
         raise OutputError(f"--preset means nothing to {encoding.codec}; leave it out, or set its own options with -e.")
-    if quality.crf_option is not None:
+    # The encoders would follow our default and not a quantizer or bit rate that is asked for by its own name.
+    if quality.crf_option is not None and (encoding.crf is not None or not _RATE_CONTROL & encoding.options.keys()):
         crf = quality.crf if encoding.crf is None else encoding.crf
         options[quality.crf_option] = f"{crf:g}"
     if quality.preset_option is not None:
