@@ -63,22 +63,29 @@ def test_deblurring_trains(tmp_path):
     assert load_model(tmp_path / "model.safetensors").config.hr_in
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of a run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    run(folder)
+    return folder
+
+
 @pytest.mark.parametrize("killed_at", [1, 5, 9, 11])
-def test_a_killed_run_resumes_to_the_same_weights(tmp_path, killed_at):
+def test_a_killed_run_resumes_to_the_same_weights(tmp_path, whole, killed_at):
     """Bit for bit, wherever it was killed: the last checkpoint decides all that follows."""
-    run(tmp_path / "whole")
 
     def kill(event: Event) -> None:
         if isinstance(event, Progress) and event.step == killed_at:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "killed", on_event=kill)
-    events = run(tmp_path / "killed", resume=True)
+        run(tmp_path, on_event=kill)
+    events = run(tmp_path, resume=True)
     assert next(e for e in events if isinstance(e, Progress)).step <= killed_at + 1
-    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "killed")
-    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
-    optimizers = [read_checkpoint(tmp_path / name / "run" / STATE_FILE).optimizer for name in ("whole", "killed")]
+    expected, resumed = weights(whole), weights(tmp_path)
+    assert all(torch.equal(expected[key], resumed[key]) for key in expected)
+    optimizers = [read_checkpoint(folder / "run" / STATE_FILE).optimizer for folder in (whole, tmp_path)]
     for a, b in zip(*(o["state"].values() for o in optimizers), strict=True):
         assert all(torch.equal(a[key], b[key]) for key in a)
 
@@ -151,14 +158,13 @@ def test_the_guard_objects_to_nan_to_far_offsets_and_to_spikes():
     assert guard.objection(0.5, 1) is None
 
 
-def test_a_time_budget_stops_a_run_that_can_go_on(tmp_path):
+def test_a_time_budget_stops_a_run_that_can_go_on(tmp_path, whole):
     """The model is written all the same, and the resumed run ends as if it had never stopped."""
     events = run(tmp_path, minutes=1e-9)
     assert events[-1] == Finished(tmp_path / "model.safetensors", 1, complete=False)
     assert run(tmp_path, resume=True)[-1].complete
-    run(tmp_path / "whole")
-    stopped, whole = weights(tmp_path), weights(tmp_path / "whole")
-    assert all(torch.equal(stopped[key], whole[key]) for key in whole)
+    stopped, expected = weights(tmp_path), weights(whole)
+    assert all(torch.equal(stopped[key], expected[key]) for key in expected)
 
 
 def test_a_folder_with_another_run_is_not_overwritten_nor_resumed(tmp_path):
