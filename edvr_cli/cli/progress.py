@@ -104,7 +104,8 @@ class Display:
             self._progress.update(self._progress.task_ids[0], completed=event.frames, total=event.frames)
             self._progress.stop()
         speed = event.frames / event.seconds if event.seconds else 0.0
-        self._say(f"{event.frames} frames in {_duration(event.seconds)} ({speed:.2f} fps), verified.")
+        frames = "1 frame" if event.frames == 1 else f"{event.frames} frames"
+        self._say(f"{frames} in {_duration(event.seconds)} ({speed:.2f} fps), verified.")
 
     def _say(self, line: str) -> None:
         self._console.print(line, soft_wrap=not self._console.is_terminal)  # a log line stays one line

@@ -1,5 +1,6 @@
 """``edvr upscale`` and ``edvr deblur``: one file into another."""
 
+import os
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -123,8 +124,10 @@ def _restore(task: Task, suffix: str, scale: float, options: _Options) -> None:
     if source is None:
         raise click.UsageError("Missing argument 'IN': the video to restore.")
     if target is None:
-        # A container that only other programs write becomes the one that holds anything.
-        extension = source.suffix if source.suffix.lower() in FORMATS else ".mkv"
+        # Containers that only other programs write, or that do not hold what encoders make by default, become
+        # the one that holds anything.
+        suffixes = FORMATS.keys() - {".webm"}
+        extension = source.suffix if source.suffix.lower() in suffixes else ".mkv"
         target = source.with_name(f"{source.stem}_{suffix}{extension}")
     start, end = options["start"], options["end"]
     if start is not None and end is not None and end <= start:
@@ -159,7 +162,7 @@ def _restore(task: Task, suffix: str, scale: float, options: _Options) -> None:
             overwrite=options["overwrite"],
             on_event=display,
         )
-    click.echo(finished.target)
+    click.echo(os.fsencode(finished.target))  # as the file system has it, whatever the terminal's encoding is
 
 
 def _one_of(argument: Path | None, option: Path | None, name: str) -> Path | None:
