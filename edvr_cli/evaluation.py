@@ -1,4 +1,4 @@
-"""Quality by the published protocols: every frame of every clip, 8-bit, no border cropped, means over frames, then clips.
+"""Quality by the published protocols: every frame, 8-bit, no border cropped, means over frames, then clips.
 
 Sets are folders of clips, each a video or a folder of images. The low-resolution frames are given, or made from the
 truth exactly as the benchmarks' were. A method is a network, or plain resampling to compare it with.

@@ -17,7 +17,8 @@ def inputs(N: int, C: int, O: int, G: int, H: int, W: int, reach: float) -> list
 
 @pytest.mark.parametrize("slope", [1.0, 0.1])
 @pytest.mark.parametrize(
-    "shape", [(2, 32, 32, 8, 13, 17, 2.0), (3, 16, 8, 2, 9, 5, 30.0), (1, 8, 8, 8, 40, 33, 0.1), (2, 64, 16, 8, 6, 7, 4.0)]
+    "shape",
+    [(2, 32, 32, 8, 13, 17, 2.0), (3, 16, 8, 2, 9, 5, 30.0), (1, 8, 8, 8, 40, 33, 0.1), (2, 64, 16, 8, 6, 7, 4.0)],
 )
 def test_gradients_equal_the_references(shape, slope):
     """Of input, offsets, mask, weight and bias, offsets small, large and far outside: as true as the reference's.

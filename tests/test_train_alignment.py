@@ -34,7 +34,7 @@ def batch(step: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 def test_a_prepared_network_leaves_everything_where_it_is(levels):
     """Offsets are zero, and the aligned neighbor is the neighbor: its error is that of no motion."""
     model = network(levels=levels)
-    window, flow = batch()
+    window, _ = batch()
     prepare(model, window)
     with recorded_offsets(model) as offsets:
         model(window)

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import click
 import torch
@@ -13,11 +13,13 @@ from rich.table import Table
 from edvr_cli.cli.parameters import DEVICE
 from edvr_cli.evaluation import ClipScore, Method, Options, evaluate, mean_score
 from edvr_cli.models import default_model
+from edvr_cli.resample import Kernel
 from edvr_cli.video.recompress import CODECS, WORST_QUALITY, Codec
 from edvr_cli.weights import load_model
 
 __all__ = ["evaluate_command"]
 
+_RESAMPLING: dict[str, Kernel] = {"bicubic": "bicubic", "lanczos": "lanczos"}
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
@@ -31,8 +33,8 @@ class _Compression(click.ParamType):
         if isinstance(value, tuple):
             return value
         codec, _, quality = str(value).partition(":")
-        if codec in CODECS and quality.isdecimal() and int(quality) <= WORST_QUALITY[cast(Codec, codec)]:
-            return cast(Codec, codec), int(quality)
+        if codec in CODECS and quality.isdecimal() and int(quality) <= WORST_QUALITY[codec]:
+            return codec, int(quality)
         scales = ", ".join(f"{name} (up to {worst})" for name, worst in WORST_QUALITY.items())
         raise click.BadParameter(f"{value!r}: write a codec of {scales} and its quality, as h264:23", ctx, param)
 
@@ -68,10 +70,8 @@ def evaluate_command(
 
     All frames count, as 8-bit values, with no border cropped. Clips are videos, or folders of images.
     """
-    method: Method
-    if model == "bicubic" or model == "lanczos":
-        method = model
-    else:
+    method: Method | None = _RESAMPLING.get(model or "")
+    if method is None:
         method = load_model(model or default_model("sr"), device)
     options = Options(rounding, compress, copies, frames)
     progress = Console(stderr=True, highlight=False)

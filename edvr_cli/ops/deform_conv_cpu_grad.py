@@ -43,14 +43,14 @@ def deform_conv2d_packed_trained(
 
 class _Trained(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, packed: Tensor, weight: Tensor, bias: Tensor) -> Tensor:  # noqa: ANN401
+    def forward(ctx: Any, x: Tensor, packed: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, packed, weight)
         with torch.autocast("cpu", enabled=False):
             return deform_conv2d_packed_compiled(x, packed, weight, bias)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # noqa: ANN401
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         x, packed, weight = ctx.saved_tensors
         N, C, H, W = x.shape
         O, _, k, _ = weight.shape
@@ -105,7 +105,7 @@ def _pixels_first(maps: Tensor) -> Tensor:
 
 
 @intrinsic(prefer_literal=True)
-def _push(typingctx, x, i0, i1, i2, i3, w0, w1, w2, w3, m, columns, j, to_x, lanes):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _push(typingctx, x, i0, i1, i2, i3, w0, w1, w2, w3, m, columns, j, to_x, lanes):  # type: ignore[no-untyped-def]
     """One tap of one group at one pixel, ``lanes`` channels at once; g is columns[j : j + lanes].
 
     Adds w·m·g to ``to_x`` at the four corners, replaces g by m Σ w·x, and returns the four products <x, g>.
@@ -113,7 +113,7 @@ def _push(typingctx, x, i0, i1, i2, i3, w0, w1, w2, w3, m, columns, j, to_x, lan
     vector = ir.VectorType(ir.FloatType(), lanes.literal_value)
     result = types.UniTuple(types.float32, 4)
 
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         def pointer(array: int, index: int) -> ir.Value:
             data = context.make_array(signature.args[array])(context, builder, args[array]).data
             position = context.cast(builder, args[index], signature.args[index], types.intp)
@@ -166,7 +166,7 @@ def _pusher(lanes: int) -> Callable[..., None]:
     """
 
     @numba.njit(nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
-    def push(x, H, W, taps, places, start, columns, to_x, to_places):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    def push(x, H, W, taps, places, start, columns, to_x, to_places):  # type: ignore[no-untyped-def]
         GK = taps.shape[1]
         C = x.size // (H * W)
         K = GK * lanes // C
@@ -189,7 +189,7 @@ def _pusher(lanes: int) -> Callable[..., None]:
                 west, east = min(max(z0, 0), W - 1), min(max(z0 + 1, 0), W - 1)
                 g = j // K
                 c = g * lanes
-                a, b, d, e = _push(
+                a, b, d, e = _push(  # type: ignore[call-arg, var-annotated]  # numba passes the context
                     x,
                     np.int64(up + west) * C + c,
                     np.int64(up + east) * C + c,

@@ -1,0 +1,1 @@
+"""Training: footage in, model file out."""

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edvr_cli.edvr import EDVR
+from edvr_cli.edvr import EDVR, DeformConv
 
 __all__ = ["alignment_loss", "alignment_parameters", "mean_offset", "prepare", "recorded_offsets", "supervision_loss"]
 
@@ -37,8 +37,9 @@ def alignment_parameters(model: EDVR) -> list[nn.Parameter]:
 def alignment_loss(model: EDVR, window: Tensor, flow: Tensor) -> Tensor:
     """Mean distance in pixels between the offsets and the known motion, summed over levels in full-size pixels.
 
-    window (B, T, 3, H, W) in [0, 1], flow (B, T, 2, H, W) (dy, dx) in its pixels. All taps share one displacement here, that of the mean over their rows of ``conv_offset``: they
-    start equal, so they stay equal. Level 1 features are not trained. Textured pixels count most.
+    window (B, T, 3, H, W) in [0, 1], flow (B, T, 2, H, W) (dy, dx) in its pixels. All taps share one displacement
+    here, that of the mean over their rows of ``conv_offset``: they start equal, so they stay equal. Level 1
+    features are not trained. Textured pixels count most.
     """
     B, T = window.shape[:2]
     others = [t for t in range(T) if t != model.config.reference]
@@ -49,10 +50,11 @@ def alignment_loss(model: EDVR, window: Tensor, flow: Tensor) -> Tensor:
     weight = _repeated(_texture(_like(window[:, model.config.reference], pyramid[0])), len(others))
     loss = window.new_zeros(())
     for level, offset_features in enumerate(_offset_features(model, neighbor, reference)):
-        conv = model.pcd_align.dcn_pack[f"l{level + 1}"].conv_offset
+        conv = _convolution(model, f"pcd_align.dcn_pack.l{level + 1}.conv_offset")
         G2K = conv.weight.shape[0] // 3 * 2
         kernel = conv.weight[:G2K].unflatten(0, (-1, 2)).mean(dim=0)
-        offset = F.conv2d(offset_features, kernel, conv.bias[:G2K].view(-1, 2).mean(dim=0), padding=1)
+        bias = None if conv.bias is None else conv.bias[:G2K].view(-1, 2).mean(dim=0)
+        offset = F.conv2d(offset_features, kernel, bias, padding=1)
         loss = loss + 2**level * _distance(offset.float(), *_at_level(truth, weight, level))
     return loss
 
@@ -115,17 +117,16 @@ def prepare(model: EDVR, window: Tensor) -> None:
     for name in ("l2", "l3") if config.levels == 3 else ():
         _centered(getattr(model, f"conv_{name}_1"), _BLUR)
         _centered(getattr(model, f"conv_{name}_2"))
-    alignment = model.pcd_align
-    for module in alignment.modules():
-        if hasattr(module, "conv_offset"):
+    for module in model.modules():
+        if isinstance(module, DeformConv):
             # The mask starts at a half: twice the middle tap is then the neighbor's own features, moved.
             module.weight.mul_(0.1)
             module.weight[range(C), range(C), 1, 1] += 2
             module.bias.zero_()
             nn.init.zeros_(module.conv_offset.weight)
-            nn.init.zeros_(module.conv_offset.bias)
-    for conv in alignment.feat_conv.values():
-        _centered(conv, inputs=slice(0, C))
+            _clear_bias(module.conv_offset)
+    for level in range(1, config.levels):
+        _centered(_convolution(model, f"pcd_align.feat_conv.l{level}"), inputs=slice(0, C))
     brightness = _like(window.flatten(0, 1), None if not config.hr_in else 4).mean(dim=1, keepdim=True)
     pyramid = _extract(model, window.flatten(0, 1))
     T = config.frames
@@ -134,7 +135,7 @@ def prepare(model: EDVR, window: Tensor) -> None:
         name, features = f"l{level}", pyramid[level - 1]
         frames = features.unflatten(0, (-1, T))
         pairs = torch.cat((frames[:, reference - 1], frames[:, reference]), dim=1)
-        first, second = alignment.offset_conv1[name], alignment.offset_conv2[name]
+        first, second = (_convolution(model, f"pcd_align.offset_conv{n}.{name}") for n in (1, 2))
         _compare(first, _direction_of(features, F.avg_pool2d(brightness, 2 ** (level - 1))))
         _unit(first, pairs)
         own = _lrelu(first(pairs))
@@ -142,24 +143,33 @@ def prepare(model: EDVR, window: Tensor) -> None:
         _combine(second)
         _unit(second, inputs)
         offset = _lrelu(second(inputs))
-        if name in alignment.offset_conv3:
-            third = alignment.offset_conv3[name]
+        if level < config.levels:
+            third = _convolution(model, f"pcd_align.offset_conv3.{name}")
             nn.init.kaiming_normal_(third.weight, a=_SLOPE)
             kept = range(min(3 * _DIRECTIONS, C))
             third.weight[: len(kept)] *= 0.1
             third.weight[kept, kept, 1, 1] += 1
-            nn.init.zeros_(third.bias)
+            _clear_bias(third)
             _unit(third, offset)
             offset = _lrelu(third(offset))
+
+
+def _convolution(model: EDVR, name: str) -> nn.Conv2d:
+    module = model.get_submodule(name)
+    assert isinstance(module, nn.Conv2d)  # the names above are the network's own
+    return module
+
+
+def _clear_bias(conv: nn.Conv2d) -> None:
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
 
 
 def _extract(model: EDVR, frames: Tensor) -> list[Tensor]:
     """:meth:`EDVR.extract` with no gradient to the first level."""
     with torch.no_grad():
-        if model.config.predeblur:
-            level1 = model.conv_1x1(model.predeblur(frames))
-        else:
-            level1 = _lrelu(model.conv_first(frames))
+        deblurs = model.config.predeblur
+        level1 = model.conv_1x1(model.predeblur(frames)) if deblurs else _lrelu(model.conv_first(frames))
         level1 = model.feature_extraction(level1)
     if model.config.levels == 1:
         return [level1]
@@ -198,7 +208,7 @@ def _compare(conv: nn.Conv2d, direction: Tensor) -> None:
     """
     C = conv.weight.shape[1] // 2
     nn.init.kaiming_normal_(conv.weight, a=_SLOPE)
-    nn.init.zeros_(conv.bias)
+    _clear_bias(conv)
     half = conv.weight.shape[0] // 2
     conv.weight[:half, C:] = -conv.weight[:half, :C]  # the others, too, begin as differences and as means
     conv.weight[half:, C:] = conv.weight[half:, :C]
@@ -216,7 +226,7 @@ def _compare(conv: nn.Conv2d, direction: Tensor) -> None:
 def _combine(conv: nn.Conv2d) -> None:
     """The products of :func:`_compare`, of both signs, and their size, smoothed: three quarters of 16 channels."""
     nn.init.kaiming_normal_(conv.weight, a=_SLOPE)
-    nn.init.zeros_(conv.bias)
+    _clear_bias(conv)
     conv.weight[: 3 * _DIRECTIONS] *= 0.1
     blur = _BLUR.to(conv.weight)
     for n in range(_DIRECTIONS):
@@ -233,7 +243,7 @@ def _combine(conv: nn.Conv2d) -> None:
 def _centered(conv: nn.Conv2d, kernel: Tensor | None = None, *, inputs: slice = slice(None)) -> None:
     """Near to ``kernel`` (default: the identity) on each channel, with a little of the random start left."""
     conv.weight.mul_(0.15)
-    nn.init.zeros_(conv.bias)
+    _clear_bias(conv)
     channels = range(conv.weight.shape[0])
     part = conv.weight[:, inputs]
     if kernel is None:
@@ -266,7 +276,7 @@ def _at_level(flow: Tensor, weight: Tensor, level: int) -> tuple[Tensor, Tensor]
 
 
 def _at_features(model: EDVR, flow: Tensor) -> Tensor:
-    """Flow (B, T, 2, H, W) of the input's pixels in those of the first level, which are four times as large when ``hr_in``."""
+    """Flow (B, T, 2, H, W) in the first level's pixels: those of the input, or four times as large when ``hr_in``."""
     if not model.config.hr_in:
         return flow
     return F.avg_pool2d(flow.flatten(0, 1), 4).unflatten(0, flow.shape[:2]) / 4

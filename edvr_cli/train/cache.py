@@ -5,6 +5,7 @@ least a third, larger ones by more, to one or two sizes each.
 """
 
 import hashlib
+import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -129,8 +130,10 @@ def _stored(source: Path, folder: Path, frames: int) -> list[Path]:
     stored = []
     for number, kept in enumerate(shrunk):
         path = folder / f"{key}-{number}.npy"
-        _write(path.with_suffix(".cuts"), lambda target: target.write_text(" ".join(map(str, cuts))))
-        _write(path, lambda target, kept=kept: _save(target, kept))
+        _write(path.with_suffix(".cuts"), " ".join(map(str, cuts)).encode())
+        content = io.BytesIO()
+        np.save(content, np.stack(kept))
+        _write(path, content.getbuffer())
         stored.append(path)
     return stored
 
@@ -150,13 +153,8 @@ def _shots(frames: np.ndarray, path: Path) -> Iterator[np.ndarray]:
         yield frames[start:stop]
 
 
-def _write(path: Path, write: Callable[[Path], object]) -> None:
+def _write(path: Path, content: bytes | memoryview) -> None:
     """Under another name first, so that an interrupted run leaves no half file behind."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    write(temporary)
+    temporary.write_bytes(content)
     temporary.replace(path)
-
-
-def _save(path: Path, frames: list[np.ndarray]) -> None:
-    with path.open("wb") as file:
-        np.save(file, np.stack(frames))

@@ -100,7 +100,8 @@ class Samples(Dataset[Batch]):
             if recipe.degradation == "real":
                 window = compress(window, rng, strength=recipe.strength_at(step))
         inner, outer = slice(margin, margin + recipe.patch), slice(margin * scale, (margin + recipe.patch) * scale)
-        return window[..., inner, inner].contiguous(), truth[..., outer, outer].contiguous(), flow[..., inner, inner], True
+        window, truth, flow = window[..., inner, inner], truth[..., outer, outer], flow[..., inner, inner]
+        return window.contiguous(), truth.contiguous(), flow, True
 
     def _filmed(self, rng: np.random.Generator, step: int) -> tuple[Tensor, Tensor, Tensor, bool]:
         """A sample of real footage."""

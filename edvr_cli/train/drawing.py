@@ -9,13 +9,14 @@ __all__ = ["GLYPH_SIZE", "line_art", "text_bitmap"]
 
 GLYPH_SIZE = 5, 3  # rows, columns
 # Five rows of three bits each, one octal digit a row.
-_GLYPHS = {
-    **dict(zip("0123456789", "75557 26227 71747 71717 55711 74717 74757 71122 75757 75717".split(), strict=True)),
-    **dict(zip("ABCDEFGHI", "25755 65656 34443 65556 74647 74644 34553 55755 72227".split(), strict=True)),
-    **dict(zip("JKLMNOPQR", "11152 55655 44447 57755 65555 25552 65644 25573 65655".split(), strict=True)),
-    **dict(zip("STUVWXYZ", "34216 72222 55557 55552 55775 55255 55222 71247".split(), strict=True)),
-    **dict(zip(".-/:% ", "00002 00700 11244 02020 51245 00000".split(), strict=True)),
-}
+_FONT = """
+0 75557  1 26227  2 71747  3 71717  4 55711  5 74717  6 74757  7 71122  8 75757  9 75717
+A 25755  B 65656  C 34443  D 65556  E 74647  F 74644  G 34553  H 55755  I 72227
+J 11152  K 55655  L 44447  M 57755  N 65555  O 25552  P 65644  Q 25573  R 65655
+S 34216  T 72222  U 55557  V 55552  W 55775  X 55255  Y 55222  Z 71247
+. 00002  - 00700  / 11244  : 02020  % 51245
+"""
+_GLYPHS = dict(zip(_FONT.split()[::2], _FONT.split()[1::2], strict=True))
 
 
 def text_bitmap(text: str, size: int = 1) -> np.ndarray:

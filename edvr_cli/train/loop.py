@@ -222,9 +222,8 @@ class _Trainer:
             batch = samples.batch(self.recipe.ramp + n).to(self.device)
             window, truth = _unit(batch.window), batch.truth
             copies = window[:, self.recipe.frames // 2, None].expand_as(window).contiguous()
-            scores.append(
-                torch.stack([psnr((self.average(w) * 255).round().clamp(0, 255), truth).mean() for w in (window, copies)])
-            )
+            outputs = [(self.average(w) * 255).round().clamp(0, 255) for w in (window, copies)]
+            scores.append(torch.stack([psnr(output, truth).mean() for output in outputs]))
         with_time, without = torch.stack(scores).mean(dim=0).tolist()
         return Validated(self.step, with_time, with_time - without)
 
@@ -234,7 +233,7 @@ class _Trainer:
         self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
         self.averaged = 0
         self.parameters = trained(self.model, stage)
-        self.optimizer = torch.optim.Adam(self.parameters, betas=(0.9, 0.99))
+        self.optimizer: torch.optim.Optimizer = torch.optim.Adam(self.parameters, betas=(0.9, 0.99))
         self.guard.restore([])
 
     def _set_rate(self) -> float:
