@@ -6,9 +6,11 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import wave
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +19,7 @@ import av
 import pytest
 
 from edvr_cli.cli import main, progress
+from edvr_cli.events import FrameRestored, Started
 from edvr_cli.video.probe import probe
 from edvr_cli.weights import save_model
 from tests.networks import random_network
@@ -346,21 +349,52 @@ def test_without_a_terminal_progress_is_plain_lines(edvr, monkeypatch: pytest.Mo
     assert "\x1b" not in run.err and "\r" not in run.err
 
 
+@contextmanager
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[bytearray]:
+    """Standard error on a terminal of 80 columns; after the block, what was shown there."""
+    master, slave = pty.openpty()
+    shown = bytearray()
+
+    def read() -> None:
+        with suppress(OSError):  # a terminal's end of file on Linux
+            while data := os.read(master, 4096):
+                shown.extend(data)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    with monkeypatch.context() as patch, os.fdopen(slave, "w", encoding="utf-8") as stream:
+        patch.setenv("TERM", "xterm")
+        patch.setenv("COLUMNS", "80")
+        patch.setattr(sys, "stderr", stream)
+        yield shown
+    reader.join()
+    os.close(master)
+
+
 @pytest.mark.parametrize(("arguments", "bar"), [((), True), (("--no-progress",), False)], ids=["bar", "no bar"])
 def test_on_a_terminal_progress_is_a_bar(edvr, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], bar: bool):
     """Unless it is not wanted."""
-    master, slave = pty.openpty()
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "100")
-    with os.fdopen(slave, "w", encoding="utf-8") as terminal:
-        monkeypatch.setattr(sys, "stderr", terminal)
+    with terminal(monkeypatch) as shown:
         run = edvr(*UPSCALE, "in.mp4", "out.mp4", *arguments)
-        shown = os.read(master, 1 << 16).decode()
-    os.close(master)
+    text = shown.decode()
     assert (run.code, run.out, run.err) == (0, "out.mp4\n", "")
-    assert ("━" in shown) == bar
-    assert ("6/6" in shown) == bar
-    assert "verified" in shown
+    assert ("━" in text) == bar
+    assert ("6/6" in text) == bar
+    assert "verified" in text
+
+
+def test_the_bar_tells_the_time_left_of_slow_work_too(monkeypatch: pytest.MonkeyPatch):
+    """Where a frame takes minutes; it fits into 80 columns."""
+    now = 0.0
+    monkeypatch.setattr("rich.console.monotonic", lambda: now)
+    facts = Started(Path("in.mp4"), Path("out.mp4"), (32, 24), (128, 96), 1000, "sr", "cpu", "fp32", 0, resized=False)
+    with terminal(monkeypatch) as shown, progress.Display() as display:
+        display(facts)
+        for done in range(1, 5):
+            now += 200
+            display(FrameRestored(done, 1000))
+    plain = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", shown.decode())
+    assert re.search(r"━ +4/1000 0\.01 fps elapsed 0:13:20 left 55:20:00\s*$", plain)
 
 
 # --- Interruption

@@ -23,6 +23,7 @@ from edvr_cli.events import Event, Finished, FrameRestored, Notice, Started
 __all__ = ["Display"]
 
 _PLAIN_EVERY = 10.0  # seconds between lines
+_SPEED_OVER = 600.0  # seconds; a frame may take minutes, and there is no speed without two of them
 
 
 class Display:
@@ -78,6 +79,7 @@ class Display:
                 TextColumn("left"),
                 TimeRemainingColumn(),
                 console=self._console,
+                speed_estimate_period=_SPEED_OVER,
             )
             self._progress.add_task("frames", total=event.total)
             self._progress.start()
