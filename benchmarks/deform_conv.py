@@ -9,7 +9,7 @@ calls are replayed from a CUDA graph over several sets of inputs, so that neithe
 measured.
 """
 
-# ruff: noqa: T201, N806 (a table on stdout is what this is for; N, C, H, W)
+
 
 import argparse
 import time

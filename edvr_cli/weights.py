@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import struct
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +21,11 @@ from edvr_cli.models import MODELS, ModelEntry, find_model
 from edvr_cli.window import PADDINGS, Padding
 
 __all__ = ["config_of", "load_model", "read_state_dict", "save_model"]
+
+# What the two libraries raise over a file that is truncated, junk, or something else altogether.
+_UNREADABLE = (
+    SafetensorError, UnpicklingError, struct.error, OSError, EOFError, RuntimeError, ValueError, KeyError,
+)  # fmt: skip
 
 
 def load_model(name_or_path: str | Path, device: str | torch.device = "cpu", *, padding: Padding | None = None) -> EDVR:
@@ -70,7 +76,7 @@ def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
                 content: object = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError, UnpicklingError) as error:
+    except _UNREADABLE as error:
         raise ModelError(f"{path} is no readable checkpoint: {_first_line(error)}") from error
     for wrapper in ("params_ema", "params", "state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):

@@ -1,6 +1,6 @@
 """Restore a video file with the Python API, and follow it.
 
-    python examples/restore_video.py in.mp4 out.mp4
+python examples/restore_video.py in.mp4 out.mp4
 """
 
 import sys
