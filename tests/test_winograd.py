@@ -1,0 +1,74 @@
+"""Winograd's convolution against the direct one."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from edvr_cli.ops.winograd_cpu import WinogradConv2d, winograd
+from edvr_cli.ops.winograd_ir import LANES
+
+
+def direct(conv, x):
+    """The convolution in float64."""
+    bias = None if conv.bias is None else conv.bias.double()
+    return F.conv2d(x.double(), conv.weight.double(), bias, padding=1)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (4, 4), (8, 12), (7, 30), (33, 41)])
+@pytest.mark.parametrize("outputs", [3, 16, 40, 216])
+def test_it_equals_a_direct_convolution(size, outputs):
+    """For sizes that tiles do not divide, outputs that vectors do not, and several images at once."""
+    torch.manual_seed(0)
+    conv = nn.Conv2d(LANES * 2, outputs, 3, padding=1).requires_grad_(False)
+    x = torch.randn(2, LANES * 2, *size)
+    y = WinogradConv2d(conv)(x)
+    assert y.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(y.double(), direct(conv, x), atol=2e-5, rtol=0)
+
+
+def test_without_a_bias_none_is_added():
+    """As in the neighbor's half of a convolution over a pair."""
+    conv = nn.Conv2d(LANES, 8, 3, padding=1, bias=False).requires_grad_(False)
+    x = torch.randn(1, LANES, 9, 9)
+    torch.testing.assert_close(WinogradConv2d(conv)(x).double(), direct(conv, x), atol=2e-5, rtol=0)
+
+
+def test_bfloat16_errs_by_less_than_two_percent():
+    """Of what the output varies by, with weights and maps that are exact in bfloat16."""
+    torch.manual_seed(0)
+    conv = nn.Conv2d(64, 64, 3, padding=1).requires_grad_(False).bfloat16()
+    x = torch.randn(1, 64, 30, 30).bfloat16()
+    y = WinogradConv2d(conv)(x)
+    assert y.dtype == torch.bfloat16
+    expected = direct(conv, x)
+    assert (y - expected).std() < 0.02 * expected.std()
+
+
+def test_threads_do_not_change_the_result():
+    """Blocks are computed alike, whoever takes them."""
+    conv = nn.Conv2d(LANES, LANES, 3, padding=1).requires_grad_(False)
+    x = torch.randn(1, LANES, 64, 64)
+    threads = torch.get_num_threads()
+    convolve = WinogradConv2d(conv)
+    expected = convolve(x)
+    try:
+        torch.set_num_threads(3)
+        with torch.inference_mode():
+            assert torch.equal(convolve(x), expected)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_only_the_convolutions_that_it_can_compute_are_replaced():
+    """Not strided, 1×1, or of a number of channels that does not fill vectors."""
+    model = nn.Sequential(
+        nn.Conv2d(LANES, LANES, 3, padding=1),
+        nn.Conv2d(LANES, LANES, 3, stride=2, padding=1),
+        nn.Conv2d(LANES, LANES, 1),
+        nn.Conv2d(3, LANES, 3, padding=1),
+        nn.Sequential(nn.Conv2d(LANES, 3, 3, padding=1)),
+    )
+    winograd(model)
+    assert [type(model[i]) for i in range(4)] == [WinogradConv2d, nn.Conv2d, nn.Conv2d, nn.Conv2d]
+    assert isinstance(model[4][0], WinogradConv2d)
