@@ -19,7 +19,7 @@ import av
 import pytest
 
 from edvr_cli.cli import main, progress
-from edvr_cli.events import FrameRestored, Started
+from edvr_cli.events import Event, FrameRestored, Started
 from edvr_cli.video.probe import probe
 from edvr_cli.weights import save_model
 from tests.networks import random_network
@@ -55,13 +55,14 @@ def edvr(
     make_clip(tmp_path / "in.mp4", width=32, height=24, frames=6, audio=("aac",))
 
     def run(*arguments: object) -> Run:
-        before = signal.getsignal(signal.SIGTERM)
+        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
         capfd.readouterr()
         try:
             with pytest.raises(SystemExit) as caught:
                 main([str(argument) for argument in arguments])
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
         assert isinstance(caught.value.code, int)
         return Run(caught.value.code, *capfd.readouterr())
 
@@ -421,3 +422,23 @@ def test_an_interrupted_command_leaves_nothing(tmp_path: Path, models: Path, num
     assert err.splitlines()[-1] == "edvr: interrupted; nothing was written."
     assert "Traceback" not in err
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+@pytest.mark.parametrize("ignored", [False, True], ids=["closed terminal", "nohup"])
+def test_a_closed_terminal_interrupts_unless_it_is_to_be_ignored(edvr, monkeypatch: pytest.MonkeyPatch, ignored: bool):
+    """Nothing is left there either."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    show = progress.Display.__call__
+
+    def hang_up(display: progress.Display, event: Event) -> None:
+        show(display, event)
+        if event == FrameRestored(3, 6):
+            signal.raise_signal(signal.SIGHUP)
+
+    monkeypatch.setattr(progress.Display, "__call__", hang_up)
+    try:
+        run = edvr(*UPSCALE, "in.mp4", "out.mp4")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert run.code == (0 if ignored else 130)
+    assert names() == (["in.mp4", "out.mp4"] if ignored else ["in.mp4"])

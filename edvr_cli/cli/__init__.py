@@ -46,7 +46,10 @@ edvr.add_command(train_command)
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit; anything the user can act on becomes one sentence on standard error."""
-    signal.signal(signal.SIGTERM, _terminate)
+    for name in ("SIGTERM", "SIGHUP"):  # the second one where a terminal is closed; Windows has none
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _terminate)
     try:
         edvr.main(arguments, prog_name="edvr", standalone_mode=False)
     except click.ClickException as error:
