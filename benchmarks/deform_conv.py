@@ -9,8 +9,6 @@ calls are replayed from a CUDA graph over several sets of inputs, so that neithe
 measured.
 """
 
-
-
 import argparse
 import time
 from collections.abc import Callable
