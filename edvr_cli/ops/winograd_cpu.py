@@ -36,7 +36,10 @@ def winograd(model: nn.Module) -> None:
 
 
 def _pays(conv: nn.Conv2d) -> bool:
-    if conv.weight.dtype == torch.bfloat16 and torch.cpu.get_capabilities().get("amx_bf16"):
+    capabilities = torch.cpu.get_capabilities()
+    if not capabilities.get("avx512_f"):
+        return False  # the products are blocked for 32 registers of 16 lanes; elsewhere nothing was measured
+    if conv.weight.dtype == torch.bfloat16 and capabilities.get("amx_bf16"):
         return False  # such a processor's matrix unit does a direct convolution faster
     geometry = conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups
     return geometry == ((3, 3), (1, 1), (1, 1), (1, 1), 1) and conv.in_channels % LANES == 0
