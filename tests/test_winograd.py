@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from edvr_cli.ops.vectors_cpu import LANES
 from edvr_cli.ops.winograd_cpu import WinogradConv2d, winograd
-from edvr_cli.ops.winograd_ir import LANES
 
 
 def direct(conv, x):
@@ -60,8 +60,9 @@ def test_threads_do_not_change_the_result():
         torch.set_num_threads(threads)
 
 
-def test_only_the_convolutions_that_it_can_compute_are_replaced():
+def test_only_the_convolutions_that_it_can_compute_are_replaced(monkeypatch):
     """Not strided, 1×1, or of a number of channels that does not fill vectors."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_f": True})
     model = nn.Sequential(
         nn.Conv2d(LANES, LANES, 3, padding=1),
         nn.Conv2d(LANES, LANES, 3, stride=2, padding=1),
@@ -72,3 +73,14 @@ def test_only_the_convolutions_that_it_can_compute_are_replaced():
     winograd(model)
     assert [type(model[i]) for i in range(4)] == [WinogradConv2d, nn.Conv2d, nn.Conv2d, nn.Conv2d]
     assert isinstance(model[4][0], WinogradConv2d)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "dtype"), [({}, torch.float32), ({"avx512_f": True, "amx_bf16": True}, torch.bfloat16)]
+)
+def test_processors_on_which_it_would_not_pay_keep_their_convolutions(capabilities, dtype, monkeypatch):
+    """Those without wide vectors, and bfloat16 where there is a matrix unit."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    model = nn.Sequential(nn.Conv2d(LANES, LANES, 3, padding=1)).to(dtype)
+    winograd(model)
+    assert isinstance(model[0], nn.Conv2d)

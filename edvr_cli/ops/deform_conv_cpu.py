@@ -15,10 +15,10 @@ import numba
 import numpy as np
 import torch
 import torch.nn.functional as F
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
 from torch import Tensor
+
+from edvr_cli.ops.product_cpu import chunk, flat, multiplies_bfloat16, pack, product
+from edvr_cli.ops.vectors_cpu import LANES, ROWS, VECTORS, blend
 
 __all__ = ["deform_conv2d_compiled", "deform_conv2d_packed_compiled"]
 
@@ -65,10 +65,13 @@ def _convolve(
     K = k * k
     G = mask.shape[2] // K
     # Samples are taken in float32 whatever the type of the maps; only the product is in theirs.
-    pixels = _pixels_first(x).to(torch.float32).contiguous()
-    taps = weight.detach().permute(2, 3, 1, 0).reshape(K * C, O)
+    narrow = x.dtype == torch.bfloat16 and C % 2 == 0 and multiplies_bfloat16()
+    pixels = _pixels_first(x).contiguous()
+    taps = pack(weight.detach().permute(2, 3, 1, 0).reshape(1, K * C, O), narrow)
     y = torch.empty(N, H * W, O, dtype=x.dtype)
-    block = max(1, _BLOCK_BYTES // (K * C * 4))
+    chunks = [chunk.py_func(O, number) for number in range(-(-O // (VECTORS * LANES)))]
+    bias = None if bias is None else bias.detach()
+    block = max(1, _BLOCK_BYTES // (K * C * 4 * ROWS)) * ROWS
     starts = range(0, H * W, block)
     tickets, lock = count(), Lock()
     sample = _sampler(C // G)
@@ -78,7 +81,8 @@ def _convolve(
     inference = torch.is_inference_mode_enabled()
 
     def work() -> None:
-        columns = torch.empty(min(block, H * W), K * C)
+        columns = np.empty(block * K * C, np.uint16 if narrow else _f4)
+        sums = torch.empty(block * VECTORS * LANES)
         scratch = np.empty((4, G * K), _i4), np.empty((4, G * K), _f4)
         with torch.inference_mode(inference), torch.no_grad():
             while True:
@@ -92,23 +96,25 @@ def _convolve(
                 block_mask = mask[n, start:stop].to(torch.float32, copy=packed).contiguous()
                 if packed:
                     block_mask.sigmoid_()
-                rows = columns[: stop - start]
                 sample(
-                    pixels[n].view(-1).numpy(),
+                    flat(pixels[n]),
                     H,
                     W,
                     tap_positions,
                     block_offset.numpy(),
                     block_mask.numpy(),
                     start,
-                    rows.numpy(),
+                    columns,
                     *scratch,
                 )
                 out = y[n, start:stop]
-                if bias is None:
-                    torch.mm(rows.to(x.dtype), taps, out=out)
-                else:
-                    torch.addmm(bias.detach(), rows.to(x.dtype), taps, out=out)
+                for left, right in chunks:
+                    width, wanted = right - left, min(right, O) - left
+                    product(columns, 0, stop - start, K * C, taps, K * C * left, width, sums.numpy(), 0)
+                    found = sums[: (stop - start) * width].view(-1, width)[:, :wanted]
+                    if bias is not None:
+                        found += bias[left : left + wanted]
+                    out[:, left : left + wanted] = found
                 if negative_slope != 1.0:
                     F.leaky_relu_(out, negative_slope)
 
@@ -140,35 +146,6 @@ def _workers(threads: int) -> ThreadPoolExecutor:
         future.result()
     torch.set_num_threads(threads)
     return pool
-
-
-@intrinsic(prefer_literal=True)
-def _blend(typingctx, x, i0, i1, i2, i3, w0, w1, w2, w3, columns, j, lanes):  # type: ignore[no-untyped-def]
-    """columns[j : j + lanes] = Σ w·x[i : i + lanes] over four corners, as vectors of ``lanes`` float32.
-
-    The plain loop over so few channels is unrolled before LLVM's vectorizer sees it and stays scalar: this is
-    four times as fast.
-    """
-    vector = ir.VectorType(ir.FloatType(), lanes.literal_value)
-
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        def pointer(array: int, index: int) -> ir.Value:
-            data = context.make_array(signature.args[array])(context, builder, args[array]).data
-            position = context.cast(builder, args[index], signature.args[index], types.intp)
-            return builder.bitcast(builder.gep(data, [position]), vector.as_pointer())
-
-        total = None
-        for corner in range(4):
-            values = builder.load(pointer(0, 1 + corner), align=4)
-            weight = cgutils.get_null_value(vector)
-            for lane in range(vector.count):
-                weight = builder.insert_element(weight, args[5 + corner], ir.Constant(ir.IntType(32), lane))
-            term = builder.fmul(values, weight, flags=("contract",))
-            total = term if total is None else builder.fadd(total, term, flags=("contract",))
-        builder.store(total, pointer(9, 10), align=4)
-        return context.get_dummy_value()
-
-    return types.void(x, i0, i1, i2, i3, w0, w1, w2, w3, columns, j, lanes), codegen
 
 
 @lru_cache(maxsize=8)
@@ -212,7 +189,7 @@ def _sampler(lanes: int) -> Callable[..., None]:
             for j in range(GK):
                 g = j // K
                 c = g * lanes
-                _blend(  # type: ignore[call-arg]  # numba passes the context
+                blend(
                     x,
                     np.int64(pixel[0, j]) * C + c,
                     np.int64(pixel[1, j]) * C + c,

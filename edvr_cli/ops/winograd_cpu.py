@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edvr_cli.ops.deform_conv_cpu import _workers
-from edvr_cli.ops.winograd_ir import LANES, PATCH, POINTS, ROWS, TILE, VECTORS, enter, leave, multiply
+from edvr_cli.ops.product_cpu import chunk, flat, multiplies_bfloat16, pack, product
+from edvr_cli.ops.vectors_cpu import LANES, PATCH, POINTS, TILE, VECTORS, enter, leave
 
 __all__ = ["WinogradConv2d", "winograd"]
 
@@ -52,7 +53,7 @@ class WinogradConv2d(nn.Module):
         super().__init__()
         O, C = conv.weight.shape[:2]
         self.channels = O, C
-        self.narrow = conv.weight.dtype == torch.bfloat16 and bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+        self.narrow = conv.weight.dtype == torch.bfloat16 and multiplies_bfloat16()
         self._weight = _transformed(conv.weight.detach(), self.narrow)
         bias = torch.zeros(O) if conv.bias is None else conv.bias.detach().float()
         self._bias = F.pad(bias, (0, -O % LANES)).numpy()
@@ -62,7 +63,7 @@ class WinogradConv2d(nn.Module):
         N, C, H, W = x.shape
         O = self.channels[0]
         y = torch.empty((N, O, H, W), dtype=x.dtype, memory_format=torch.channels_last)
-        source, target = _flat(x), _flat(y)
+        source, target = flat(x.permute(0, 2, 3, 1)), flat(y.permute(0, 2, 3, 1))
         tiles = N * -(-H // TILE) * -(-W // TILE)
         blocks = -(-tiles // _BLOCK)
         tickets = count()  # next() of it is one step that threads cannot interrupt
@@ -113,24 +114,13 @@ def _convolve(x, y, span, sizes, weight, bias, entered, products, border):  # ty
             enter(border, c, PATCH * C, C, entered, t * C + c, entered_plane)
 
     spill = PATCH * PATCH * C
-    vectors = (O + LANES - 1) // LANES
-    chunks = (vectors + VECTORS - 1) // VECTORS
-    for chunk in range(chunks):
-        start, stop = vectors * chunk // chunks * LANES, vectors * (chunk + 1) // chunks * LANES
+    for number in range((O + _CHUNK - 1) // _CHUNK):
+        start, stop = chunk(O, number)
         width = stop - start
         plane = _BLOCK * width
         for f in range(PATCH * PATCH):
             factors = PATCH * PATCH * C * start + f * C * width
-            for r in range(0, tiles, ROWS):
-                a, o = f * entered_plane + r * C, f * plane + r * width
-                if width == LANES:
-                    multiply(entered, a, C, weight, factors, products, o, 1)
-                elif width == 2 * LANES:
-                    multiply(entered, a, C, weight, factors, products, o, 2)
-                elif width == 3 * LANES:
-                    multiply(entered, a, C, weight, factors, products, o, 3)
-                else:
-                    multiply(entered, a, C, weight, factors, products, o, 4)
+            product(entered, f * entered_plane, tiles, C, weight, factors, width, products, f * plane)
         for t in range(tiles):
             row, column = (first + t) // across, (first + t) % across
             top, left = row % down * TILE, column * TILE
@@ -149,26 +139,12 @@ def _convolve(x, y, span, sizes, weight, bias, entered, products, border):  # ty
                             y[pixel + lane] = border[cell + lane]
 
 
-def _flat(maps: Tensor) -> np.ndarray:
-    """The memory of channels_last maps, bfloat16 as uint16."""
-    flat = maps.permute(0, 2, 3, 1).reshape(-1)
-    return flat.view(torch.uint16).numpy() if maps.dtype == torch.bfloat16 else flat.numpy()
-
-
 def _transformed(weight: Tensor, narrow: bool) -> np.ndarray:
     """G w Gᵀ of (O, C, 3, 3), flat, in the order that ``_convolve`` reads it."""
     O, C = weight.shape[:2]
     into = torch.tensor(_kernel_transform(), dtype=torch.float64)
     products = torch.einsum("ai,ocij,bj->abco", into, weight.double(), into).reshape(PATCH**2, C, O)
-    vectors = -(-O // LANES)
-    chunks = -(-vectors // VECTORS)
-    products = F.pad(products, (0, -O % LANES)).to(torch.bfloat16 if narrow else torch.float32)
-    parts = []
-    for chunk in range(chunks):
-        part = products[:, :, vectors * chunk // chunks * LANES : vectors * (chunk + 1) // chunks * LANES]
-        parts.append((part.unflatten(1, (C // 2, 2)).transpose(2, 3) if narrow else part).reshape(-1))
-    flat = torch.cat(parts)
-    return flat.view(torch.uint16).numpy() if narrow else flat.numpy()
+    return pack(products, narrow)
 
 
 @lru_cache

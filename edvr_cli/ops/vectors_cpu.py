@@ -1,8 +1,8 @@
-"""Vector code for ``winograd_cpu``: the transforms into and out of Winograd's domain, and the products between.
+"""Vector code for the compiled CPU kernels: Winograd's transforms, bilinear sampling, and the products.
 
-Numba's own vectorizer gives up on loops with 36 streams. These are intrinsics for its functions that write the
-instructions out, ``LANES`` channels at a time. Values are float32 in registers; in memory they are float32 or
-bfloat16, the latter as uint16 arrays. Arrays are flat; indices, strides and sizes count elements.
+Numba's own vectorizer gives up on loops with 36 streams, and unrolls short ones into scalars. These are
+intrinsics for its functions that write the instructions out. Values are float32 in registers; in memory they are
+float32 or bfloat16, the latter as uint16 arrays. Arrays are flat; indices, strides and sizes count elements.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic as numba_intrinsic
 
-__all__ = ["LANES", "PATCH", "POINTS", "ROWS", "TILE", "VECTORS", "enter", "leave", "multiply"]
+__all__ = ["LANES", "PATCH", "POINTS", "ROWS", "TILE", "VECTORS", "blend", "enter", "leave", "multiply"]
 
 TILE, PATCH = 4, 6  # side of an output tile, and of the input it depends on
 POINTS = (0.75, 1.5)  # a, b of Toom and Cook's points 0, ±a, ±b, ∞
@@ -25,8 +25,6 @@ VECTORS = 4 if LANES == 16 else 2  # ROWS × VECTORS sums, VECTORS weights and o
 
 _SHORT, _INT, _SIZE = ir.IntType(16), ir.IntType(32), ir.IntType(64)
 _FLOATS = ir.VectorType(ir.FloatType(), LANES)
-_SHORTS = ir.VectorType(_SHORT, LANES)
-_INTS = ir.VectorType(_INT, LANES)
 _FUSED = ("contract",)
 Values = list[ir.Value]
 
@@ -138,6 +136,24 @@ def multiply(typingctx, a, i, C, b, j, out, o, vectors):  # type: ignore[no-unty
     return types.void(a, i, C, b, j, out, o, vectors), codegen
 
 
+@intrinsic(prefer_literal=True)
+def blend(typingctx, x, i0, i1, i2, i3, w0, w1, w2, w3, out, o, lanes):  # type: ignore[no-untyped-def]
+    """out[o : o + lanes] = w0·x[i0 : i0 + lanes] + ... + w3·x[i3 : i3 + lanes]."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        memory = _Memory(context, builder, signature, args)
+        load, store = memory.access(0, lanes.literal_value), memory.access(9, lanes.literal_value)
+        corners = [load(index) for index in memory.sizes(1, 2, 3, 4)]
+        weights = [_spread(builder, args[5 + n], lanes.literal_value) for n in range(4)]
+        total = builder.fmul(corners[0], weights[0])
+        for corner, weight in zip(corners[1:], weights[1:], strict=True):
+            total = _madd(builder, corner, weight, total)
+        store(*memory.sizes(10), total)
+        return context.get_dummy_value()
+
+    return types.void(x, i0, i1, i2, i3, w0, w1, w2, w3, out, o, lanes), codegen
+
+
 class _Memory:
     """Loads and stores of vectors in an intrinsic's array arguments."""
 
@@ -156,29 +172,30 @@ class _Memory:
         """A value of LLVM type ``kind`` from array argument ``array``."""
         return self._builder.load(self._pointer(array, index, kind), align=2)
 
-    def access(self, array: int) -> Callable[..., Any]:
-        """``access(index)`` loads ``LANES`` float32 from an array argument, ``access(index, value)`` stores them."""
+    def access(self, array: int, lanes: int = LANES) -> Callable[..., Any]:
+        """A function of (index) that loads ``lanes`` float32 from an array, of (index, value) that stores them."""
         builder = self._builder
+        floats, shorts, ints = (ir.VectorType(kind, lanes) for kind in (ir.FloatType(), _SHORT, _INT))
         if self._types[array].dtype == types.float32:
 
             def plain(index: ir.Value, value: ir.Value | None = None) -> Any:
                 if value is None:
-                    return self.load(array, index, _FLOATS)
-                return builder.store(value, self._pointer(array, index, _FLOATS), align=2)
+                    return self.load(array, index, floats)
+                return builder.store(value, self._pointer(array, index, floats), align=2)
 
             return plain
 
         def converting(index: ir.Value, value: ir.Value | None = None) -> Any:
-            upper = _constant(_INTS, 16)
+            upper = _constant(ints, 16)
             if value is None:
-                bits = builder.zext(self.load(array, index, _SHORTS), _INTS)
-                return builder.bitcast(builder.shl(bits, upper), _FLOATS)
+                bits = builder.zext(self.load(array, index, shorts), ints)
+                return builder.bitcast(builder.shl(bits, upper), floats)
             # To the nearest, ties to even. Through the bits, as not every processor converts.
-            bits = builder.bitcast(value, _INTS)
-            odd = builder.and_(builder.lshr(bits, upper), _constant(_INTS, 1))
-            bits = builder.add(bits, builder.add(odd, _constant(_INTS, 0x7FFF)))
-            rounded = builder.trunc(builder.lshr(bits, upper), _SHORTS)
-            return builder.store(rounded, self._pointer(array, index, _SHORTS), align=2)
+            bits = builder.bitcast(value, ints)
+            odd = builder.and_(builder.lshr(bits, upper), _constant(ints, 1))
+            bits = builder.add(bits, builder.add(odd, _constant(ints, 0x7FFF)))
+            rounded = builder.trunc(builder.lshr(bits, upper), shorts)
+            return builder.store(rounded, self._pointer(array, index, shorts), align=2)
 
         return converting
 
@@ -225,15 +242,15 @@ def _madd(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, total: ir.Value) -> i
     return builder.fadd(builder.fmul(x, y, flags=_FUSED), total, flags=_FUSED)
 
 
-def _spread(builder: ir.IRBuilder, scalar: ir.Value) -> ir.Value:
+def _spread(builder: ir.IRBuilder, scalar: ir.Value, lanes: int = LANES) -> ir.Value:
     """The scalar in every lane."""
-    vector = ir.Constant(ir.VectorType(scalar.type, LANES), ir.Undefined)
+    vector = ir.Constant(ir.VectorType(scalar.type, lanes), ir.Undefined)
     first = builder.insert_element(vector, scalar, ir.Constant(_INT, 0))
-    return builder.shuffle_vector(first, vector, ir.Constant(_INTS, [0] * LANES))
+    return builder.shuffle_vector(first, vector, ir.Constant(ir.VectorType(_INT, lanes), [0] * lanes))
 
 
 def _constant(kind: ir.VectorType, value: float) -> ir.Constant:
-    return ir.Constant(kind, [value] * LANES)
+    return ir.Constant(kind, [value] * kind.count)
 
 
 def _size(value: int) -> ir.Constant:
