@@ -14,16 +14,28 @@ import torch
 import torch.nn.functional as F
 
 from edvr_cli import pipeline
+from edvr_cli.edvr import EDVRConfig
 from edvr_cli.errors import InputError, ModelError, OutputError
 from edvr_cli.events import Event, Finished, FrameRestored, Notice, Started
 from edvr_cli.pipeline import Encoding, output_size, restore_frames, restore_video
 from edvr_cli.video.probe import probe
 from edvr_cli.weights import save_model
-from tests.networks import TINY, Identity, random_network
+from tests.networks import Identity, random_network
 from tests.videos import frame_times, make_clip, packets, pictures
 
 FAST = Encoding(preset="ultrafast")
 LOSSLESS = Encoding(preset="ultrafast", crf=0)
+# The least of a network, for an identity to go through.
+LEAST = EDVRConfig(
+    features=8,
+    groups=2,
+    extraction_blocks=0,
+    reconstruction_blocks=0,
+    tail=4,
+    tsa=False,
+    cascade=False,
+    levels=1,
+)
 SMALL = {"width": 32, "height": 24}
 UNEVEN = (0, 40, 90, 130, 135, 300, 301, 500, 520, 560, 600, 900)
 
@@ -39,12 +51,12 @@ def no_thread_left():
 @pytest.fixture(scope="module")
 def deblurring_identity() -> Identity:
     """Scale 1: what comes out should be what went in."""
-    return Identity(TINY.__class__(features=8, groups=2, tail=4, predeblur=True, hr_in=True, tsa=False))
+    return Identity(replace(LEAST, predeblur=True, hr_in=True))
 
 
 def restore(source: Path, target: Path, **options) -> Finished:
     """`restore_video` with the identity network and a fast encoder, unless said otherwise."""
-    return restore_video(source, target, **{"model": Identity(), "encoding": FAST, **options})
+    return restore_video(source, target, **{"model": Identity(LEAST), "encoding": FAST, **options})
 
 
 def names(directory: Path) -> list[str]:
@@ -166,7 +178,7 @@ def test_any_size_comes_out_whole(tmp_path: Path, size: tuple[int, int], scale: 
     source = make_clip(
         tmp_path / "in.mkv", width=size[0], height=size[1], pix_fmt="yuv444p", codec="ffv1", options={}, frames=3
     )
-    model = Identity() if scale == 4 else deblurring_identity
+    model = Identity(LEAST) if scale == 4 else deblurring_identity
     restore(source, tmp_path / "out.mkv", model=model, encoding=Encoding("ffv1"))
     for before, after in zip(pictures(source), pictures(tmp_path / "out.mkv"), strict=True):
         expected = before[0].repeat(scale, 0).repeat(scale, 1)
@@ -181,7 +193,7 @@ def test_other_scales_are_the_model_s_output_shrunk(tmp_path: Path, scale: float
     """Of the right size, even where there is a choice, and the same picture."""
     source = make_clip(tmp_path / "in.mkv", width=30, height=23, pix_fmt="yuv444p", codec="ffv1", options={}, frames=2)
     events: list[Event] = []
-    model = Identity()
+    model = Identity(LEAST)
     for target, factor in (("whole.mkv", None), ("out.mkv", scale)):
         restore(source, tmp_path / target, model=model, scale=factor, encoding=Encoding("ffv1"), on_event=events.append)
     assert events[-1] == Finished(tmp_path / "out.mkv", 2, events[-1].seconds)
@@ -210,14 +222,14 @@ def test_a_scale_beyond_the_model_s_is_refused(tmp_path: Path, scale: float):
     with pytest.raises(ModelError, match="identity enlarges by 4: choose a scale from 1 to that"):
         restore(source, tmp_path / "out.mp4", scale=scale)
     with pytest.raises(ModelError, match="from 1 to that"):
-        next(restore_frames([torch.zeros(3, 8, 8)], Identity(), scale=scale))
+        next(restore_frames([torch.zeros(3, 8, 8)], Identity(LEAST), scale=scale))
 
 
 @pytest.mark.parametrize("changes", [{}, {"predeblur": True, "hr_in": True}], ids=["sr", "deblur"])
 def test_tiles_change_neither_size_nor_frames(tmp_path: Path, changes: dict):
     """An identity in tiles is an identity; the events tell their size."""
     source = make_clip(tmp_path / "in.mp4", width=100, height=50, frames=3)
-    model = Identity(TINY.__class__(features=8, groups=2, tail=4, tsa=False, **changes))
+    model = Identity(replace(LEAST, **changes))
     events: list[Event] = []
     for name, tile in (("whole", 0), ("tiled", 48)):
         target = tmp_path / f"{name}.mp4"
@@ -290,7 +302,7 @@ def test_a_quantizer_that_is_asked_for_replaces_the_default_quality(tmp_path: Pa
 def test_untagged_sd_stays_bt_601_when_it_becomes_hd(tmp_path: Path):
     """A player would take an untagged 1280×720 for BT.709."""
     source = make_clip(tmp_path / "in.mp4", width=320, height=180, frames=1)
-    model = Identity(TINY.__class__(features=8, groups=2, tail=4, tsa=False, levels=1, cascade=False))
+    model = Identity(LEAST)
     restore(source, tmp_path / "out.mp4", model=model)
     with av.open(str(tmp_path / "out.mp4")) as container:
         context = container.streams.video[0].codec_context
@@ -418,7 +430,7 @@ def test_an_error_while_decoding_is_raised_after_the_frames_before_it(tmp_path: 
 
 def test_an_error_in_the_network_is_raised_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """With its traceback, and nothing is left."""
-    source, model = make_clip(tmp_path / "in.mp4", **SMALL), Identity()
+    source, model = make_clip(tmp_path / "in.mp4", **SMALL), Identity(LEAST)
     monkeypatch.setattr(model, "fuse", raising(RuntimeError("a bug"), after=1))
     with pytest.raises(RuntimeError, match="a bug"):
         restore(source, tmp_path / "out.mp4", model=model)
@@ -489,7 +501,7 @@ def test_frames_are_let_go_as_windows_pass():
             del frame
 
     most = 0
-    for _ in restore_frames(stream(30), Identity()):
+    for _ in restore_frames(stream(30), Identity(LEAST)):
         most = max(most, sum(ref() is not None for ref in alive))
     assert 5 <= most <= 2 * 5 + 1
 
@@ -527,13 +539,13 @@ def test_a_video_of_any_length_takes_the_memory_of_a_few_frames(tmp_path: Path, 
 def test_frames_come_back_as_they_were_given():
     """Tensors as tensors of their type, arrays as arrays; in [0, 1] and 0 to 255."""
     arrays = [np.random.default_rng(n).integers(0, 256, (10, 14, 3), dtype=np.uint8) for n in range(6)]
-    restored = list(restore_frames(iter(arrays), Identity()))
+    restored = list(restore_frames(iter(arrays), Identity(LEAST)))
     assert all(frame.dtype == np.uint8 and frame.flags.c_contiguous for frame in restored)
     for frame, array in zip(restored, arrays, strict=True):
         assert np.array_equal(frame, array.repeat(4, 0).repeat(4, 1))
     for dtype in (torch.float32, torch.float16, torch.float64):
         tensors = [torch.rand(3, 10, 14).to(dtype) for _ in range(2)]
-        restored = list(restore_frames(tensors, Identity()))
+        restored = list(restore_frames(tensors, Identity(LEAST)))
         assert all(frame.dtype == dtype and frame.shape == (3, 40, 56) for frame in restored)
         assert torch.equal(restored[1], tensors[1].repeat_interleave(4, 1).repeat_interleave(4, 2))
 
@@ -548,15 +560,15 @@ def test_what_the_network_overshoots_is_clamped():
 
 def test_frames_may_be_brought_to_another_scale():
     """As in a video."""
-    (frame,) = restore_frames([torch.rand(3, 10, 15)], Identity(), scale=1.5)
+    (frame,) = restore_frames([torch.rand(3, 10, 15)], Identity(LEAST), scale=1.5)
     assert frame.shape == (3, 16, 22)
-    (frame,) = restore_frames([np.zeros((10, 15, 3), np.uint8)], Identity(), scale=2)
+    (frame,) = restore_frames([np.zeros((10, 15, 3), np.uint8)], Identity(LEAST), scale=2)
     assert frame.shape == (20, 30, 3)
 
 
 def test_no_frames_give_none():
     """And nothing else happens."""
-    assert list(restore_frames([], Identity())) == []
+    assert list(restore_frames([], Identity(LEAST))) == []
 
 
 @pytest.mark.parametrize(
@@ -578,4 +590,4 @@ def test_other_kinds_of_frames_raise_with_what_was_given(frame: object, message:
     """So does a change of size on the way."""
     good = torch.zeros(3, 8, 8)
     with pytest.raises(ValueError, match=message):
-        list(restore_frames([good, frame], Identity()))
+        list(restore_frames([good, frame], Identity(LEAST)))
