@@ -11,7 +11,8 @@ The definition is :meth:`EDVR.forward`, which this equals. It differs in when an
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -27,10 +28,14 @@ from edvr_cli.precision import Precision, dtype_for
 from edvr_cli.tiling import Tile, tiles
 from edvr_cli.window import Window
 
-__all__ = ["DEFAULT_HALO", "StreamingEDVR"]
+__all__ = ["DEFAULT_HALO", "PARTS", "StreamingEDVR"]
+
+PARTS = ("features", "alignment", "fusion", "reconstruction", "tail")
 
 DEFAULT_HALO = 32  # input pixels around a tile's core; see docs/performance.md for what was measured
-_STRIP_PIXELS = 32 * 1024  # of features at a time in the tail; bounds its memory, and measured fastest on a CPU
+# Features' pixels at a time in the tail. On a CPU more than these no longer find their maps in the cache (a fifth
+# slower in bf16), on a GPU fewer would leave it idle. Thin strips would repeat too much of their neighbors' work.
+_STRIP_PIXELS, _STRIP_PIXELS_CPU, _STRIP_ROWS = 32 * 1024, 6400, 16
 
 
 @dataclass
@@ -48,6 +53,9 @@ class StreamingEDVR:
     own, it is a copy. ``tile`` is the largest side of a tile's core in input pixels: 0 for whole frames, None to
     choose by the device's free memory when the frame size is known. ``halo`` is what a tile sees around its core.
     When memory runs out all the same, the frame is redone with smaller tiles; ``on_smaller_tile`` is told their size.
+
+    ``part`` may be set to be told of the work: it is called with the name of each of :data:`PARTS`, and what it
+    returns is entered for as long as that lasts.
     """
 
     def __init__(
@@ -71,6 +79,7 @@ class StreamingEDVR:
         self.tile = tile
         self.halo = halo
         self._on_smaller_tile = on_smaller_tile
+        self.part: Callable[[str], AbstractContextManager[object]] = lambda _: nullcontext()
         alignment = self.model.pcd_align
         self._pairs = [_halves(alignment.offset_conv1[f"l{i + 1}"]) for i in range(self.config.levels)]
         self._cascade = _halves(alignment.cas_offset_conv1) if self.config.cascade else nn.ModuleList()
@@ -93,6 +102,11 @@ class StreamingEDVR:
     def tile_size(self) -> int:
         """Largest side of a tile's core in input pixels, or 0 for whole frames (known from the first frame on)."""
         return 0 if self.whole_frames else self._plan.tile
+
+    def modules(self) -> Iterator[nn.Module]:
+        """Every module that a window goes through."""
+        for network in (self.model, *self._pairs, self._cascade):
+            yield from network.modules()
 
     def prepare(self, height: int, width: int) -> None:
         """Choose the tiles for frames of this size and forget what is known of other frames."""
@@ -141,16 +155,19 @@ class StreamingEDVR:
         return output
 
     def _restore_tile(self, number: int, frames: dict[int, Tensor], indices: tuple[int, ...]) -> Tensor:
-        features = {n: self._features.get((number, n)) or self._extract(frame) for n, frame in frames.items()}
+        with self.part("features"):
+            features = {n: self._features.get((number, n)) or self._extract(frame) for n, frame in frames.items()}
         if self._plan.keep_features:
             self._features.update({(number, n): value for n, value in features.items()})
         reference = indices[self.config.reference]
-        aligned = self._align(features, features[reference].pyramid)
+        with self.part("alignment"):
+            aligned = self._align(features, features[reference].pyramid)
         del features
-        stacked = torch.stack([aligned[n] for n in indices], dim=1)
-        del aligned
-        fused = self.model.fuse(stacked)
-        del stacked
+        with self.part("fusion"):
+            stacked = torch.stack([aligned[n] for n in indices], dim=1)
+            del aligned
+            fused = self.model.fuse(stacked)
+            del stacked
         return self._rebuild(fused, self._upload(frames[reference]))
 
     def _extract(self, frame: Tensor) -> _Features:
@@ -180,21 +197,20 @@ class StreamingEDVR:
 
         The frame is float32 whatever the features are, so that what is added to it keeps its precision.
         """
-        x = self.model.reconstruction(fused)
+        with self.part("reconstruction"):
+            x = self.model.reconstruction(fused)
         _, _, h, w = x.shape
-        step = max(1, _STRIP_PIXELS // w)
-        inward, outward = (
-            frame.shape[2] // h,
-            1 if self.config.hr_in else 4,
-        )  # frame and output rows a row of features
-        outward *= inward
+        step = max(_STRIP_ROWS, (_STRIP_PIXELS_CPU if self.device.type == "cpu" else _STRIP_PIXELS) // w)
+        inward = frame.shape[2] // h  # rows of the frame a row of features
+        outward = inward * self.config.scale  # and of the output
         output = torch.empty(3, h * outward, w * outward, device=self.device)
-        for start in range(0, h, step):
-            stop = min(start + step, h)
-            top, bottom = max(0, start - TAIL_REACH), min(h, stop + TAIL_REACH)
-            strip = self.model.upsample(x[:, :, top:bottom], frame[:, :, top * inward : bottom * inward])
-            first = (start - top) * outward
-            output[:, start * outward : stop * outward] = strip[0, :, first : first + (stop - start) * outward]
+        with self.part("tail"):
+            for start in range(0, h, step):
+                stop = min(start + step, h)
+                top, bottom = max(0, start - TAIL_REACH), min(h, stop + TAIL_REACH)
+                strip = self.model.upsample(x[:, :, top:bottom], frame[:, :, top * inward : bottom * inward])
+                first = (start - top) * outward
+                output[:, start * outward : stop * outward] = strip[0, :, first : first + (stop - start) * outward]
         return output
 
     def _upload(self, frame: Tensor) -> Tensor:
