@@ -14,6 +14,7 @@ import click
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import edvr_cli
+from edvr_cli.cli.bench import bench_command
 from edvr_cli.cli.eval import evaluate_command
 from edvr_cli.cli.restore import deblur, upscale
 from edvr_cli.cli.train import train_command
@@ -42,6 +43,7 @@ edvr.add_command(upscale)
 edvr.add_command(deblur)
 edvr.add_command(evaluate_command)
 edvr.add_command(train_command)
+edvr.add_command(bench_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

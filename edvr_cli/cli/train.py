@@ -81,6 +81,27 @@ _DEFAULTS = Recipe()
     show_default=True,
     help="Cosine periods in each stage.",
 )
+@click.option(
+    "--attention",
+    type=click.FloatRange(0, 1),
+    default=_DEFAULTS.attention,
+    show_default=True,
+    help="Share of the steps after alignment that have TSA.",
+)
+@click.option(
+    "--fusion",
+    type=click.IntRange(0),
+    default=_DEFAULTS.fusion,
+    show_default=True,
+    help="Steps of them that train TSA alone.",
+)
+@click.option(
+    "--ramp",
+    type=click.IntRange(0),
+    default=_DEFAULTS.ramp,
+    show_default=True,
+    help="Steps until motion and degradation have full strength.",
+)
 @click.option("--start", metavar="MODEL", help="Begin with the weights of this model, as far as they fit.")
 @click.option("--held-out", metavar="NAME", multiple=True, help="Source for validation only; repeatable.")
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder of decoded frames.  [default: in the run's]")
@@ -158,6 +179,9 @@ def _recipe(options: dict[str, Any]) -> Recipe:
         batch=options["batch"],
         learning_rate=options["learning_rate"],
         known=options["known"],
+        attention=options["attention"],
+        fusion=options["fusion"],
+        ramp=options["ramp"],
         speed=options["speed"],
         restarts=options["restarts"],
         precision=cast(Precision, options["precision"]),

@@ -1,0 +1,85 @@
+"""How fast EDVR is on the machine at hand: the published form, the engine, and what the hardware allows.
+
+All is measured in one run, the contestants taking turns, so that ratios hold on a machine that other programs
+use too. Networks have random weights with offsets that move: speed does not depend on what was learned.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from edvr_cli.bench.hardware import Rates, machine_name, measure_rates
+from edvr_cli.bench.network import NetworkResult, random_network, time_network
+from edvr_cli.bench.video import VideoResult, time_video
+from edvr_cli.edvr import EDVRConfig
+from edvr_cli.precision import Precision
+
+__all__ = ["SIZES", "CaseResult", "Report", "bench", "default_precisions"]
+
+SIZES = {
+    "s": EDVRConfig(features=32, tail=32),
+    "m": EDVRConfig(),
+    "l": EDVRConfig(features=128, reconstruction_blocks=40),
+}
+"""Networks by name: the shipped small one, and the published EDVR-M and EDVR-L, for ×4 super-resolution."""
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """One network at one input size; ``video`` is None where the engine was not timed."""
+
+    size: str
+    width: int
+    height: int
+    network: NetworkResult
+    video: VideoResult | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where it was measured, what the hardware does at best, and the cases."""
+
+    machine: str
+    device: str
+    torch: str
+    threads: int
+    rates: Rates
+    cases: list[CaseResult]
+
+
+def bench(
+    sizes: Sequence[str],
+    resolutions: Sequence[tuple[int, int]],
+    device: torch.device,
+    precisions: Sequence[Precision],
+    *,
+    budget: float,
+    on_case: Callable[[str], None] | None = None,
+) -> Report:
+    """Measure every network of ``sizes`` (keys of SIZES) at every (width, height) of its input.
+
+    ``budget`` is the time to spend on each measurement of a case, in seconds: repeats stop when it is used up.
+    A form of the network that would need more for a single frame is left out, and its result says so.
+    ``on_case`` is told of every case before it starts. Raises DeviceError for a precision that ``device`` lacks.
+    """
+    rates = measure_rates(device, precisions)
+    cases = []
+    for size in sizes:
+        for width, height in resolutions:
+            if on_case:
+                on_case(f"EDVR-{size.upper()} at {width}×{height}")
+            model = random_network(SIZES[size]).to(device)
+            network = time_network(model, width, height, precisions, rates, budget=budget)
+            timed = [engine for engine in network.engines if engine.time is not None]
+            video = None
+            if timed:
+                fastest = min(timed, key=lambda engine: engine.time.median)  # type: ignore[union-attr]
+                video = time_video(model, width, height, fastest, budget=budget)
+            cases.append(CaseResult(size, width, height, network, video))
+    return Report(machine_name(device), str(device), torch.__version__, torch.get_num_threads(), rates, cases)
+
+
+def default_precisions(device: torch.device) -> tuple[Precision, ...]:
+    """What there is to compare on ``device``."""
+    return ("fp32", "fp16", "bf16") if device.type == "cuda" else ("fp32", "bf16")

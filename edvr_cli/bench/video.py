@@ -1,0 +1,119 @@
+"""Around the network: decoding and encoding by themselves, and a video end to end."""
+
+import tempfile
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from torch import Tensor
+
+from edvr_cli.bench.hardware import seconds
+from edvr_cli.bench.network import EngineResult, clip
+from edvr_cli.edvr import EDVR
+from edvr_cli.engine import StreamingEDVR
+from edvr_cli.pipeline import restore_video
+from edvr_cli.resample import resize
+from edvr_cli.video.color import planes_to_rgb, resolve, rgb_to_planes
+from edvr_cli.video.encoders import EncoderPlan, Encoding, plan_encoder
+from edvr_cli.video.layout import nearest_layout
+from edvr_cli.video.probe import VideoInfo
+from edvr_cli.video.reader import VideoReader
+from edvr_cli.video.writer import VideoWriter
+from edvr_cli.window import windows
+
+__all__ = ["VideoResult", "time_video"]
+
+PRESET = "fast"  # of libx264
+_RATE = Fraction(25)
+_MOST_FRAMES = 100
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """Seconds a frame over ``frames`` frames, colors converted: each stage by itself, then all of them at once.
+
+    ``network`` is the engine alone on the same clip, its first window included, at ``precision``.
+    """
+
+    frames: int
+    precision: str
+    preset: str
+    decode: float
+    network: float
+    encode: float
+    end_to_end: float
+
+
+def time_video(model: EDVR, width: int, height: int, engine: EngineResult, *, budget: float) -> VideoResult | None:
+    """Time a clip of as many frames as ``budget`` seconds allow; None where that is less than a window."""
+    assert engine.time is not None
+    T, scale = model.config.frames, model.config.scale
+    device = next(model.parameters()).device
+    count = min(_MOST_FRAMES, int(budget / engine.time.median))
+    if count < T:
+        return None
+    with tempfile.TemporaryDirectory(prefix="edvr-bench-") as folder:
+        source, target = Path(folder, "source.mkv"), Path(folder, "target.mkv")
+        frames = clip(count, width, height)
+        _encode(frames, _plan(source, width, height, "ultrafast"), source)
+        decoded: list[Tensor] = []
+
+        def decode() -> None:
+            with VideoReader(source) as reader:
+                decoded.extend(planes_to_rgb(f.planes, f.layout, reader.info.color, device=device) for f in reader)
+
+        stream = StreamingEDVR(model, precision=engine.precision)
+
+        def restore() -> None:
+            for window in windows(((frame, False) for frame in decoded), T, model.padding):
+                stream.restore(window)
+
+        large = [resize(frame.to(device), (height * scale, width * scale), "cubic") for frame in frames[:T]]
+        plan = _plan(target, width * scale, height * scale, PRESET)
+        times = {
+            "decode": seconds(decode, device),
+            "network": seconds(restore, device),
+            "encode": seconds(lambda: _encode([large[n % T] for n in range(count)], plan, target), device),
+            "end_to_end": seconds(
+                lambda: restore_video(
+                    source,
+                    target,
+                    model=model,
+                    precision=engine.precision,
+                    shots=False,
+                    encoding=Encoding(preset=PRESET),
+                    overwrite=True,
+                ),
+                device,
+            ),
+        }
+    return VideoResult(count, engine.precision, PRESET, **{name: time / count for name, time in times.items()})
+
+
+def _plan(path: Path, width: int, height: int, preset: str) -> EncoderPlan:
+    layout = nearest_layout("yuv420p")
+    info = VideoInfo(
+        path=path,
+        container="matroska",
+        stream_index=0,
+        codec="",
+        width=width,
+        height=height,
+        pix_fmt=layout.name,
+        layout=layout,
+        color=resolve(layout, width, height),
+        time_base=1 / _RATE,
+        average_rate=_RATE,
+        start_time=Fraction(0),
+        duration=None,
+        frame_count=None,
+    )
+    return plan_encoder(Encoding(preset=preset), info, width=width, height=height)
+
+
+def _encode(frames: list[Tensor], plan: EncoderPlan, path: Path) -> None:
+    with VideoWriter(path, plan, time_base=Fraction(1, 1000)) as writer:
+        for n, frame in enumerate(frames):
+            planes = rgb_to_planes(frame.clamp(0, 1), plan.layout, plan.color)
+            writer.write(tuple(plane.cpu() for plane in planes), n * 1000 // int(_RATE))
+        writer.finish()

@@ -1,0 +1,161 @@
+"""``edvr bench``: how fast the network runs here, beside its published form and what the hardware allows."""
+
+import json
+import re
+from dataclasses import asdict
+from typing import Any
+
+import click
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from edvr_cli.bench import SIZES, CaseResult, Report, bench, default_precisions
+from edvr_cli.bench.hardware import Timing
+from edvr_cli.cli.parameters import DEVICE
+from edvr_cli.engine import PARTS
+from edvr_cli.precision import PRECISIONS
+
+__all__ = ["bench_command"]
+
+_BUDGET, _QUICK_BUDGET = 60.0, 8.0  # seconds a measurement; each case takes about three of them
+
+
+class _Resolution(click.ParamType):
+    """Width and height."""
+
+    name = "WxH"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """``(320, 180)`` of ``320x180``."""
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"(\d+)x(\d+)", str(value))
+        if match and (size := (int(match[1]), int(match[2]))) >= (16, 16) and size[1] >= 16:
+            return size
+        raise click.BadParameter(f"{value!r} is no size; write 320x180, both 16 and more", param, ctx)
+
+
+@click.command("bench")
+@click.option(
+    "--size",
+    "sizes",
+    type=click.Choice(list(SIZES)),
+    multiple=True,
+    help="Network; repeatable.  [default: all; s and m if --quick]",
+)
+@click.option(
+    "--resolution",
+    "resolutions",
+    type=_Resolution(),
+    multiple=True,
+    help="Size of the input; repeatable.  [default: 320x180, 640x360, 1280x720; 320x180 if --quick]",
+)
+@click.option("-d", "--device", type=DEVICE, default="auto", show_default=True, help="cpu, cuda, cuda:1, mps.")
+@click.option(
+    "--precision",
+    "precisions",
+    type=click.Choice([p for p in PRECISIONS if p != "auto"]),
+    multiple=True,
+    help="Precision of the engine; repeatable.  [default: all that the device has]",
+)
+@click.option("--quick", is_flag=True, help="Few repeats, little is measured: about a minute.")
+@click.option("--json", "as_json", is_flag=True, help="Write all figures to standard output as JSON.")
+def bench_command(
+    sizes: tuple[str, ...],
+    resolutions: tuple[tuple[int, int], ...],
+    device: torch.device,
+    precisions: tuple[Any, ...],
+    quick: bool,
+    as_json: bool,
+) -> None:
+    """Measure the speed of EDVR on this machine, with random weights.
+
+    Side by side and in turns: the published form (a whole window for every frame, NCHW, fp32), the engine at each
+    precision, and the floor: the work of direct convolutions at the rate of a large matrix product, or their
+    maps at the rate of a large copy, whichever takes longer. Then the parts of the engine's time, and a video
+    decoded, encoded, and restored end to end. Times are medians.
+    """
+    progress = Console(stderr=True, highlight=False)
+    report = bench(
+        sizes or (("s", "m") if quick else tuple(SIZES)),
+        resolutions or (((320, 180),) if quick else ((320, 180), (640, 360), (1280, 720))),
+        device,
+        precisions or default_precisions(device),
+        budget=_QUICK_BUDGET if quick else _BUDGET,
+        on_case=lambda case: progress.print(f"{case} ..."),
+    )
+    if as_json:
+        click.echo(json.dumps(asdict(report), indent=2))
+    else:
+        _show(report)
+
+
+def _show(report: Report) -> None:
+    console = Console(highlight=False)
+    rates = ", ".join(f"{name} {rate / 1e12:.3g} TFLOP/s" for name, rate in report.rates.product.items())
+    threads = f", {report.threads} threads" if report.device == "cpu" else ""
+    console.print(f"{report.machine} ({report.device}{threads}), torch {report.torch}")
+    console.print(f"matrix product: {rates}; copy: {report.rates.copy / 1e9:.3g} GB/s read and written")
+    for case in report.cases:
+        console.print()
+        console.print(_table(case))
+        for line in _lines(case):
+            console.print(line)
+
+
+def _table(case: CaseResult) -> Table:
+    published = case.network.published
+    table = Table("", *("s/frame", "least", "repeats", "ratio", "floor", "of floor", "TFLOP", "memory"))
+    table.title = f"EDVR-{case.size.upper()}, {case.width}×{case.height}"
+    for column in table.columns[1:]:
+        column.justify = "right"
+    table.add_row(
+        f"published, fp32, {published.op}",
+        *_time(published.time),
+        "1" if published.time else "",
+        "",
+        "",
+        f"{published.flops / 1e12:.3g}",
+        _memory(published.memory),
+    )
+    for engine in case.network.engines:
+        ratio = f"{published.time.median / engine.time.median:.2f}" if published.time and engine.time else ""
+        table.add_row(
+            f"engine, {engine.precision}" + (f", tiles of {engine.tile}" if engine.tile else ""),
+            *_time(engine.time),
+            ratio,
+            f"{engine.floor:.3g}",
+            f"{engine.floor / engine.time.median:.0%}" if engine.time else "",
+            f"{engine.flops / 1e12:.3g}",
+            _memory(engine.memory),
+        )
+    return table
+
+
+def _lines(case: CaseResult) -> list[str]:
+    """What the table has no columns for."""
+    lines = []
+    for engine in case.network.engines:
+        if engine.time:
+            parts = ", ".join(f"{name} {engine.parts[name]:.3g}" for name in PARTS)
+            lines.append(f"{engine.precision}, parts in s/frame: {parts}")
+    if video := case.video:
+        lines.append(
+            f"video of {video.frames} frames, {video.precision}, s/frame: decode {video.decode:.3g}, "
+            f"network {video.network:.3g}, encode (x264 {video.preset}) {video.encode:.3g}, "
+            f"end to end {video.end_to_end:.3g} ({video.network / video.end_to_end:.0%} of the network's speed)"
+        )
+    left_out = [("published", case.network.published.why_not)]
+    left_out += [(f"engine, {engine.precision}", engine.why_not) for engine in case.network.engines]
+    return [*lines, *(f"left out: {name}: {why}" for name, why in left_out if why)]
+
+
+def _time(timing: Timing | None) -> tuple[str, str, str]:
+    if timing is None:
+        return "", "", ""
+    return f"{timing.median:.3g}", f"{timing.least:.3g}", str(len(timing.repeats))
+
+
+def _memory(peak: int | None) -> str:
+    return "" if peak is None else f"{peak / 2**30:.2f} GiB"
