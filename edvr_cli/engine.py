@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from edvr_cli.edvr import EDVR, TAIL_REACH, Pyramid
 from edvr_cli.errors import DeviceError
-from edvr_cli.memory import SMALLEST_TILE, Plan, free_memory, plan
+from edvr_cli.memory import SMALLEST_TILE, Plan, free_memory, is_out_of_memory, plan
 from edvr_cli.ops.selftest import check_kernel
 from edvr_cli.precision import Precision, dtype_for
 from edvr_cli.tiling import Tile, tiles
@@ -133,7 +133,7 @@ class StreamingEDVR:
             try:
                 return self._restore(window)[:, : height * self.config.scale, : width * self.config.scale]
             except RuntimeError as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
             # Outside the except block, where the error no longer holds on to the frame's tensors.
             self._shrink(height, width)
@@ -253,8 +253,3 @@ def _pad(frame: Tensor, height: int, width: int) -> Tensor:
         return frame
     mode = "reflect" if bottom < frame.shape[1] and right < frame.shape[2] else "replicate"
     return F.pad(frame[None], (0, right, 0, bottom), mode)[0]
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """Torch's CPU allocator raises a plain RuntimeError."""
-    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)

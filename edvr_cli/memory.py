@@ -9,7 +9,7 @@ import torch
 
 from edvr_cli.edvr import EDVRConfig
 
-__all__ = ["SMALLEST_TILE", "Plan", "bytes_needed", "free_memory", "plan"]
+__all__ = ["SMALLEST_TILE", "Plan", "bytes_needed", "free_memory", "is_out_of_memory", "plan"]
 
 SMALLEST_TILE = 32
 _SHARE = 0.7  # of the free memory to plan with: fragmentation and other programs take the rest
@@ -87,6 +87,11 @@ def free_memory(device: torch.device) -> int | None:
         return None
     limits = [limit for limit in (_system_memory(), _group_memory()) if limit is not None]
     return min(limits, default=None)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether memory is what was lacking; torch's CPU allocator raises a plain RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
 
 
 def _system_memory() -> int | None:

@@ -63,7 +63,7 @@ def bench(
     A form of the network that would need more for a single frame is left out, and its result says so.
     ``on_case`` is told of every case before it starts. Raises DeviceError for a precision that ``device`` lacks.
     """
-    rates = measure_rates(device, precisions)
+    rates = measure_rates(device, dict.fromkeys(("fp32", *precisions)))
     cases = []
     for size in sizes:
         for width, height in resolutions:

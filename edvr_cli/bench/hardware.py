@@ -1,8 +1,10 @@
 """Clocks, memory peaks, and the rates that the hardware reaches at its best."""
 
+import ctypes
 import platform
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -11,7 +13,7 @@ import torch
 
 from edvr_cli.precision import Precision, dtype_for
 
-__all__ = ["Rates", "Timing", "machine_name", "measure_rates", "peak_memory", "reset_peak_memory", "seconds", "wait"]
+__all__ = ["Rates", "Timing", "machine_name", "measure_rates", "peak_memory", "seconds", "wait"]
 
 _REPEATS = 5
 
@@ -66,11 +68,23 @@ def measure_rates(device: torch.device, precisions: Iterable[Precision]) -> Rate
     with torch.inference_mode():
         for precision in precisions:
             a, b = (torch.randn(side, side, device=device).to(dtype_for(precision, device)) for _ in range(2))
-            product[precision] = 2 * side**3 / _least(lambda a=a, b=b: a @ b, device)  # type: ignore[misc]
+            with _as_convolutions():
+                product[precision] = 2 * side**3 / _least(lambda a=a, b=b: a @ b, device)  # type: ignore[misc]
         source = torch.zeros((1 << 28) if fast else (1 << 25), device=device)
         target = torch.empty_like(source)
         copy = 2 * source.nbytes / _least(lambda: target.copy_(source), device)
     return Rates(product, copy)
+
+
+@contextmanager
+def _as_convolutions() -> Iterator[None]:
+    """Let products of fp32 use TF32 where convolutions do: by default torch allows it to these alone."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
 
 
 def machine_name(device: torch.device) -> str:
@@ -84,23 +98,36 @@ def machine_name(device: torch.device) -> str:
         return platform.processor() or platform.machine()
 
 
-def reset_peak_memory(device: torch.device) -> None:
-    """Start a new measurement for :func:`peak_memory`."""
+def peak_memory(work: Callable[[], object], device: torch.device) -> int | None:
+    """Bytes that ``work`` takes at its worst moment beyond what is held already; None where nobody counts.
+
+    On a GPU those that torch allocates, on a CPU those of the whole process (Linux).
+    """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    elif device.type == "cpu":
-        try:
-            Path("/proc/self/clear_refs").write_text("5")
-        except OSError:
-            pass  # then the peak is that of the process's life
+        held = torch.cuda.memory_allocated(device)
+        work()
+        return torch.cuda.max_memory_allocated(device) - held
+    before = _resident_peak() if device.type == "cpu" and _forget_peak() else None
+    work()
+    after = _resident_peak()
+    return None if before is None or after is None else after - before
 
 
-def peak_memory(device: torch.device) -> int | None:
-    """Bytes: allocated on the GPU, or held by the whole process on a CPU (Linux); None where nobody counts."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    if device.type != "cpu":
-        return None
+def _forget_peak() -> bool:
+    """Hand freed memory back to Linux, and let it begin anew with the process's peak."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError, TypeError):
+        return False  # another C library, whose idle memory would be counted as held
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def _resident_peak() -> int | None:
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))

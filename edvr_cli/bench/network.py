@@ -1,12 +1,10 @@
-"""The network alone: as published and as the engine runs it, the work it is made of, and the floor under it."""
+"""The network alone: as published and as the engine runs it, in turns, and the floor under it."""
 
 import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from importlib.util import find_spec
 from itertools import cycle
 from statistics import median
 
@@ -14,10 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edvr_cli.bench.hardware import Rates, Timing, peak_memory, reset_peak_memory, seconds, wait
+from edvr_cli.bench.hardware import Rates, Timing, peak_memory, seconds, wait
+from edvr_cli.bench.published import published_form
+from edvr_cli.bench.work import Work, count_work
 from edvr_cli.edvr import EDVR, DeformConv, EDVRConfig
 from edvr_cli.engine import PARTS, StreamingEDVR
-from edvr_cli.ops.deform_conv import deform_conv2d_packed_reference, split_packed
+from edvr_cli.memory import is_out_of_memory
 from edvr_cli.precision import Precision
 from edvr_cli.window import Window, windows
 
@@ -29,7 +29,10 @@ _MOST_ROUNDS, _PART_ROUNDS = 9, 3
 
 @dataclass(frozen=True)
 class PublishedResult:
-    """A whole window for every frame, NCHW, fp32, with the named deformable op; ``time`` None: ``why_not``."""
+    """A whole window for every frame, NCHW, fp32, with the named deformable op; ``time`` None: ``why_not``.
+
+    ``memory`` is what restoring a frame takes beyond the weights, in bytes; None where nobody counts.
+    """
 
     op: str
     flops: float
@@ -44,7 +47,8 @@ class EngineResult:
 
     ``flops`` and ``bytes`` are what direct convolutions that each read and write their maps once would take.
     ``floor`` is the longer of the two at the hardware's rates, in seconds: computing less (Winograd) or writing
-    less (fusing) may go below it. ``parts`` are medians of seconds. ``time`` None: ``why_not``.
+    less (fusing) may go below it. ``parts`` are medians of seconds. ``memory`` is what the first window takes
+    beyond the weights, in bytes; None where nobody counts. ``time`` None: ``why_not``.
     """
 
     precision: Precision
@@ -64,6 +68,21 @@ class NetworkResult:
 
     published: PublishedResult
     engines: list[EngineResult]
+
+
+@dataclass
+class _Contestant:
+    """One who takes turns; ``run`` restores the next frame."""
+
+    work: Work
+    run: Callable[[], object]
+    why_not: str = ""
+    memory: int | None = None
+    repeats: tuple[float, ...] = ()
+
+    @property
+    def time(self) -> Timing | None:
+        return Timing(self.repeats) if self.repeats else None
 
 
 def random_network(config: EDVRConfig) -> EDVR:
@@ -90,58 +109,41 @@ def clip(count: int, width: int, height: int) -> list[Tensor]:
 def time_network(
     model: EDVR, width: int, height: int, precisions: Sequence[Precision], rates: Rates, *, budget: float
 ) -> NetworkResult:
-    """Time both forms of ``model`` on frames of ``width`` × ``height``; ``budget`` as for ``bench``."""
+    """Time both forms of ``model`` on frames of ``width`` × ``height``; ``budget`` as for ``bench``.
+
+    ``rates`` must know the product's in fp32 and in each of ``precisions``.
+    """
     device = next(model.parameters()).device
-    config = model.config
     run = cycle(_windows(model, width, height))
-    whole, op = _published(model)
-    scale_up = width * height / _SAMPLE**2
-    published_flops = _count(whole, lambda: whole(torch.zeros(1, config.frames, 3, _SAMPLE, _SAMPLE, device=device)))[0]
-    published_flops *= scale_up
-    contestants: dict[str, Callable[[], object]] = {}
-    published_rate = rates.product.get("fp32") or max(rates.product.values())
-    reasons = {"published": _too_slow(published_flops / published_rate, budget)}
-    if not reasons["published"]:
-
-        def as_published() -> None:
-            whole(torch.stack(next(run).frames)[None].to(device))
-
-        contestants["published"] = as_published
-
-    work: dict[str, tuple[float, float]] = {}
-    engines: dict[str, StreamingEDVR] = {}
-    for precision in precisions:
-        engine = engines[precision] = StreamingEDVR(copy.deepcopy(model), precision=precision)
-        flops, moved = _engine_work(engine)
-        work[precision] = flops * scale_up, moved * scale_up
-        reasons[precision] = _too_slow(work[precision][0] / rates.product[precision], budget)
-        if not reasons[precision]:
-            engine.prepare(height, width)
-            contestants[precision] = lambda engine=engine: engine.restore(next(run))  # type: ignore[misc]
+    whole, op = published_form(model)
+    published = _as_published(whole, run, width * height)
+    engines = {p: StreamingEDVR(copy.deepcopy(model), precision=p) for p in precisions}
+    contestants = {p: _as_engine(engine, run, width, height) for p, engine in engines.items()}
+    for precision, contestant in (("fp32", published), *contestants.items()):
+        estimate = contestant.work.flops / rates.product[precision]
+        if estimate > budget:
+            contestant.why_not = f"would take some {estimate:.0f} s a frame"
 
     with torch.inference_mode():
-        times, memory = _take_turns(contestants, device, budget, reasons)
-        results = []
-        for precision in precisions:
-            flops, moved = work[precision]
-            repeats = times.get(precision)
-            results.append(
-                EngineResult(
-                    precision,
-                    flops,
-                    moved,
-                    max(flops / rates.product[precision], moved / rates.copy),
-                    repeats,
-                    _time_parts(engines[precision], run, budget) if repeats else {},
-                    memory.get(precision),
-                    engines[precision].tile_size if repeats else 0,
-                    reasons[precision],
-                )
+        _take_turns([published, *contestants.values()], device, budget)
+        parts = {p: _time_parts(engines[p], run, budget) if c.repeats else {} for p, c in contestants.items()}
+    return NetworkResult(
+        PublishedResult(op, published.work.flops, published.time, published.memory, published.why_not),
+        [
+            EngineResult(
+                precision,
+                contestant.work.flops,
+                contestant.work.bytes,
+                max(contestant.work.flops / rates.product[precision], contestant.work.bytes / rates.copy),
+                contestant.time,
+                parts[precision],
+                contestant.memory,
+                engines[precision].tile_size if contestant.repeats else 0,
+                contestant.why_not,
             )
-    published = PublishedResult(
-        op, published_flops, times.get("published"), memory.get("published"), reasons["published"]
+            for precision, contestant in contestants.items()
+        ],
     )
-    return NetworkResult(published, results)
 
 
 def _windows(model: EDVR, width: int, height: int) -> list[Window[Tensor]]:
@@ -154,98 +156,43 @@ def _windows(model: EDVR, width: int, height: int) -> list[Window[Tensor]]:
     return inner
 
 
-def _published(model: EDVR) -> tuple[EDVR, str]:
-    """A copy of ``model`` as BasicSR runs it, and the name of its deformable op."""
-    model = copy.deepcopy(model)
-    if find_spec("torchvision") is not None:
-        name, op = "torchvision", _torchvision_op
-    else:
-        name, op = "grid_sample", deform_conv2d_packed_reference
-    for module in model.modules():
-        if isinstance(module, DeformConv):
-            module.forward = partial(_with_op, module, op)  # type: ignore[method-assign]
-    return model, name
+def _as_published(whole: EDVR, run: Iterator[Window[Tensor]], pixels: int) -> _Contestant:
+    sample = torch.stack(_windows(whole, _SAMPLE, _SAMPLE)[0].frames)[None]
+    work = count_work(whole, lambda: whole(sample)) * (pixels / _SAMPLE**2)
+    return _Contestant(work, lambda: whole(torch.stack(next(run).frames)[None]))
 
 
-def _with_op(
-    module: DeformConv, op: Callable[..., Tensor], x: Tensor, offset_features: Tensor, negative_slope: float = 1.0
-) -> Tensor:
-    return op(x, module.conv_offset(offset_features), module.weight, module.bias, negative_slope)
-
-
-def _torchvision_op(x: Tensor, packed: Tensor, weight: Tensor, bias: Tensor, slope: float) -> Tensor:
-    from torchvision.ops import deform_conv2d  # noqa: PLC0415 (not a dependency)
-
-    offset, mask = split_packed(packed, weight.shape[-1])
-    return F.leaky_relu(deform_conv2d(x, offset, weight, bias, padding=1, mask=mask.sigmoid()), slope)
-
-
-def _engine_work(engine: StreamingEDVR) -> tuple[float, float]:
-    """FLOPs and bytes of one frame of ``_SAMPLE``² pixels, all but one of its window being known."""
+def _as_engine(engine: StreamingEDVR, run: Iterator[Window[Tensor]], width: int, height: int) -> _Contestant:
     first, second = _windows(engine.model, _SAMPLE, _SAMPLE)
     engine.prepare(_SAMPLE, _SAMPLE)
-    engine.restore(first)
+    engine.restore(first)  # so that all frames of the second but one are known
     network = nn.ModuleList(dict.fromkeys(engine.modules()))
-    return _count(network, lambda: engine.restore(second))
+    work = count_work(network, lambda: engine.restore(second)) * (width * height / _SAMPLE**2)
+    engine.prepare(height, width)
+    return _Contestant(work, lambda: engine.restore(next(run)))
 
 
-@torch.inference_mode()
-def _count(network: nn.Module, work: Callable[[], object]) -> tuple[float, float]:
-    """FLOPs and bytes of the convolutions of ``network`` in ``work``: each reads and writes its maps once."""
-    flops = moved = 0.0
-
-    def add(module: nn.Module, inputs: tuple[Tensor, ...], y: Tensor) -> None:
-        nonlocal flops, moved
-        taps = module.kernel_size[0] ** 2 if isinstance(module, nn.Conv2d) else 9
-        flops += 2.0 * y.numel() * taps * inputs[0].shape[1]
-        maps = (*(x for x in inputs if isinstance(x, Tensor)), y)
-        moved += sum(x.numel() * x.element_size() for x in maps)
-
-    kinds = nn.Conv2d, DeformConv, *_stand_ins()
-    handles = [m.register_forward_hook(add) for m in network.modules() if isinstance(m, kinds)]
-    try:
-        work()
-    finally:
-        for handle in handles:
-            handle.remove()
-    return flops, moved
-
-
-def _stand_ins() -> tuple[type[nn.Module], ...]:
-    if find_spec("numba") is None:
-        return ()
-    from edvr_cli.ops.winograd_cpu import WinogradConv2d  # noqa: PLC0415 (numba is optional)
-
-    return (WinogradConv2d,)
-
-
-def _too_slow(estimate: float, budget: float) -> str:
-    return f"would take some {estimate:.0f} s a frame" if estimate > budget else ""
-
-
-def _take_turns(
-    contestants: dict[str, Callable[[], object]], device: torch.device, budget: float, reasons: dict[str, str]
-) -> tuple[dict[str, Timing], dict[str, int | None]]:
-    """Times and memory peaks, by name. Who runs out of memory drops out, with the reason in ``reasons``."""
-    memory: dict[str, int | None] = {}
-    for name, work in list(contestants.items()):
-        reset_peak_memory(device)
-        try:
-            work()  # compiles, tunes, allocates: not timed
-        except torch.OutOfMemoryError:
-            reasons[name] = "out of memory"
-            del contestants[name]
+def _take_turns(contestants: Sequence[_Contestant], device: torch.device, budget: float) -> None:
+    """Fill in times and memory. Who has a ``why_not`` stays out; who runs out of memory drops out, and gets one."""
+    running = []
+    for contestant in contestants:
+        if contestant.why_not:
             continue
-        memory[name] = peak_memory(device)
-    repeats: dict[str, list[float]] = {name: [] for name in contestants}
+        try:
+            contestant.memory = peak_memory(contestant.run, device)  # the first run, which is not timed
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            contestant.why_not = "out of memory"
+            continue
+        running.append(contestant)
     spent = 0.0
     for _ in range(_MOST_ROUNDS):
-        for name, work in contestants.items():
-            repeats[name].append(seconds(work, device))
-            spent += repeats[name][-1]
+        for contestant in running:
+            contestant.repeats += (seconds(contestant.run, device),)
+            spent += contestant.repeats[-1]
         if spent > budget:
             break
-    return {name: Timing(tuple(times)) for name, times in repeats.items()}, memory
 
 
 def _time_parts(engine: StreamingEDVR, run: Iterator[Window[Tensor]], budget: float) -> dict[str, float]:

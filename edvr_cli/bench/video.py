@@ -68,7 +68,7 @@ def time_video(model: EDVR, width: int, height: int, engine: EngineResult, *, bu
             for window in windows(((frame, False) for frame in decoded), T, model.padding):
                 stream.restore(window)
 
-        large = [resize(frame.to(device), (height * scale, width * scale), "cubic") for frame in frames[:T]]
+        large = [resize(frame.to(device), (height * scale, width * scale), "bicubic") for frame in frames[:T]]
         plan = _plan(target, width * scale, height * scale, PRESET)
         times = {
             "decode": seconds(decode, device),
