@@ -4,7 +4,7 @@ Sets are folders of clips, each a video or a folder of images. The low-resolutio
 truth exactly as the benchmarks' were. A method is a network, or plain resampling to compare it with.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -53,7 +53,8 @@ def evaluate(truth: Path, low: Path | None, method: Method, options: Options | N
     """The score of each clip of ``truth``, one after the other as they are done.
 
     ``low`` is a set of inputs with the same clip names; None makes them. A network for deblurring needs it. Raises
-    InputError where sets do not match, or a clip's sides are not multiples of the scale.
+    InputError where sets do not match, or a clip's sides are not multiples of the scale. Plain resampling brings given
+    inputs to the truth's size, so on inputs of that size it scores the inputs themselves.
     """
     options = options or Options()
     clips = _named(truth)
@@ -70,7 +71,11 @@ def evaluate(truth: Path, low: Path | None, method: Method, options: Options | N
             small = [_made(frame.byte(), scale, options, name) for frame in read_frames(source, most=options.frames)]
         if options.compression is not None:
             small = list(recompress(torch.stack(small), *options.compression))
-        yield _score(name, read_frames(source, most=options.frames), _restored(small, method, options, scale))
+        if isinstance(method, EDVR):
+            outputs = _restored(small, method, options)
+        else:
+            outputs = _resampled(small, next(read_frames(source, most=1)).shape[-2:], method)
+        yield _score(name, read_frames(source, most=options.frames), outputs)
 
 
 def mean_score(scores: list[ClipScore]) -> ClipScore:
@@ -90,17 +95,18 @@ def _made(frame: Tensor, scale: int, options: Options, name: str) -> Tensor:
     return benchmark_lr(frame, scale=scale, round_between=options.rounding == "twice")
 
 
-def _restored(small: list[Tensor], method: Method, options: Options, scale: int) -> Iterator[Tensor]:
+def _resampled(small: list[Tensor], size: Sequence[int], kernel: Kernel) -> Iterator[Tensor]:
     """Output frames (3, H, W) uint8."""
-    if not isinstance(method, EDVR):
-        for frame in small:
-            size = frame.shape[-2] * scale, frame.shape[-1] * scale
-            yield resize(frame.float(), size, method).round().clamp(0, 255).byte()
-        return
+    for frame in small:
+        yield resize(frame.float(), (size[0], size[1]), kernel).round().clamp(0, 255).byte()
+
+
+def _restored(small: list[Tensor], model: EDVR, options: Options) -> Iterator[Tensor]:
+    """Output frames (3, H, W) uint8."""
     arrays = [frame.permute(1, 2, 0).contiguous().numpy() for frame in small]
     # A clip of one frame is padded with copies of it.
     for clip in [[array] for array in arrays] if options.copies else [arrays]:
-        for output in restore_frames(clip, method, shots=False):
+        for output in restore_frames(clip, model, shots=False):
             yield torch.as_tensor(output).permute(2, 0, 1)
 
 

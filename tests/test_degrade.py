@@ -157,3 +157,13 @@ def test_motion_blur_is_a_mean_in_linear_light_around_the_truth():
     assert light.sum() == pytest.approx(float(sharp.pow(2.2).sum()), rel=0.02)
     # Each edge has become a ramp of eight pixels.
     assert ((light[0, 32] > 0.02) & (light[0, 32] < 0.98)).sum() in range(14, 19)
+
+
+def test_a_slow_blur_is_made_of_fewer_instants_and_looks_the_same():
+    """Instants a pixel apart give the picture that many more give, and a still one is rendered as it is."""
+    still = picture().float() / 255
+    scene = Scene(still, Path(velocity=(3.0, -2.0)))
+    many, few = (scene.expose(torch.zeros(1), 64, shutter=1, positions=33, spacing=s)[0] for s in (0.0, 1.0))
+    assert 0 < (many - few).abs().mean() < 1 / 255
+    once = Scene(still, Path()).expose(torch.zeros(1), 64, shutter=1, positions=33, spacing=1.0)[0]
+    assert torch.allclose(once, still[:, 48:-48, 48:-48], atol=1e-3)

@@ -25,6 +25,7 @@ __all__ = ["train_command"]
 _PLAIN_EVERY = 30.0  # seconds between lines
 _HELD_OUT_OF = 4  # clips, at the least, before one is held out for validation
 _DEFAULTS = Recipe()
+_BLURRING_SPEED = 12.0  # motion that blurs by some pixels
 
 
 @click.command("train", no_args_is_help=True)
@@ -70,9 +71,7 @@ _DEFAULTS = Recipe()
 @click.option(
     "--speed",
     type=click.FloatRange(0),
-    default=_DEFAULTS.speed,
-    show_default=True,
-    help="Their most motion, in input pixels a frame.",
+    help=f"Their most motion, in input pixels a frame.  [default: {_DEFAULTS.speed}, or {_BLURRING_SPEED} to deblur]",
 )
 @click.option(
     "--restarts",
@@ -182,19 +181,27 @@ def _recipe(options: dict[str, Any]) -> Recipe:
         attention=options["attention"],
         fusion=options["fusion"],
         ramp=options["ramp"],
-        speed=options["speed"],
+        speed=_speed(options),
         restarts=options["restarts"],
         precision=cast(Precision, options["precision"]),
         seed=options["seed"],
     )
 
 
+def _speed(options: dict[str, Any]) -> float:
+    if options["speed"] is not None:
+        return float(options["speed"])
+    return _BLURRING_SPEED if options["task"] == "deblur" else _DEFAULTS.speed
+
+
 def _split(clips: list[Clip], held_out: tuple[str, ...]) -> tuple[list[Clip], list[Clip]]:
     """Clips to train on and to validate on: those of the named sources, or of the last if none is named."""
     sources = sorted({clip.source for clip in clips})
-    if unknown := set(held_out) - set(sources):
+    chosen = {source for source in sources if {source, Path(source).stem} & set(held_out)}
+    if unknown := set(held_out) - chosen - {Path(source).stem for source in chosen}:
         raise click.UsageError(f"--held-out {', '.join(sorted(unknown))}: the sources are {', '.join(sources)}")
-    chosen = set(held_out) or (set(sources[-1:]) if len(sources) >= _HELD_OUT_OF else set())
+    if not held_out and len(sources) >= _HELD_OUT_OF:
+        chosen = set(sources[-1:])
     if not set(sources) - chosen:
         raise click.UsageError("--held-out leaves nothing to train on")
     return [clip for clip in clips if clip.source not in chosen], [clip for clip in clips if clip.source in chosen]

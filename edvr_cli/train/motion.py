@@ -64,14 +64,28 @@ class Scene:
         cover = _sample(self.mask, points)
         return picture * (1 - cover) + _sample(self.foreground, points) * cover
 
-    def expose(self, times: Tensor, size: int, *, shutter: float, positions: int) -> Tensor:
+    def expose(self, times: Tensor, size: int, *, shutter: float, positions: int, spacing: float = 0.0) -> Tensor:
         """Motion-blurred frames: the mean in linear light of ``positions`` instants over ``shutter`` frames.
 
-        The middle instant of each is its time, so that :meth:`render` at the same time is its sharp truth.
+        The middle instant of each is its time, so that :meth:`render` at the same time is its sharp truth. Where fewer
+        instants are ``spacing`` pixels apart at most, only those are rendered.
         """
-        instants = torch.linspace(-shutter / 2, shutter / 2, positions)
-        frames = [self.render(time + instants, size).pow(_GAMMA).mean(dim=0).pow(1 / _GAMMA) for time in times]
+        frames = []
+        for time in times:
+            count = positions
+            if spacing > 0:
+                travel = self._travel(time + torch.linspace(-shutter / 2, shutter / 2, positions), size)
+                count = min(positions, max(3, 2 * math.ceil(travel / spacing / 2) + 1))
+            instants = time + torch.linspace(-shutter / 2, shutter / 2, count)
+            frames.append(self.render(instants, size).pow(_GAMMA).mean(dim=0).pow(1 / _GAMMA))
         return torch.stack(frames)
+
+    def _travel(self, times: Tensor, size: int) -> float:
+        """The longest way of a corner, in pixels, over ``times``."""
+        corners = _grid(size)[:: size - 1, :: size - 1]
+        paths = [self.camera] if self.foreground is None else [self.camera, self.object]
+        ways = [_transform(path.at(times), corners).diff(dim=0).norm(dim=-1).sum(dim=0).max() for path in paths]
+        return float(torch.stack(ways).max())
 
     def flow(self, times: Tensor, size: int) -> Tensor:
         """Where each pixel of time 0 is at ``times``, as a displacement: (N, 2, size, size), (dy, dx) pixels."""

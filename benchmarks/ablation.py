@@ -1,0 +1,87 @@
+"""The paper's ablations at one small, equal budget: python -m benchmarks.ablation FOOTAGE TRUTH INPUTS RUNS
+
+Trains the same small network whole, without TSA, without the cascade, and with one pyramid level (single-scale
+deformable alignment, as TDAN's), each from nothing, on FOOTAGE, then measures each as ``edvr eval`` does on the clips
+TRUTH and INPUTS, with true windows and with copies of the reference. RUNS keeps the runs: what was interrupted goes on.
+Prints a Markdown table.
+"""
+
+import argparse
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from edvr_cli.evaluation import ClipScore, Options, evaluate
+from edvr_cli.train.cache import Clip, build_cache, sources_in
+from edvr_cli.train.checkpoint import STATE_FILE
+from edvr_cli.train.events import Progress
+from edvr_cli.train.loop import train
+from edvr_cli.train.recipe import Recipe, Size
+from edvr_cli.weights import load_model
+
+WHOLE = Recipe(
+    size=Size(features=16, extraction_blocks=2, reconstruction_blocks=4, tail=16),
+    steps=2_600,
+    align=600,
+    attention=0.4,
+    fusion=150,
+    ramp=800,
+    known=0.5,
+    speed=1.2,
+    validate_every=10_000,
+)
+VARIANTS = {
+    "whole": WHOLE,
+    "without TSA": replace(WHOLE, tsa=False),
+    "without the cascade": replace(WHOLE, cascade=False),
+    "one pyramid level": replace(WHOLE, levels=1),
+}
+
+
+def main() -> None:
+    """Train and measure what is not yet done."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("footage", "truth", "inputs", "runs"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--cache", type=Path, help="decoded footage (default: RUNS/cache)")
+    arguments = parser.parse_args()
+    clips = build_cache(sources_in(arguments.footage), arguments.cache or arguments.runs / "cache")
+    scores: dict[str, tuple[list[ClipScore], list[ClipScore]]] = {}
+    for name, recipe in VARIANTS.items():
+        model = _trained(recipe, clips, arguments.runs / name.replace(" ", "-"), name)
+        network = load_model(model)
+        scores[name] = tuple(  # type: ignore[assignment]
+            list(evaluate(arguments.truth, arguments.inputs, network, Options(copies=copies)))
+            for copies in (False, True)
+        )
+        _show(scores)
+
+
+def _trained(recipe: Recipe, clips: list[Clip], run: Path, name: str) -> Path:
+    target = run / "model.safetensors"
+    if not target.exists():
+        began = time.monotonic()
+
+        def show(event: object) -> None:
+            if isinstance(event, Progress) and event.step % 100 == 0:
+                print(f"{name}: step {event.step}, loss {event.loss:.4f}, {time.monotonic() - began:.0f} s", flush=True)
+
+        train(recipe, clips, target, run=run, resume=(run / STATE_FILE).exists(), on_event=show)
+    return target
+
+
+def _show(scores: dict[str, tuple[list[ClipScore], list[ClipScore]]]) -> None:
+    clips = [score.clip for score in next(iter(scores.values()))[0]]
+    print(f"\n| | {' | '.join(clips)} | {' | '.join(f'{clip}: gain over copies' for clip in clips)} |")
+    print("|---" * (1 + 2 * len(clips)) + "|")
+    for name, (windows, copies) in scores.items():
+        psnrs = [f"{score.psnr_y:.2f}" for score in windows]
+        gains = [f"{a.psnr_y - b.psnr_y:+.3f}" for a, b in zip(windows, copies, strict=True)]
+        print(f"| {name} | {' | '.join(psnrs)} | {' | '.join(gains)} |", flush=True)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()
