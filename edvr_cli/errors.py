@@ -19,3 +19,7 @@ class ModelError(EdvrError):
 
 class DeviceError(EdvrError):
     """A device that is missing, out of memory even at the smallest tile, or computing wrongly."""
+
+
+class DownloadError(EdvrError):
+    """A file that cannot be fetched: no network, refused, cut off, or damaged on the way."""

@@ -9,7 +9,7 @@ from typing import Literal
 from edvr_cli.errors import ModelError
 from edvr_cli.window import Padding
 
-__all__ = ["MODELS", "ModelEntry", "Task", "default_model", "find_model", "model_folders"]
+__all__ = ["MODELS", "ModelEntry", "Task", "default_model", "find_model", "model_folders", "unknown_model"]
 
 Task = Literal["sr", "deblur"]
 """``sr`` enlarges ×4, ``deblur`` keeps the size."""
@@ -25,6 +25,8 @@ class ModelEntry:
     padding: Padding
     sha256: str  # all 64 hexadecimal digits, or the first 8 where the publisher gives no more
     summary: str
+    parameters: int = 0
+    quality: str = ""  # PSNR (RGB, if not Y) and the test set; the publisher's figure where the model is not ours
     licence: str = "Apache-2.0"
     google_drive: str = ""  # file id
     address: str = ""
@@ -35,7 +37,16 @@ class ModelEntry:
         """Output size over input size."""
         return 4 if self.task == "sr" else 1
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where the file is published, the best place first; below EDVR_MODEL_URL alone, if that is set."""
+        if mirror := os.environ.get("EDVR_MODEL_URL"):
+            return (f"{mirror.rstrip('/')}/{self.file}",)
+        drive = f"{_DRIVE}?export=download&confirm=t&id={self.google_drive}" if self.google_drive else ""
+        return tuple(address for address in (self.address, drive) if address)
 
+
+_DRIVE = "https://drive.usercontent.google.com/download"
 _CCCV = "https://github.com/EutropicAI/cccv/releases/download/model_zoo/"
 
 MODELS: dict[str, ModelEntry] = {
@@ -48,6 +59,8 @@ MODELS: dict[str, ModelEntry] = {
             "reflection_circle",
             "",
             "×4, small enough for a CPU, for clean video",
+            parameters=952_131,
+            quality="24.72 dB Vid4 Y",
             shipped=True,
         ),
         ModelEntry(
@@ -57,6 +70,8 @@ MODELS: dict[str, ModelEntry] = {
             "reflection_circle",
             "32075921635eb07d56c83ec4009341bd82d882900ca7043f9c51cc7951033efd",
             "published M, ×4, REDS",
+            parameters=3_300_131,
+            quality="30.53 dB REDS4",
             google_drive="1dd6aFj-5w2v08VJTq5mS9OFsD-wALYD6",
             address=_CCCV + "EDVR_M_SR_REDS_official_4x.pth",
         ),
@@ -67,6 +82,7 @@ MODELS: dict[str, ModelEntry] = {
             "reflection_circle",
             "1edf645c117ba34ea1c7fcf5506079cf9dd361c2bd26b6f3cad9197a0ba7adbf",
             "published M without TSA, ×4, REDS",
+            parameters=2_996_259,
             google_drive="1C_WdN-NyNj-P7SOB5xIVuHl4EBOwd-Ny",
             address=_CCCV + "EDVR_M_woTSA_SR_REDS_official_4x.pth",
         ),
@@ -77,6 +93,8 @@ MODELS: dict[str, ModelEntry] = {
             "reflection_circle",
             "9f5f5039",
             "published L, ×4, REDS",
+            parameters=20_633_827,
+            quality="31.09 dB REDS4",
             google_drive="127KXEjlCwfoPC1aXyDkluNwr9elwyHNb",
         ),
         ModelEntry(
@@ -86,6 +104,8 @@ MODELS: dict[str, ModelEntry] = {
             "reflection_circle",
             "162b54e4",
             "published L, ×4, Vimeo90K, windows of 7 frames",
+            parameters=20_699_363,
+            quality="27.35 dB Vid4 Y",
             google_drive="1aVR3lkX6ItCphNLcT7F5bbbC484h4Qqy",
         ),
         ModelEntry(
@@ -95,6 +115,8 @@ MODELS: dict[str, ModelEntry] = {
             "replicate",
             "983d7b8e",
             "published L, ×4 of blurred video, REDS",
+            parameters=23_306_851,
+            quality="28.88 dB REDS4, blurred",
             google_drive="1GZz_87ybR8eAAY3X2HWwI3L6ny7-5Yvl",
         ),
         ModelEntry(
@@ -104,6 +126,8 @@ MODELS: dict[str, ModelEntry] = {
             "replicate",
             "ca46bd8c",
             "published L, motion deblurring, REDS",
+            parameters=23_602_019,
+            quality="34.80 dB REDS4, blurred",
             google_drive="1_ma2tgHscZtkIY2tEJkVdU-UP8bnqBRE",
         ),
         ModelEntry(
@@ -113,6 +137,8 @@ MODELS: dict[str, ModelEntry] = {
             "replicate",
             "0e988e5c",
             "published L, deblurring of compressed video, REDS",
+            parameters=23_602_019,
+            quality="30.24 dB REDS4, blurred, compressed",
             google_drive="1fEoSeLFnHSBbIs95Au2W197p8e4ws4DW",
         ),
     )
@@ -154,12 +180,17 @@ def find_model(name_or_path: str | Path) -> Path:
             if (folder / file).is_file():
                 return folder / file
     if entry:
-        where = entry.address or f"https://drive.google.com/uc?id={entry.google_drive}"
         raise ModelError(
-            f"model {name!r} is not on this machine: download {entry.file} from {where} into {model_folders()[-1]}"
+            f"model {name!r} is not on this machine: fetch it by `edvr models pull {name}`, "
+            f"or put {entry.file} into {model_folders()[-1]}"
         )
     if path.suffix or os.sep in name:
         raise ModelError(f"model file {name} does not exist")
+    raise unknown_model(name)
+
+
+def unknown_model(name: str) -> ModelError:
+    """The error that names the nearest known model."""
     nearest = get_close_matches(name, MODELS, n=1)
     hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(MODELS)}"
-    raise ModelError(f"unknown model {name!r}: {hint}")
+    return ModelError(f"unknown model {name!r}: {hint}")

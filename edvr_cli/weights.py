@@ -18,6 +18,7 @@ from torch import Tensor
 from edvr_cli.edvr import EDVR, EDVRConfig
 from edvr_cli.errors import DeviceError, ModelError
 from edvr_cli.models import MODELS, ModelEntry, find_model
+from edvr_cli.naming import is_counter, published_key
 from edvr_cli.window import PADDINGS, Padding
 
 __all__ = ["config_of", "load_model", "read_state_dict", "save_model"]
@@ -66,7 +67,7 @@ def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Parameters of a checkpoint under their published names, as float32, and the metadata of the file.
 
     Takes off every known wrapper (``params_ema``, ``params``, ``state_dict``) and prefix (``module.``,
-    ``generator.``), and renames OpenMMLab's keys. Never runs code from the file.
+    ``generator.``), and renames other lineages' keys (:mod:`edvr_cli.naming`). Never runs code from the file.
     """
     metadata: dict[str, str] = {}
     try:
@@ -83,7 +84,7 @@ def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             content = content[wrapper]
             break
     state = {str(k): v for k, v in content.items()} if isinstance(content, Mapping) else {}
-    state = {_published_key(k): v.float() for k, v in state.items() if isinstance(v, Tensor) and not _is_counter(k)}
+    state = {published_key(k): v.float() for k, v in state.items() if isinstance(v, Tensor) and not is_counter(k)}
     if not state:
         raise ModelError(f"{path} holds no network parameters")
     return state, metadata
@@ -198,25 +199,3 @@ def _entry_of(name_or_path: str | Path, path: Path) -> ModelEntry | None:
     if entry and not digest.startswith(entry.sha256):
         raise ModelError(f"{path} is damaged: its sha256 is {digest}, not {entry.sha256}…; download it again")
     return entry or next((e for e in MODELS.values() if e.sha256 and digest.startswith(e.sha256)), None)
-
-
-_OPENMMLAB_NAMES = (
-    (re.compile(r"^pcd_alignment\."), "pcd_align."),
-    (re.compile(r"^feat_l([23])_conv([12])\."), r"conv_l\1_\2."),
-    (re.compile(r"^upsample([12])\.upsample_conv\."), r"upconv\1."),
-    (re.compile(r"\.conv\.(weight|bias)$"), r".\1"),
-)
-
-
-def _published_key(key: str) -> str:
-    """A parameter's name in the public checkpoints."""
-    while key.startswith(("module.", "generator.")):
-        key = key.split(".", 1)[1]
-    for pattern, name in _OPENMMLAB_NAMES:
-        key = pattern.sub(name, key)
-    return key
-
-
-def _is_counter(key: str) -> bool:
-    """OpenMMLab keeps training state beside the network."""
-    return key.startswith("generator_ema.") or key.rsplit(".", 1)[-1] in ("step_counter", "_iter")

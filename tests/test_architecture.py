@@ -20,11 +20,11 @@ MODULES = {
 LAYERS = (
     ("__main__",),
     ("cli",),
-    ("train", "evaluation", "bench", "jobs", "cluster", "report"),
+    ("train", "evaluation", "bench", "jobs", "cluster", "report", "collection"),
     ("", "pipeline"),
     ("engine", "video", "weights", "shots", "overlap", "metrics"),
     ("edvr", "memory", "models", "precision", "tiling", "resample"),
-    ("ops", "window", "events"),
+    ("ops", "window", "events", "download", "naming"),
     ("errors",),
 )
 

@@ -49,6 +49,52 @@ def openmmlab(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {"step_counter": torch.tensor(7), **named}
 
 
+def first_release(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same parameters under the keys of the paper's own release."""
+    hr_in = "predeblur.stride_conv_hr1.weight" in state
+    renames = (
+        (r"^predeblur\.conv_first", "pre_deblur.conv_first_1" if hr_in else "pre_deblur.conv_first"),
+        (r"^predeblur\.stride_conv_hr1", "pre_deblur.conv_first_2"),
+        (r"^predeblur\.stride_conv_hr2", "pre_deblur.conv_first_3"),
+        (r"^predeblur\.stride_conv_l", "pre_deblur.deblur_L"),
+        (r"^(pre_deblur\.deblur_L[23])\.", r"\1_conv."),
+        (r"^predeblur\.resblock_l3", "pre_deblur.RB_L3_1"),
+        (r"^predeblur\.resblock_l2_", "pre_deblur.RB_L2_"),
+        (r"^predeblur\.resblock_l1\.(\d)", lambda m: f"pre_deblur.RB_L1_{int(m[1]) + 1}"),
+        (r"^conv_l([23])_", r"fea_L\1_conv"),
+        (r"^pcd_align\.dcn_pack\.l(\d)", r"pcd_align.L\1_dcnpack"),
+        (r"^pcd_align\.offset_conv(\d)\.l(\d)", r"pcd_align.L\2_offset_conv\1"),
+        (r"^pcd_align\.feat_conv\.l(\d)", r"pcd_align.L\1_fea_conv"),
+        (r"\.conv_offset\.", ".conv_offset_mask."),
+        (r"^fusion\.temporal_attn1", "tsa_fusion.tAtt_2"),
+        (r"^fusion\.temporal_attn2", "tsa_fusion.tAtt_1"),
+        (r"^fusion\.feat_fusion", "tsa_fusion.fea_fusion"),
+        (r"^fusion\.spatial_attn_add", "tsa_fusion.sAtt_add_"),
+        (r"^fusion\.spatial_attn_l", "tsa_fusion.sAtt_L"),
+        (r"^fusion\.spatial_attn", "tsa_fusion.sAtt_"),
+        (r"^fusion\.", "tsa_fusion."),
+        (r"^reconstruction", "recon_trunk"),
+        (r"^conv_hr", "HRconv"),
+    )
+    named = {}
+    for key, value in state.items():
+        name = key
+        for pattern, other in renames:
+            name = re.sub(pattern, other, name)
+        named[name] = value
+    return named
+
+
+@pytest.mark.parametrize("changes", [{}, {"tsa": False}, {"predeblur": True}, {"predeblur": True, "hr_in": True}])
+def test_the_first_releases_keys_are_read(tmp_path: Path, changes):
+    """Those from before BasicSR, for each kind of network; each key differs where the lineages do."""
+    model = random_network(**changes)
+    named = first_release(model.state_dict())
+    assert "recon_trunk.0.conv1.weight" in named
+    torch.save({f"module.{key}": value for key, value in named.items()}, tmp_path / "model.pth")
+    assert_same(load_model(tmp_path / "model.pth"), model)
+
+
 WRAPPERS = {
     "bare": lambda state: state,
     "params": lambda state: {"params": state},
@@ -285,7 +331,7 @@ def test_a_known_model_that_is_not_here_says_where_it_is(tmp_path: Path, monkeyp
         load_model("edvr-l-deblur-reds")
     message = str(caught.value)
     assert "EDVR_L_deblur_REDS_official-ca46bd8c.pth" in message
-    assert "1_ma2tgHscZtkIY2tEJkVdU-UP8bnqBRE" in message
+    assert "edvr models pull edvr-l-deblur-reds" in message
     assert str(tmp_path) in message
 
 

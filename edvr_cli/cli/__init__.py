@@ -16,6 +16,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import edvr_cli
 from edvr_cli.cli.bench import bench_command
 from edvr_cli.cli.eval import evaluate_command
+from edvr_cli.cli.models import models
 from edvr_cli.cli.restore import deblur, upscale
 from edvr_cli.cli.train import train_command
 from edvr_cli.errors import EdvrError
@@ -44,6 +45,7 @@ edvr.add_command(deblur)
 edvr.add_command(evaluate_command)
 edvr.add_command(train_command)
 edvr.add_command(bench_command)
+edvr.add_command(models)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

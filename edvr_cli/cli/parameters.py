@@ -6,8 +6,11 @@ from typing import ClassVar
 
 import click
 import torch
+from click.shell_completion import CompletionItem
 
-__all__ = ["DEVICE", "KEY_VALUE", "SCALE", "TILE", "TIME"]
+from edvr_cli.models import MODELS
+
+__all__ = ["DEVICE", "KEY_VALUE", "MODEL", "SCALE", "TILE", "TIME"]
 
 
 class _Time(click.ParamType):
@@ -78,7 +81,19 @@ class _Device(click.ParamType):
             raise click.BadParameter(message, ctx, param) from error
 
 
+class _Model(click.ParamType):
+    """A model's name or file; shells complete both."""
+
+    name = "model"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The known names that begin so, or files where none does."""
+        names = [name for name in MODELS if name.startswith(incomplete)]
+        return [CompletionItem(name) for name in names] or [CompletionItem(incomplete, type="file")]
+
+
 TIME = _Time()
+MODEL = _Model()
 TILE = _Tile()
 KEY_VALUE = _KeyValue()
 DEVICE = _Device()

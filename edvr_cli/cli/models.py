@@ -1,0 +1,177 @@
+"""``edvr models``: see, fetch, check, add and convert models."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.table import Table
+
+from edvr_cli import collection
+from edvr_cli.cli.parameters import MODEL
+from edvr_cli.errors import EdvrError, ModelError
+from edvr_cli.models import model_folders
+
+__all__ = ["models"]
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.group(invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Write the list to standard output as JSON.")
+@click.pass_context
+def models(ctx: click.Context, as_json: bool) -> None:
+    """List the models, or see, fetch, check, add and convert them.
+
+    \b
+    edvr models                            what there is, and what of it is here
+    edvr models pull edvr-m-x4-reds        fetch a published model
+    edvr models add my.pth --name mine     use your own by name
+    """
+    if ctx.invoked_subcommand is None:
+        _list(as_json)
+
+
+@models.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Write the list to standard output as JSON.")
+def list_command(as_json: bool) -> None:
+    """List every model: known ones, and those in your folder."""
+    _list(as_json)
+
+
+def _list(as_json: bool) -> None:
+    listed = collection.list_models()
+    if as_json:
+        rows = [{"name": m.name, "path": m.path and str(m.path)} | _facts(m) for m in listed]
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("name", "task", "size", "license", "PSNR", "where"):
+        table.add_column(title, no_wrap=title in ("name", "license"))
+    for m in listed:
+        mark = "*" if m.entry and m.entry.shipped else ""
+        table.add_row(f"[bold]{m.name}[/]{mark}" if m.path else m.name, *_cells(m))
+    Console(highlight=False).print(table)
+    Console(stderr=True, highlight=False).print(
+        f"\n* comes with the package. Your folder: {model_folders()[-1]}. Fetch one: edvr models pull NAME",
+        soft_wrap=True,
+    )
+
+
+def _cells(m: collection.Listed) -> tuple[str, ...]:
+    """Task, size, license, PSNR, and whether it is here."""
+    here = "here" if m.path else "-"
+    if m.entry is None:
+        size = m.path.stat().st_size / 2**20 if m.path else 0
+        return "", f"{size:.1f} MiB", "", "", here
+    task = {"sr": "×4", "deblur": "deblur"}[m.entry.task]
+    return task, f"{m.entry.parameters / 1e6:.1f} M", m.entry.licence, m.entry.quality, here
+
+
+def _facts(m: collection.Listed) -> dict[str, Any]:
+    if m.entry is None:
+        return {}
+    e = m.entry
+    return {
+        "task": e.task,
+        "scale": e.scale,
+        "parameters": e.parameters,
+        "license": e.licence,
+        "quality": e.quality or None,
+        "summary": e.summary,
+        "shipped": e.shipped,
+    }
+
+
+@models.command(no_args_is_help=True)
+@click.argument("name", metavar="MODEL", type=MODEL)
+@click.option("--json", "as_json", is_flag=True, help="Write it to standard output as JSON.")
+def info(name: str, as_json: bool) -> None:
+    """Tell all about a MODEL, given by name or file."""
+    facts = collection.describe(name)
+    if as_json:
+        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    width = max(map(len, facts))
+    for key, value in facts.items():
+        for number, line in enumerate(_lines(key, value, name)):
+            click.echo(f"{'' if number else key.replace('_', ' '):{width}}  {line}")
+
+
+def _lines(key: str, value: Any, name: str) -> list[str]:
+    """A fact in words."""
+    match value:
+        case None:
+            return [f"not here: edvr models pull {name}"] if key == "path" else []
+        case bool():
+            return ["yes" if value else "no"]
+        case int():
+            return [f"{value:,}"]
+        case list():
+            return list(value) if key == "published_at" else [", ".join(map(str, value))]
+        case dict():
+            return [f"{k}: {v}" for k, v in value.items()]
+    return [str(value)]
+
+
+@models.command(no_args_is_help=True)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, type=MODEL)
+def pull(names: tuple[str, ...]) -> None:
+    """Fetch published models into your folder (EDVR_MODEL_DIR, or the user's cache).
+
+    A download that was cut off goes on where it ended; a file is used only after its sha256 was checked.
+    EDVR_MODEL_URL names another place to fetch from, HTTPS_PROXY and HTTP_PROXY a proxy.
+    """
+    console = Console(stderr=True, highlight=False)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    for name in names:
+        with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:
+            task = progress.add_task(name, total=None)
+            path = collection.pull(name, lambda done, total: progress.update(task, completed=done, total=total))  # noqa: B023
+        console.print(f"{name}: checked.")
+        click.echo(path)
+
+
+@models.command()
+@click.argument("names", metavar="[MODEL]...", nargs=-1, type=MODEL)
+def verify(names: tuple[str, ...]) -> None:
+    """Check models, given by name or file, or all that are here: digest, names and shapes of parameters."""
+    console = Console(stderr=True, highlight=False)
+    failed = []
+    for name in names or [m.name for m in collection.list_models() if m.path]:
+        try:
+            collection.verify(name)
+            console.print(f"[green]good[/]  {name}", soft_wrap=True)
+        except EdvrError as error:
+            failed.append(name)
+            console.print("[red]bad[/]  ", end="")
+            console.print(str(error), markup=False, soft_wrap=True)
+    if failed:
+        raise ModelError(f"{len(failed)} of the models cannot be used: {', '.join(failed)}")
+
+
+@models.command(no_args_is_help=True)
+@click.argument("file", type=_FILE)
+@click.option("--name", default="", help="What to call it.  [default: the file's name]")
+@click.option("-y", "--overwrite", is_flag=True, help="Replace a model of that name.")
+def add(file: Path, name: str, overwrite: bool) -> None:
+    """Copy the checkpoint FILE into your folder, to be used by name."""
+    called, path = collection.add(file, name=name, overwrite=overwrite)
+    Console(stderr=True, highlight=False, markup=False).print(f"use it as --model {called}")
+    click.echo(path)
+
+
+@models.command(no_args_is_help=True)
+@click.argument("source", metavar="MODEL", type=MODEL)
+@click.argument("target", metavar="FILE", type=_FILE)
+@click.option("--half", is_flag=True, help="Keep 16 bits of each parameter: half the size.")
+@click.option("-y", "--overwrite", is_flag=True, help="Replace FILE if it exists.")
+def convert(source: str, target: Path, half: bool, overwrite: bool) -> None:
+    """Write MODEL into FILE, a .safetensors or .pth, under the published names of its parameters.
+
+    Reads BasicSR's, OpenMMLab's and the first release's checkpoints.
+    """
+    collection.convert(source, target, half=half, overwrite=overwrite)
+    click.echo(target)
