@@ -20,11 +20,11 @@ MODULES = {
 LAYERS = (
     ("__main__",),
     ("cli",),
-    ("train", "evaluation", "bench", "jobs", "cluster", "report", "collection"),
+    ("train", "evaluation", "bench", "jobs", "cluster", "report", "collection", "compare"),
     ("", "pipeline"),
-    ("engine", "video", "weights", "shots", "overlap", "metrics"),
+    ("engine", "video", "weights", "shots", "overlap", "metrics", "footage"),
     ("edvr", "memory", "models", "precision", "tiling", "resample"),
-    ("ops", "window", "events", "download", "naming"),
+    ("ops", "window", "events", "download", "naming", "chart"),
     ("errors",),
 )
 
@@ -65,6 +65,7 @@ def test_arrows_go_down_only(module: str):
         ({"click", "rich"}, "edvr_cli.cli"),
         ({"numba", "llvmlite", "triton"}, "edvr_cli.ops"),
         ({"safetensors"}, "edvr_cli.weights"),
+        ({"matplotlib"}, "edvr_cli.chart"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -12,8 +12,8 @@ from edvr_cli.errors import InputError
 from edvr_cli.evaluation import Options, evaluate, mean_score
 from edvr_cli.metrics import luma, psnr, ssim
 from edvr_cli.resample import benchmark_lr, resize
-from edvr_cli.train.chart import _png
 from edvr_cli.train.drawing import line_art
+from edvr_cli.video.pictures import png
 from edvr_cli.weights import save_model
 from tests.networks import random_network
 
@@ -23,7 +23,7 @@ def make_set(folder: Path, frames: list[torch.Tensor], names: tuple[str, ...] = 
     for name in names:
         (folder / name).mkdir(parents=True)
         for n, frame in enumerate(frames):
-            (folder / name / f"{n:03}.png").write_bytes(_png(frame.permute(1, 2, 0).contiguous().numpy()))
+            (folder / name / f"{n:03}.png").write_bytes(png(frame))
     return folder
 
 

@@ -107,13 +107,13 @@ def test_videos_and_folders_of_frames_are_decoded_once_smaller(tmp_path):
 
 def test_folders_of_images_are_sources_too(tmp_path):
     """Their frames are the images in order of name."""
-    from edvr_cli.train.chart import _png
+    from edvr_cli.video.pictures import png
 
     folder = tmp_path / "set" / "clip"
     folder.mkdir(parents=True)
-    pictures = [np.full((64, 80, 3), 40 * n, np.uint8) for n in range(3)]
+    pictures = [torch.full((3, 64, 80), 40 * n, dtype=torch.uint8) for n in range(3)]
     for n, picture in enumerate(pictures):
-        (folder / f"{n:03}.png").write_bytes(_png(picture))
+        (folder / f"{n:03}.png").write_bytes(png(picture))
     assert sources_in(tmp_path / "set") == [folder]
     frames = list(read_frames(folder))
     assert [frame.shape for frame in frames] == [(3, 64, 80)] * 3

@@ -15,6 +15,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import edvr_cli
 from edvr_cli.cli.bench import bench_command
+from edvr_cli.cli.compare import compare_command
 from edvr_cli.cli.eval import evaluate_command
 from edvr_cli.cli.models import models
 from edvr_cli.cli.restore import deblur, upscale
@@ -46,6 +47,7 @@ edvr.add_command(evaluate_command)
 edvr.add_command(train_command)
 edvr.add_command(bench_command)
 edvr.add_command(models)
+edvr.add_command(compare_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

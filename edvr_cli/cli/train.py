@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from edvr_cli.chart import NO_CHARTS, charts_available
 from edvr_cli.cli.parameters import DEVICE
 from edvr_cli.train import events
 from edvr_cli.train.cache import Clip, build_cache, sources_in
@@ -113,8 +114,8 @@ _BLURRING_SPEED = 12.0  # motion that blurs by some pixels
 def train_command(**options: Any) -> None:
     """Train a network on the videos, or folders of frames, in FOOTAGE.
 
-    The run's folder keeps its state, a table (log.csv) and a chart (chart.png). A run that was interrupted goes on with
-    --resume, to the same weights. When training explodes it goes back to the last good state
+    The run's folder keeps its state, a table (log.csv) and, with matplotlib, a chart (chart.png). A run that was
+    interrupted goes on with --resume, to the same weights. When training explodes it goes back to the last good state
     with a smaller learning rate, by itself.
     """
     target: Path = options["target"]
@@ -136,6 +137,8 @@ def train_command(**options: Any) -> None:
             on_clip=lambda name: display.say(f"decoding {escape(name)}"),
         )
         clips, held_out = _split(clips, options["held_out"])
+        if not charts_available():
+            display.say(NO_CHARTS)
         display.say(f"{len(clips)} shots to train on, {len(held_out)} to validate")
         start = load_model(options["start"]) if options["start"] and not options["resume"] else None
         try:

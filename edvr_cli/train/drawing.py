@@ -1,7 +1,4 @@
-"""Sharp pictures drawn by program: text, lines and shapes, which real footage shows too little of.
-
-Also the letters themselves, for the labels of :mod:`edvr_cli.train.chart`.
-"""
+"""Sharp pictures drawn by program: text, lines and shapes, which real footage shows too little of."""
 
 import numpy as np
 

@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from edvr_cli.train.chart import write_chart
+from edvr_cli.chart import Panel, charts_available, write_chart
 from edvr_cli.train.events import Event, Progress, RolledBack, Validated
 
 __all__ = ["RunLog"]
@@ -44,13 +44,15 @@ class RunLog:
                 self._write(step=event.step, note=f"{event.reason}; back to step {event.to}")
 
     def draw(self) -> None:
-        """Write ``chart.png`` anew."""
+        """Write ``chart.png`` anew, where charts can be drawn."""
+        if not charts_available():
+            return
         rows = self._rows()
-        curves = []
-        for column, title in (("loss", "LOSS"), ("psnr", "VALIDATION PSNR DB"), ("gain", "GAIN FROM TIME DB")):
+        panels = []
+        for column, title in (("loss", "loss"), ("psnr", "validation PSNR, dB"), ("gain", "gain from time, dB")):
             points = [(float(row["step"]), float(row[column])) for row in rows if row[column]]
-            curves.append((title, [x for x, _ in points], [y for _, y in points]))
-        write_chart(self._chart, curves)
+            panels.append(Panel(title, {"": ([x for x, _ in points], [y for _, y in points])}))
+        write_chart(self._chart, panels, across="step")
 
     def _rows(self) -> list[dict[str, str]]:
         if not self._table.is_file():

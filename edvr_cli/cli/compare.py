@@ -1,0 +1,250 @@
+"""``edvr compare``: PSNR, SSIM and VMAF of one video against another, frame by frame."""
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+from torch import Tensor
+
+from edvr_cli.chart import Panel, write_chart
+from edvr_cli.compare import METRICS, Comparison, FrameScore, OnPair, Size, compare
+from edvr_cli.errors import EdvrError, OutputError
+from edvr_cli.footage import Footage
+from edvr_cli.video.pictures import png
+from edvr_cli.video.vmaf import vmaf_available
+
+__all__ = ["compare_command"]
+
+_FILE = click.Path(path_type=Path)
+
+
+class _Size(click.ParamType):
+    """``larger``, ``smaller``, or width and height."""
+
+    name = "larger|smaller|WxH"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Size:
+        """The word, or (width, height)."""
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", str(value))
+        if match:
+            return int(match[1]), int(match[2])
+        if value == "larger" or value == "smaller":  # noqa: PLR1714 (the type is narrowed)
+            return value
+        raise click.BadParameter(f"{value!r} is no size; write larger, smaller, or 1280x720", ctx, param)
+
+
+@click.command("compare", no_args_is_help=True)
+@click.argument("a", type=_FILE)
+@click.argument("b", type=_FILE)
+@click.option("--ref", metavar="TRUTH", type=_FILE, help="Measure both A and B against this video or folder.")
+@click.option(
+    "--size",
+    type=_Size(),
+    help="Size both are brought to (bicubic) before they are compared.  [default: TRUTH's, or the larger of A and B]",
+)
+@click.option("--frames", type=click.IntRange(1), metavar="N", help="Compare this many frames at most.")
+@click.option("--vmaf/--no-vmaf", default=True, help="Measure VMAF besides.")
+@click.option("--plot", metavar="FILE.png", type=_FILE, help="Draw the figures over time (needs matplotlib).")
+@click.option(
+    "--pictures", metavar="FOLDER", type=_FILE, help="Write the frames with the lowest and the highest PSNR there."
+)
+@click.option("--min-psnr", type=float, metavar="DB", help="Exit with 1 if B's mean PSNR (RGB) is below this.")
+@click.option("--json", "form", flag_value="json", help="Write all figures to standard output as JSON.")
+@click.option("--csv", "form", flag_value="csv", help="Write the frames' figures to standard output as CSV.")
+@click.option("-y", "--overwrite", is_flag=True, help="Replace what --plot and --pictures name, if it exists.")
+def compare_command(
+    a: Path,
+    b: Path,
+    ref: Path | None,
+    size: Size | None,
+    frames: int | None,
+    vmaf: bool,
+    plot: Path | None,
+    pictures: Path | None,
+    min_psnr: float | None,
+    form: str | None,
+    overwrite: bool,
+) -> None:
+    """Measure video B against A, or both against --ref: PSNR, SSIM (RGB and Y) and VMAF of every frame.
+
+    A and B are videos or folders of images. Frames are matched by time, counted from each file's first frame
+    (folders: by number). Figures are those of publications: 8 bits, no border cropped, means over frames.
+
+    \b
+    edvr compare source.mp4 restored.mp4              how much restoring changed (A enlarged by bicubic)
+    edvr compare bicubic.mp4 edvr.mp4 --ref true.mp4  which is nearer to the truth
+    """
+    console = Console(stderr=True, highlight=False)
+    for target in (plot, *([pictures / name for name in ("worst.png", "best.png")] if pictures else [])):
+        if target is not None and target.exists() and not overwrite:
+            raise OutputError(f"{target} exists: choose another name, or pass --overwrite")
+    if vmaf and not vmaf_available():
+        console.print("[yellow]note:[/] the FFmpeg of this platform cannot measure VMAF; it is left out.")
+        vmaf = False
+    truth = Footage.open(ref or a)
+    measured: Size = size or (truth.size if ref else "larger")
+    comparisons, extremes = [], _Extremes()
+    for path in (a, b) if ref else (b,):
+        extremes = _Extremes()  # those of B, which comes last, are kept
+        image = Footage.open(path)
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+            counts = [count for count in (image.count, truth.count, frames) if count]
+            task = bar.add_task(escape(path.name), total=min(counts, default=None))
+            told = _both(extremes.see, lambda *_: bar.advance(task))  # noqa: B023 (called within this turn)
+            comparisons.append(compare(image, truth, size=measured, vmaf=vmaf, most=frames, on_pair=told))
+    if plot is not None:
+        _plot(plot, comparisons)
+    if pictures is not None:
+        extremes.write(pictures)
+    if form == "json":
+        click.echo(json.dumps(_as_json(comparisons), indent=2))
+    elif form == "csv":
+        click.echo(_as_csv(comparisons), nl=False)
+    else:
+        _show(comparisons)
+    mean = comparisons[-1].mean("psnr")
+    if min_psnr is not None and mean is not None and mean < min_psnr:
+        raise EdvrError(f"{b} has {mean:.2f} dB, less than --min-psnr {min_psnr:g}")
+
+
+class _Extremes:
+    """Keeps the frames with the lowest and the highest PSNR, beside their truth."""
+
+    def __init__(self) -> None:
+        self._worst: tuple[float, Tensor] | None = None
+        self._best: tuple[float, Tensor] | None = None
+
+    def see(self, score: FrameScore, x: Tensor, y: Tensor) -> None:
+        """The next pair."""
+        if self._worst is None or score.psnr < self._worst[0]:
+            self._worst = score.psnr, torch.cat((x, y), dim=2)
+        if self._best is None or score.psnr > self._best[0]:
+            self._best = score.psnr, torch.cat((x, y), dim=2)
+
+    def write(self, folder: Path) -> None:
+        """As worst.png and best.png: the frame on the left, its truth on the right."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, found in (("worst.png", self._worst), ("best.png", self._best)):
+            if found is not None:
+                (folder / name).write_bytes(png(found[1]))
+
+
+def _both(first: OnPair, second: OnPair) -> OnPair:
+    def tell(score: FrameScore, x: Tensor, y: Tensor) -> None:
+        first(score, x, y)
+        second(score, x, y)
+
+    return tell
+
+
+def _show(comparisons: Sequence[Comparison]) -> None:
+    console = Console(highlight=False)
+    for comparison in comparisons:
+        width, height = comparison.size
+        console.print(
+            f"[bold]{escape(comparison.image.path.name)}[/] against [bold]{escape(comparison.truth.path.name)}[/]: "
+            f"{len(comparison.frames)} frames at {width}×{height}{_how(comparison)}",
+            soft_wrap=True,
+        )
+        table = Table("", "mean", "lowest", "at", "highest", "at", box=None, pad_edge=False)
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for metric, name in METRICS.items():
+            if (mean := comparison.mean(metric)) is not None:
+                low, high = comparison.worst(metric), comparison.best(metric)
+                cells = [
+                    cell
+                    for score in (low, high)
+                    for cell in (_figure(metric, getattr(score, metric)), f"{score.seconds:.2f} s (#{score.index})")
+                ]
+                table.add_row(name, _figure(metric, mean), *cells)
+        console.print(table)
+        for path, count in zip((comparison.image.path, comparison.truth.path), comparison.unmatched, strict=True):
+            if count:
+                console.print(f"[yellow]{count} frames of {escape(path.name)} have none at their time in the other.[/]")
+
+
+def _how(comparison: Comparison) -> str:
+    """Which of the two was brought to size, in words."""
+    changed = [
+        f"{footage.path.name} ({footage.size[0]}×{footage.size[1]})"
+        for footage in (comparison.image, comparison.truth)
+        if footage.size != comparison.size
+    ]
+    return f"; {escape(' and '.join(changed))} brought to that by bicubic interpolation" if changed else ""
+
+
+def _figure(metric: str, value: float) -> str:
+    if math.isinf(value):
+        return "equal"
+    return f"{value:.4f}" if metric.startswith("ssim") else f"{value:.2f}" + (" dB" if "psnr" in metric else "")
+
+
+def _as_json(comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    """Plain values; a PSNR that is infinite, of equal frames, is null."""
+    first = comparisons[0]
+    return {
+        "truth": str(first.truth.path),
+        "size": first.size,
+        "comparisons": [
+            {
+                "file": str(c.image.path),
+                "matched": len(c.frames),
+                "unmatched": {"file": c.unmatched[0], "truth": c.unmatched[1]},
+                "mean": {metric: _finite(c.mean(metric)) for metric in METRICS},
+                "frames": [{key: _finite(value) for key, value in asdict(frame).items()} for frame in c.frames],
+            }
+            for c in comparisons
+        ],
+    }
+
+
+def _labels(comparisons: Sequence[Comparison]) -> list[str]:
+    """What each is called in a chart or table: its file's name, or the whole path where two have one name."""
+    names = [c.image.path.name for c in comparisons]
+    return [str(c.image.path) for c in comparisons] if len(set(names)) < len(names) else names
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or math.isinf(value) else value
+
+
+def _as_csv(comparisons: Sequence[Comparison]) -> str:
+    """One row a frame of each file; PSNR of equal frames is inf."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(("file", "frame", "seconds", *METRICS))
+    for label, c in zip(_labels(comparisons), comparisons, strict=True):
+        for frame in c.frames:
+            figures = (getattr(frame, metric) for metric in METRICS)
+            cells = ("" if value is None else f"{value:.6f}" for value in figures)
+            writer.writerow((label, frame.index, f"{frame.seconds:.6f}", *cells))
+    return text.getvalue()
+
+
+def _plot(path: Path, comparisons: Sequence[Comparison]) -> None:
+    units = {"psnr": ", dB", "psnr_y": ", dB"}
+    panels = []
+    for metric, name in METRICS.items():
+        curves = {
+            label: ([frame.seconds for frame in c.frames], c.values(metric))
+            for label, c in zip(_labels(comparisons), comparisons, strict=True)
+            if c.values(metric)
+        }
+        if curves:
+            panels.append(Panel(name + units.get(metric, ""), curves))
+    write_chart(path, panels, across="seconds")
