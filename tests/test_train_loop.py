@@ -159,6 +159,14 @@ def test_the_guard_objects_to_nan_to_far_offsets_and_to_spikes():
     assert guard.objection(0.5, 1) is None
 
 
+def test_a_hard_batch_is_not_an_explosion():
+    """The guard weighs a loss by what doing nothing would lose on the same batch."""
+    guard = Guard(offset_alarm=50, spike=4)
+    assert all(guard.objection(0.1, 1, 0.2) is None for _ in range(20))
+    assert guard.objection(1.0, 1, 2.0) is None
+    assert "10.0 times" in (guard.objection(1.0, 1, 0.2) or "")
+
+
 def test_a_time_budget_stops_a_run_that_can_go_on(tmp_path, whole):
     """The model is written all the same, and the resumed run ends as if it had never stopped."""
     events = run(tmp_path, minutes=1e-9)

@@ -248,17 +248,19 @@ class _Trainer:
         if self.stage.name == "align":
             with self._autocast():
                 total = alignment_loss(self.model, window, batch.flow)
-            loss, offset = float(total.detach()), 0.0
+            loss, offset, doing_nothing = float(total.detach()), 0.0, 1.0
         else:
             with self._autocast(), recorded_offsets(self.model) as offsets:
                 output = self.model(window)
-            restoration = _charbonnier(output.float(), _unit(batch.truth))
+            truth = _unit(batch.truth)
+            restoration = _charbonnier(output.float(), truth)
             fading = 1 - (self.step - self.stage.first) / (self.stage.last - self.stage.first)
             total, weight = restoration, self.recipe.supervision * fading
             if weight > 0 and self.stage.name == "plain":
                 total = total + weight * supervision_loss(self.model, offsets, window, batch.flow, batch.known)
             loss, offset = float(restoration.detach()), mean_offset(offsets)
-        objection = self.guard.objection(loss, offset)
+            doing_nothing = float(_charbonnier(_enlarged(window, truth), truth))
+        objection = self.guard.objection(loss, offset, doing_nothing)
         if objection is not None:
             return loss, offset, objection
         self.optimizer.zero_grad(set_to_none=True)
@@ -299,6 +301,12 @@ class _Trainer:
 def _unit(frames: Tensor) -> Tensor:
     """uint8 to float32 in [0, 1]."""
     return frames.float() / 255
+
+
+def _enlarged(window: Tensor, truth: Tensor) -> Tensor:
+    """The middle frames of ``window`` at the size of ``truth``, with nothing restored."""
+    middle = window[:, window.shape[1] // 2]
+    return nn.functional.interpolate(middle, truth.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def _charbonnier(output: Tensor, truth: Tensor) -> Tensor:
