@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edvr_cli.edvr import EDVR as EDVR
     from edvr_cli.errors import EdvrError as EdvrError
-    from edvr_cli.pipeline import Encoding as Encoding
+    from edvr_cli.jobs.video import restore_video as restore_video
     from edvr_cli.pipeline import restore_frames as restore_frames
-    from edvr_cli.pipeline import restore_video as restore_video
+    from edvr_cli.video.encoders import Encoding as Encoding
     from edvr_cli.weights import load_model as load_model
 
 __version__ = "0.1.0"
@@ -22,10 +22,10 @@ __version__ = "0.1.0"
 _HOMES = {
     "EDVR": "edvr_cli.edvr",
     "EdvrError": "edvr_cli.errors",
-    "Encoding": "edvr_cli.pipeline",
+    "Encoding": "edvr_cli.video.encoders",
     "load_model": "edvr_cli.weights",
     "restore_frames": "edvr_cli.pipeline",
-    "restore_video": "edvr_cli.pipeline",
+    "restore_video": "edvr_cli.jobs.video",
 }
 
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604 (all strings)

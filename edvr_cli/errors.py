@@ -23,3 +23,7 @@ class DeviceError(EdvrError):
 
 class DownloadError(EdvrError):
     """A file that cannot be fetched: no network, refused, cut off, or damaged on the way."""
+
+
+class StoppedError(EdvrError):
+    """The work was asked to stop, and did at a place from which it can go on."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Event", "Finished", "FrameRestored", "Notice", "OnEvent", "Started"]
+__all__ = ["Event", "Finished", "FrameRestored", "Joining", "Notice", "OnEvent", "Paused", "Started"]
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,12 @@ class Started:
     precision: str
     tile: int  # largest side of a tile's core; 0: whole frames
     resized: bool  # the model's own scale is another, the output is brought to size afterwards
+    kept: int = 0  # frames that an earlier run restored
 
 
 @dataclass(frozen=True)
 class FrameRestored:
-    """One more frame went through the network."""
+    """One more frame went through the network; ``done`` counts those of earlier runs, too."""
 
     done: int
     total: int | None
@@ -39,13 +40,30 @@ class Notice:
 
 
 @dataclass(frozen=True)
+class Joining:
+    """Every frame is restored; they are being put together with the source's other streams, and verified."""
+
+    frames: int
+
+
+@dataclass(frozen=True)
+class Paused:
+    """The work ends before its time, by the user's wish or an error, and may go on: ``done`` frames are kept."""
+
+    done: int
+    total: int | None
+    directory: Path
+
+
+@dataclass(frozen=True)
 class Finished:
     """The output is whole, verified, and under its final name."""
 
     target: Path
     frames: int
     seconds: float
+    restored: int = 0  # frames that this run restored; others an earlier one
 
 
-Event = Started | FrameRestored | Notice | Finished
+Event = Started | FrameRestored | Notice | Joining | Paused | Finished
 OnEvent = Callable[[Event], None]

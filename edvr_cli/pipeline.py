@@ -1,17 +1,14 @@
-"""Frames through the network, and whole videos: the library's two main functions.
+"""Frames through the network: a stream of them, or a video's into segments of encoded video.
 
-    video file ─decode▶ planes ─color▶ RGB ─shots, windows, engine▶ RGB ─resize, color▶ planes ─encode▶ video file
+    video file ─decode▶ planes ─color▶ RGB ─shots, windows, engine▶ RGB ─resize, color▶ planes ─encode▶ segments
 
 Decoding and encoding run in threads of their own beside the network; memory is that of a few frames.
 """
 
-import os
-import time
-from collections.abc import Generator, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,23 +17,18 @@ from torch import Tensor
 from edvr_cli.edvr import EDVR
 from edvr_cli.engine import DEFAULT_HALO, StreamingEDVR
 from edvr_cli.errors import ModelError
-from edvr_cli.events import Event, Finished, FrameRestored, Notice, OnEvent, Started
 from edvr_cli.overlap import Drain, prefetch
-from edvr_cli.precision import Precision, name_of
+from edvr_cli.precision import Precision
 from edvr_cli.resample import Kernel, resize
+from edvr_cli.segments import Lengths, Position
 from edvr_cli.shots import CutDetector
+from edvr_cli.source import Source, mark
 from edvr_cli.video.color import planes_to_rgb, rgb_to_planes
-from edvr_cli.video.encoders import EncoderPlan, Encoding, plan_encoder
-from edvr_cli.video.mux import mux, verify
-from edvr_cli.video.probe import VideoInfo, probe
-from edvr_cli.video.reader import SourceFrame, VideoReader
-from edvr_cli.video.streams import plan_mux
-from edvr_cli.video.target import check_target, target_file
-from edvr_cli.video.writer import EncodedVideo, VideoWriter
-from edvr_cli.weights import load_model
+from edvr_cli.video.reader import SourceFrame
+from edvr_cli.video.segments import SegmentWriter
 from edvr_cli.window import Window, windows
 
-__all__ = ["Encoding", "Frame", "restore_frames", "restore_video"]
+__all__ = ["Frame", "decode", "model_scale", "output_size", "restore_frames", "restore_segments"]
 
 Frame = Tensor | np.ndarray
 """A float tensor (3, H, W), RGB in [0, 1], or a uint8 array (H, W, 3), RGB."""
@@ -64,7 +56,7 @@ def restore_frames(
     :class:`StreamingEDVR`'s. Raises ValueError for frames of another kind or size, ModelError for a scale that
     is not the model's.
     """
-    factor = _scale(model, scale)
+    factor = model_scale(model, scale)
     engine = StreamingEDVR(model, precision=precision, tile=tile, halo=halo)
     detector = CutDetector() if shots else None
     size: tuple[int, ...] | None = None
@@ -87,88 +79,6 @@ def restore_frames(
         yield _as_array(output) if kind is None else output.clamp(0, 1).to(source.device, kind)
 
 
-def restore_video(
-    source: str | os.PathLike[str],
-    target: str | os.PathLike[str],
-    *,
-    model: str | Path | EDVR,
-    scale: float | None = None,
-    device: str | torch.device = "cpu",
-    precision: Precision = "auto",
-    shots: bool = True,
-    tile: int | None = None,
-    halo: int = DEFAULT_HALO,
-    encoding: Encoding | None = None,
-    start: Fraction | None = None,
-    end: Fraction | None = None,
-    max_frames: int | None = None,
-    audio: bool = True,
-    subtitles: bool = True,
-    overwrite: bool = False,
-    on_event: OnEvent | None = None,
-) -> Finished:
-    """Restore a video file into another: same frames, times, sound, subtitles, chapters and metadata.
-
-    ``model`` is a name, a checkpoint file, or a loaded network (then ``device`` is where it lies). ``start``
-    and ``end`` are seconds, ``max_frames`` a count. ``on_event`` is told how it goes, in the calling thread.
-    The target appears under its name when it is whole and verified, and not at all otherwise.
-
-    Raises EdvrError's children: InputError, OutputError, ModelError, DeviceError.
-    """
-    began = time.monotonic()
-    tell: OnEvent = on_event or _ignore
-    target = check_target(target, source=source, overwrite=overwrite)
-    info = probe(source)
-    network = model if isinstance(model, EDVR) else load_model(model, device)
-    width, height = output_size(info.width, info.height, _scale(network, scale))
-    encoder = plan_encoder(encoding or Encoding(), info, width=width, height=height)
-    streams = plan_mux(info, encoder, target, audio=audio, subtitles=subtitles)
-    engine = StreamingEDVR(
-        network,
-        precision=precision,
-        tile=tile,
-        halo=halo,
-        on_smaller_tile=lambda size: tell(Notice(f"Out of memory: went on with tiles of {size} pixels.")),
-    )
-    engine.prepare(info.height, info.width)
-    total = _total(info, start, end, max_frames)
-    tell(
-        Started(
-            source=info.path,
-            target=target,
-            size=(info.width, info.height),
-            output_size=(width, height),
-            total=total,
-            model=network.name,
-            device=str(engine.device),
-            precision=name_of(engine.dtype),
-            tile=engine.tile_size,
-            resized=(width, height) != (info.width * network.config.scale, info.height * network.config.scale),
-        )
-    )
-    for warning in streams.warnings:
-        tell(Notice(warning))
-
-    notices: list[str] = []  # from the reader's thread
-    with target_file(target, source=source, overwrite=overwrite) as workspace:
-        reader = VideoReader(source, start=start, end=end, max_frames=max_frames, info=info, on_warning=notices.append)
-        video = _restore(reader, engine, encoder, workspace.directory, shots=shots, total=total, tell=tell)
-        for notice in notices:
-            tell(Notice(notice))
-        mux(
-            video,
-            info,
-            streams,
-            workspace.output,
-            cut_start=start is not None,
-            cut_end=end is not None or max_frames is not None,
-        )
-        verify(workspace.output, video.frame_count)
-    finished = Finished(Path(target), video.frame_count, time.monotonic() - began)
-    tell(finished)
-    return finished
-
-
 def output_size(width: int, height: int, scale: float) -> tuple[int, int]:
     """(width, height) of the output; even, as most pixel formats need, where the scale leaves a choice."""
     if scale == int(scale):
@@ -176,50 +86,103 @@ def output_size(width: int, height: int, scale: float) -> tuple[int, int]:
     return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
 
 
-_Encodable = tuple[tuple[Tensor, ...], int, int | None]  # planes, pts, duration
+@dataclass(frozen=True)
+class Seen:
+    """A source frame, its number in the video, and what the cut detector said of it."""
+
+    number: int
+    frame: SourceFrame
+    starts_shot: bool
+    motion: tuple[float, ...]  # what the detector remembers after it
+
+
+Decoded = tuple[Seen, Tensor]
+"""A frame and its RGB (3, H, W)."""
 
 
 @dataclass(frozen=True)
-class _Decoded:
-    frame: SourceFrame
-    rgb: Tensor
+class _Restored:
+    number: int
+    planes: tuple[Tensor, ...]
+    pts: int
+    duration: int | None
 
 
-def _restore(
-    reader: VideoReader,
+def decode(source: Source, position: Position, *, shots: bool, device: torch.device) -> Generator[Decoded, None, None]:
+    """The frames that ``position`` knows and those after it, as RGB on ``device``, with their cuts."""
+    detector = CutDetector() if shots else None
+    first = position.frame - len(position.before)
+    with closing(source.frames(position)) as frames:
+        for number, frame in enumerate(frames, start=first):
+            rgb = planes_to_rgb(frame.planes, frame.layout, source.info.color, device=device)
+            starts_shot = False
+            if number < position.frame:
+                starts_shot = position.before[number - first].starts_shot
+                if detector is not None and number == position.frame - 1:
+                    detector.resume(_luma(frame), position.motion)
+            elif detector is not None:
+                starts_shot = detector.starts_shot(_luma(frame))
+            yield Seen(number, frame, starts_shot, detector.motion if detector is not None else ()), rgb
+
+
+def restore_segments(
+    frames: Generator[Decoded, None, None],
     engine: StreamingEDVR,
-    encoder: EncoderPlan,
-    directory: Path,
+    files: SegmentWriter,
     *,
-    shots: bool,
-    total: int | None,
-    tell: OnEvent,
-) -> EncodedVideo:
-    """Decode, restore and encode every frame into a file in ``directory``."""
-    info = reader.info
-    # A tiled frame stays on the host, whence its tiles travel.
-    device = engine.device if engine.whole_frames else torch.device("cpu")
+    begin: int,
+    end: int | None,
+    lengths: Lengths,
+    on_frame: Callable[[], None],
+    stop: Callable[[], bool],
+) -> bool:
+    """Restore frame number ``begin`` up to ``end`` (None: the last) and encode them into segments.
 
-    def decode() -> Generator[tuple[_Decoded, bool], None, None]:
-        detector = CutDetector() if shots else None
-        with reader:
-            for frame in reader:
-                rgb = planes_to_rgb(frame.planes, frame.layout, info.color, device=device)
-                yield _Decoded(frame, rgb), detector is not None and detector.starts_shot(_luma(frame))
+    ``frames`` start as far before ``begin`` as windows reach. ``on_frame`` is called after each frame, ``stop``
+    asked after each segment. True when all is done, False when it was stopped before.
+    """
+    size = engine.config.frames
+    trail: deque[Seen] = deque(maxlen=size)
+    length = 0  # of the segment so far
+
+    def encode(item: _Restored | Position) -> None:
+        if isinstance(item, Position):
+            files.end(item)
+        else:
+            files.write(item.number, item.planes, item.pts, item.duration)
 
     with ExitStack() as stack:
-        writer = stack.enter_context(VideoWriter(directory / "video.mkv", encoder, time_base=info.time_base))
-        decoded = stack.enter_context(closing(prefetch(decode(), _DECODED_AHEAD)))
-        with Drain[_Encodable](lambda item: writer.write(*item), _ENCODED_BEHIND) as encode:
-            numbered = enumerate(windows(decoded, engine.config.frames, engine.model.padding), start=1)
-            for number, window in numbered:
-                output = engine.restore(Window(window.indices, tuple(item.rgb for item in window.frames)))
-                output = _to_size(output, (encoder.height, encoder.width))
-                planes = rgb_to_planes(output, encoder.layout, encoder.color)
-                frame = window.reference.frame
-                encode.put((tuple(plane.cpu() for plane in planes), frame.pts, frame.duration))
-                tell(FrameRestored(number, total))
-        return writer.finish()
+        stack.enter_context(files)
+        decoded = stack.enter_context(closing(prefetch(frames, _DECODED_AHEAD)))
+        drain = stack.enter_context(Drain(encode, _ENCODED_BEHIND))
+        for window in windows(((item, item[0].starts_shot) for item in decoded), size, engine.model.padding):
+            seen, _ = window.reference
+            if end is not None and seen.number >= end:
+                break
+            if length and lengths.ends(length, seen.starts_shot):
+                drain.put(_position(trail))
+                length = 0
+                if stop():
+                    return False
+            trail.append(seen)
+            if seen.number < begin:
+                continue
+            output = engine.restore(Window(window.indices, tuple(rgb for _, rgb in window.frames)))
+            output = _to_size(output, (files.encoder.height, files.encoder.width))
+            planes = rgb_to_planes(output, files.encoder.layout, files.encoder.color)
+            on_host = tuple(plane.cpu() for plane in planes)
+            drain.put(_Restored(seen.number, on_host, seen.frame.pts, seen.frame.duration))
+            length += 1
+            on_frame()
+        if length:
+            drain.put(_position(trail))
+    return True
+
+
+def _position(trail: Sequence[Seen]) -> Position:
+    """Where the last of these frames ends."""
+    marks = tuple(mark(seen.frame, starts_shot=seen.starts_shot) for seen in trail)
+    return Position(trail[-1].number + 1, marks, trail[-1].motion)
 
 
 def _to_size(rgb: Tensor, size: tuple[int, int]) -> Tensor:
@@ -238,20 +201,7 @@ def _luma(frame: SourceFrame) -> Tensor:
     return plane.to(torch.float32) / (peak - 1)
 
 
-def _total(info: VideoInfo, start: Fraction | None, end: Fraction | None, max_frames: int | None) -> int | None:
-    """How many frames will be restored, as far as the source tells."""
-    total = info.frame_count
-    if total is not None and (start is not None or end is not None):
-        if info.average_rate is None or info.duration is None:
-            return max_frames
-        seconds = min(float(end), info.duration) if end is not None else info.duration
-        total = max(0, round((seconds - float(start or 0)) * float(info.average_rate)))
-    if max_frames is None:
-        return total
-    return max_frames if total is None else min(total, max_frames)
-
-
-def _scale(model: EDVR, scale: float | None) -> float:
+def model_scale(model: EDVR, scale: float | None) -> float:
     """The scale that is asked for, or the model's own. Raises ModelError for one beyond the model's."""
     if scale is None:
         return model.config.scale
@@ -275,7 +225,3 @@ def _as_rgb(frame: Frame) -> tuple[Tensor, torch.dtype | None]:
 
 def _as_array(rgb: Tensor) -> np.ndarray:
     return (rgb.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().contiguous().numpy()
-
-
-def _ignore(event: Event) -> None:
-    pass

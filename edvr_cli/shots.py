@@ -1,6 +1,7 @@
 """Scene cuts, found as sudden jumps of a thumbnail of the luma."""
 
 from collections import deque
+from collections.abc import Iterable
 from statistics import median
 
 import torch.nn.functional as F
@@ -28,9 +29,19 @@ class CutDetector:
         self._last: Tensor | None = None
         self._recent: deque[float] = deque(maxlen=_MEMORY)
 
+    @property
+    def motion(self) -> tuple[float, ...]:
+        """What it remembers of the shot's motion; with the last frame, all that it knows."""
+        return tuple(self._recent)
+
+    def resume(self, luma: Tensor, motion: Iterable[float]) -> None:
+        """Go on as after a frame with this luma, when ``motion`` was remembered."""
+        self._last = _thumbnail(luma)
+        self._recent = deque(motion, maxlen=_MEMORY)
+
     def starts_shot(self, luma: Tensor) -> bool:
         """Take the next frame's luma (H, W), float in [0, 1]; true at a cut, false for the first frame."""
-        thumbnail = F.adaptive_avg_pool2d(luma[None, None].float(), _GRID)
+        thumbnail = _thumbnail(luma)
         last, self._last = self._last, thumbnail
         if last is None:
             return False
@@ -41,3 +52,7 @@ class CutDetector:
             self._recent.clear()  # the new shot moves in its own way
         self._recent.append(difference)
         return cut
+
+
+def _thumbnail(luma: Tensor) -> Tensor:
+    return F.adaptive_avg_pool2d(luma[None, None].float(), _GRID)

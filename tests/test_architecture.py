@@ -22,9 +22,10 @@ LAYERS = (
     ("cli",),
     ("train", "evaluation", "bench", "jobs", "cluster", "report", "collection", "compare"),
     ("", "pipeline"),
+    ("source",),
     ("engine", "video", "weights", "shots", "overlap", "metrics", "footage"),
     ("edvr", "memory", "models", "precision", "tiling", "resample"),
-    ("ops", "window", "events", "download", "naming", "chart"),
+    ("ops", "window", "events", "segments", "download", "naming", "chart"),
     ("errors",),
 )
 
@@ -66,6 +67,7 @@ def test_arrows_go_down_only(module: str):
         ({"numba", "llvmlite", "triton"}, "edvr_cli.ops"),
         ({"safetensors"}, "edvr_cli.weights"),
         ({"matplotlib"}, "edvr_cli.chart"),
+        ({"filelock"}, "edvr_cli.jobs"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

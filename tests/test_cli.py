@@ -343,10 +343,11 @@ def test_without_a_terminal_progress_is_plain_lines(edvr, monkeypatch: pytest.Mo
     lines = run.err.splitlines()
     assert lines[0] == "in.mp4 → out.mp4  32×24 → 128×96"
     assert re.fullmatch(r"sr on \w+, \w+, whole frames", lines[1])
-    for done, line in enumerate(lines[2:-1], start=1):
+    for done, line in enumerate(lines[2:-2], start=1):
         assert re.fullmatch(rf"{done}/6 frames, [\d.]+ fps, [\d.]+ s left", line)
     assert re.fullmatch(r"6 frames in [\d.]+ s \([\d.]+ fps\), verified\.", lines[-1])
-    assert len(lines) == 9
+    assert lines[-2] == "Putting it together."
+    assert len(lines) == 10
     assert "\x1b" not in run.err and "\r" not in run.err
 
 
@@ -401,11 +402,11 @@ def test_the_bar_tells_the_time_left_of_slow_work_too(monkeypatch: pytest.Monkey
 # --- Interruption
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_an_interrupted_command_leaves_nothing(tmp_path: Path, models: Path, number: signal.Signals):
-    """Whoever interrupts it; the exit code tells."""
-    make_clip(tmp_path / "in.mp4", frames=500)
-    command = [sys.executable, "-m", "edvr_cli", *UPSCALE, "in.mp4", "out.mp4"]
+@contextmanager
+def at_work(tmp_path: Path, models: Path) -> Iterator[subprocess.Popen[str]]:
+    """The command as a process that has some of 500 frames on disk."""
+    make_clip(tmp_path / "in.mp4", width=32, height=24, frames=500)
+    command = [sys.executable, "-m", "edvr_cli", *UPSCALE, "in.mp4", "out.mp4", "--segment", "0.4"]
     environment = {**os.environ, "EDVR_MODEL_DIR": str(models), "PYTHONPATH": str(Path(__file__).parents[1])}
     with subprocess.Popen(
         command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -413,15 +414,30 @@ def test_an_interrupted_command_leaves_nothing(tmp_path: Path, models: Path, num
         assert process.stderr is not None
         process.stderr.readline()
         deadline = time.monotonic() + 60
-        while not list(tmp_path.glob(".*/video.mkv")):
+        while len(list(tmp_path.glob(".*/*.mkv"))) < 2:
             assert time.monotonic() < deadline and process.poll() is None
             time.sleep(0.01)
+        yield process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_an_interrupted_command_says_how_it_goes_on(
+    tmp_path: Path, models: Path, number: signal.Signals, edvr: Callable[..., Run]
+):
+    """Whoever interrupts it; the exit code tells. Ctrl-C lets it end the segment that it is at."""
+    with at_work(tmp_path, models) as process:
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
-    assert err.splitlines()[-1] == "edvr: interrupted; nothing was written."
+    *_, kept, last = filter(None, err.splitlines())
+    assert last == "edvr: interrupted."
+    assert re.fullmatch(r"\d+ of 500 frames are kept in \.out\.mp4\.edvr; the same command goes on from there\.", kept)
+    assert ("Stopping when the current segment is done" in err) == (number == signal.SIGINT)
     assert "Traceback" not in err
-    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+    assert names() == [".out.mp4.edvr", "in.mp4"]
+    assert not list(tmp_path.glob(".*/*.part"))
+    refused = edvr(*UPSCALE, "in.mp4", "out.mp4", "--segment", "0.4", "--crf", "30", "--resume")
+    assert refused.code == 1 and "changed since: encoder option crf (17 → 30)" in refused.err
 
 
 @pytest.mark.parametrize("ignored", [False, True], ids=["closed terminal", "nohup"])

@@ -16,9 +16,14 @@ import torch.nn.functional as F
 from edvr_cli import pipeline
 from edvr_cli.edvr import EDVRConfig
 from edvr_cli.errors import InputError, ModelError, OutputError
-from edvr_cli.events import Event, Finished, FrameRestored, Notice, Started
-from edvr_cli.pipeline import Encoding, output_size, restore_frames, restore_video
+from edvr_cli.events import Event, Finished, FrameRestored, Joining, Notice, Started
+from edvr_cli.jobs import video as job
+from edvr_cli.jobs.video import restore_video
+from edvr_cli.pipeline import output_size, restore_frames
+from edvr_cli.video.encoders import Encoding
 from edvr_cli.video.probe import probe
+from edvr_cli.video.reader import VideoReader
+from edvr_cli.video.writer import VideoWriter
 from edvr_cli.weights import save_model
 from tests.networks import Identity, random_network
 from tests.videos import frame_times, make_clip, packets, pictures
@@ -196,7 +201,7 @@ def test_other_scales_are_the_model_s_output_shrunk(tmp_path: Path, scale: float
     model = Identity(LEAST)
     for target, factor in (("whole.mkv", None), ("out.mkv", scale)):
         restore(source, tmp_path / target, model=model, scale=factor, encoding=Encoding("ffv1"), on_event=events.append)
-    assert events[-1] == Finished(tmp_path / "out.mkv", 2, events[-1].seconds)
+    assert events[-1] == Finished(tmp_path / "out.mkv", 2, events[-1].seconds, restored=2)
     last = [event for event in events if isinstance(event, Started)][-1]
     assert (last.output_size, last.resized) == (size, scale != 4)
     picture, whole = (
@@ -343,8 +348,9 @@ def test_events_tell_of_the_start_each_frame_and_the_end(tmp_path: Path):
         tile=0,
         resized=True,
     )
-    assert events[1:-1] == [FrameRestored(done, 7) for done in range(1, 8)]
-    assert events[-1] == finished == Finished(target, 7, finished.seconds)
+    assert events[1:-2] == [FrameRestored(done, 7) for done in range(1, 8)]
+    assert events[-2] == Joining(7)
+    assert events[-1] == finished == Finished(target, 7, finished.seconds, restored=7)
 
 
 def test_what_is_lost_is_told_before_the_work(tmp_path: Path):
@@ -353,7 +359,7 @@ def test_what_is_lost_is_told_before_the_work(tmp_path: Path):
     events: list[Event] = []
     restore(source, tmp_path / "out.mp4", on_event=events.append)
     kinds = [type(event) for event in events]
-    assert kinds == [Started, Notice, FrameRestored, FrameRestored, FrameRestored, Finished]
+    assert kinds == [Started, Notice, FrameRestored, FrameRestored, FrameRestored, Joining, Finished]
     assert "is dropped" in events[1].message
 
 
@@ -408,7 +414,7 @@ def test_an_error_while_encoding_is_raised_with_its_cause(tmp_path: Path, monkey
     """From the writer's thread to the caller, and nothing is left."""
     source = make_clip(tmp_path / "in.mp4", **SMALL)
     full = OSError(errno.ENOSPC, "No space left on device")
-    monkeypatch.setattr(pipeline.VideoWriter, "write", raising(full, after=3))
+    monkeypatch.setattr(VideoWriter, "write", raising(full, after=3))
     with pytest.raises(OSError, match="No space left") as caught:
         restore(source, tmp_path / "out.mp4")
     assert any(entry.name == "function" for entry in caught.traceback)
@@ -420,7 +426,7 @@ def test_an_error_while_decoding_is_raised_after_the_frames_before_it(tmp_path: 
     source = make_clip(tmp_path / "in.mp4", **SMALL)
     error = InputError("in.mp4: 500 video packets in a row do not decode")
     check = raising(error, after=9)
-    monkeypatch.setattr(pipeline.VideoReader, "_check_size", check)
+    monkeypatch.setattr(VideoReader, "_check_size", check)
     events: list[Event] = []
     with pytest.raises(InputError, match="500 video packets"):
         restore(source, tmp_path / "out.mp4", on_event=events.append)
@@ -440,16 +446,20 @@ def test_an_error_in_the_network_is_raised_as_it_is(tmp_path: Path, monkeypatch:
 def test_a_lost_frame_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The finished file is read again and counted before it gets its name."""
     source = make_clip(tmp_path / "in.mp4", **SMALL)
-    mux = pipeline.mux
+    mux = job.mux
 
     def careless(video, info, streams, target, **cuts):
-        mux(video, info, streams, target, **cuts)
+        timeline = mux(video, info, streams, target, **cuts)
         make_clip(target, **SMALL, frames=11)
+        return timeline
 
-    monkeypatch.setattr(pipeline, "mux", careless)
-    with pytest.raises(OutputError, match="holds 11 frames instead of 12"):
-        restore(source, tmp_path / "out.mp4")
-    assert names(tmp_path) == ["in.mp4"]
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "mux", careless)
+        with pytest.raises(OutputError, match="holds 11 frames instead of 12"):
+            restore(source, tmp_path / "out.mp4")
+    assert names(tmp_path) == [".out.mp4.edvr", "in.mp4"]  # The frames are not lost with it.
+    assert restore(source, tmp_path / "out.mp4").restored == 0
+    assert names(tmp_path) == ["in.mp4", "out.mp4"]
 
 
 def test_an_existing_output_is_refused_unless_told_otherwise(tmp_path: Path):

@@ -1,5 +1,6 @@
 """The restored file differs from its source in its picture only."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -8,12 +9,14 @@ import av
 import pytest
 
 from edvr_cli.errors import OutputError
+from edvr_cli.video.clock import Timeline
 from edvr_cli.video.color import planes_to_rgb, rgb_to_planes
 from edvr_cli.video.encoders import Encoding, plan_encoder
-from edvr_cli.video.mux import mux, verify
+from edvr_cli.video.mux import mux
 from edvr_cli.video.probe import VideoInfo, probe
 from edvr_cli.video.reader import VideoReader
 from edvr_cli.video.streams import MuxPlan, plan_mux
+from edvr_cli.video.verify import verify
 from edvr_cli.video.writer import EncodedVideo, VideoWriter
 from tests.videos import HARD, frame_times, make_clip, packets, shared
 
@@ -51,8 +54,8 @@ def restore(source: Path, target: Path, encoding: Encoding = FAST, **part: objec
     plan = plan_mux(info, encoder, target)
     encoded = encode(source, target.with_name("encoded.mkv"), encoding, **part)
     cut_end = bool({"end", "max_frames"} & set(part))
-    mux(encoded, info, plan, target, cut_start="start" in part, cut_end=cut_end)
-    verify(target, encoded.frame_count)
+    timeline = mux(encoded, info, plan, target, cut_start="start" in part, cut_end=cut_end)
+    verify(target, timeline)
     return Restored(info, plan, target)
 
 
@@ -234,8 +237,8 @@ def test_segments_are_joined_as_if_encoded_at_once(tmp_path: Path):
     encoder = plan_encoder(FAST, info, width=info.width, height=info.height)
     target = tmp_path / "out.mp4"
     reports: list[int] = []
-    mux(parts, info, plan_mux(info, encoder, target), target, on_frames=reports.append)
-    verify(target, 24)
+    timeline = mux(parts, info, plan_mux(info, encoder, target), target, on_frames=reports.append)
+    verify(target, timeline)
     assert frame_times(target) == frame_times(source)
     assert packets(target) == packets(source)
 
@@ -305,7 +308,25 @@ def test_a_missing_frame_is_noticed(tmp_path: Path):
     """The count is read from the file itself."""
     source = make_clip(tmp_path / "in.mp4")
     with pytest.raises(OutputError, match="holds 12 frames instead of 13"):
-        verify(source, 13)
+        verify(source, Timeline(Fraction(1, 25), range(13), frozenset({0})))
+
+
+@pytest.mark.parametrize(
+    ("ticks", "beginnings", "message"),
+    [
+        ([*range(11), 12], {0}, r"frame 11 is at 0\.4400 s instead of 0\.4800 s"),
+        (range(12), {0, 1}, "frame 1 does not decode"),
+    ],
+    ids=["time", "segment"],
+)
+def test_a_file_that_is_not_what_it_should_be_is_refused(
+    tmp_path: Path, ticks: Sequence[int], beginnings: set[int], message: str
+):
+    """A frame elsewhere, or one that should begin a segment and needs others."""
+    source = make_clip(tmp_path / "in.mp4")
+    verify(source, Timeline(Fraction(1, 25), range(12), frozenset({0, 6})))
+    with pytest.raises(OutputError, match=message):
+        verify(source, Timeline(Fraction(1, 25), ticks, frozenset(beginnings)))
 
 
 def test_a_segment_that_lost_frames_is_noticed(tmp_path: Path):

@@ -11,7 +11,7 @@ from edvr_cli.bench.hardware import seconds
 from edvr_cli.bench.network import EngineResult, clip
 from edvr_cli.edvr import EDVR
 from edvr_cli.engine import StreamingEDVR
-from edvr_cli.pipeline import restore_video
+from edvr_cli.jobs.video import restore_video
 from edvr_cli.resample import resize
 from edvr_cli.video.color import planes_to_rgb, resolve, rgb_to_planes
 from edvr_cli.video.encoders import EncoderPlan, Encoding, plan_encoder

@@ -20,7 +20,7 @@ from edvr_cli.cli.eval import evaluate_command
 from edvr_cli.cli.models import models
 from edvr_cli.cli.restore import deblur, upscale
 from edvr_cli.cli.train import train_command
-from edvr_cli.errors import EdvrError
+from edvr_cli.errors import EdvrError, StoppedError
 
 __all__ = ["edvr", "main"]
 
@@ -61,12 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt, StoppedError):
+        click.echo("edvr: interrupted.", err=True)
+        sys.exit(INTERRUPTED)
     except EdvrError as error:
         click.echo(f"edvr: {error}", err=True)
         sys.exit(1)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("edvr: interrupted; nothing was written.", err=True)
-        sys.exit(INTERRUPTED)
     sys.exit(0)
 
 

@@ -18,7 +18,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from edvr_cli.events import Event, Finished, FrameRestored, Notice, Started
+from edvr_cli.events import Event, Finished, FrameRestored, Joining, Notice, Paused, Started
 
 __all__ = ["Display"]
 
@@ -38,6 +38,7 @@ class Display:
         self._bar = bar and self._console.is_terminal
         self._progress: Progress | None = None
         self._started = self._said = time.monotonic()
+        self._kept = 0  # frames of an earlier run
 
     def __enter__(self) -> Self:
         return self
@@ -57,17 +58,28 @@ class Display:
                 self._advance(event)
             case Notice():
                 self._say(f"[yellow]note:[/] {escape(event.message)}")
+            case Joining():
+                self._say("Putting it together.")
+            case Paused():
+                self._pause(event)
             case Finished():
                 self._finish(event)
 
+    def interrupted(self) -> None:
+        """Say what a first Ctrl-C leads to."""
+        self._say("Stopping when the current segment is done; Ctrl-C again stops at once and loses it.")
+
     def _start(self, event: Started) -> None:
         self._started = self._said = time.monotonic()
+        self._kept = event.kept
         tiles = f"tiles of {event.tile}" if event.tile else "whole frames"
         sizes = "{}×{} → {}×{}".format(*event.size, *event.output_size)
         self._say(f"[bold]{escape(event.source.name)}[/] → [bold]{escape(event.target.name)}[/]  {sizes}")
         self._say(f"{escape(event.model)} on {event.device}, {event.precision}, {tiles}")
         if event.resized:
             self._say("The model enlarges by 4; its output is brought to this size by Lanczos resampling.")
+        if event.kept:
+            self._say(f"Going on after {_frames(event.kept, event.total)} of an earlier run.")
         if self._bar:
             self._progress = Progress(
                 TextColumn("{task.description}"),
@@ -81,7 +93,7 @@ class Display:
                 console=self._console,
                 speed_estimate_period=_SPEED_OVER,
             )
-            self._progress.add_task("frames", total=event.total)
+            self._progress.add_task("frames", total=event.total, completed=event.kept)
             self._progress.start()
 
     def _advance(self, event: FrameRestored) -> None:
@@ -93,7 +105,7 @@ class Display:
         if now - self._said < _PLAIN_EVERY:
             return
         self._said = now
-        speed = event.done / (now - self._started)
+        speed = (event.done - self._kept) / (now - self._started)
         line = f"{event.done} frames, {speed:.2f} fps"
         if event.total:
             left = max(0, event.total - event.done) / speed
@@ -105,9 +117,15 @@ class Display:
             # The source's own count may have been an estimate.
             self._progress.update(self._progress.task_ids[0], completed=event.frames, total=event.frames)
             self._progress.stop()
-        speed = event.frames / event.seconds if event.seconds else 0.0
-        frames = "1 frame" if event.frames == 1 else f"{event.frames} frames"
+        speed = event.restored / event.seconds if event.seconds else 0.0
+        frames = "1 frame" if event.restored == 1 else f"{event.restored} frames"
         self._say(f"{frames} in {_duration(event.seconds)} ({speed:.2f} fps), verified.")
+
+    def _pause(self, event: Paused) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+        kept = _frames(event.done, event.total)
+        self._say(f"{kept} are kept in {escape(str(event.directory))}; the same command goes on from there.")
 
     def _say(self, line: str) -> None:
         self._console.print(line, soft_wrap=not self._console.is_terminal)  # a log line stays one line
@@ -127,3 +145,7 @@ def _duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes:02} min"
     return f"{minutes} min {rest:02} s" if minutes else f"{seconds:.1f} s"
+
+
+def _frames(count: int, total: int | None) -> str:
+    return f"{count} frames" if total is None else f"{count} of {total} frames"

@@ -9,13 +9,15 @@ from typing import Any, TypedDict, Unpack
 import click
 import torch
 
+from edvr_cli.cli.interrupt import patient_interrupt
 from edvr_cli.cli.parameters import DEVICE, KEY_VALUE, SCALE, TILE, TIME
 from edvr_cli.cli.progress import Display
 from edvr_cli.engine import DEFAULT_HALO
 from edvr_cli.errors import ModelError
+from edvr_cli.jobs.video import Resume, restore_video
 from edvr_cli.models import Task, default_model
-from edvr_cli.pipeline import Encoding, restore_video
 from edvr_cli.precision import PRECISIONS, Precision
+from edvr_cli.video.encoders import Encoding
 from edvr_cli.video.streams import FORMATS
 from edvr_cli.weights import load_model
 
@@ -44,6 +46,9 @@ class _Options(TypedDict):
     audio: bool
     subtitles: bool
     overwrite: bool
+    threads: int | None
+    segment_seconds: float
+    resume: Resume
     progress: bool
 
 
@@ -83,6 +88,14 @@ _PARAMETERS: list[Callable[[Any], Any]] = [
     click.option("--audio/--no-audio", default=True, help="Keep the sound, or leave it out."),
     click.option("--subs/--no-subs", "subtitles", default=True, help="Keep subtitles, or leave them out."),
     click.option("-y", "--overwrite", is_flag=True, help="Replace OUT if it exists."),
+    click.option("--resume", flag_value="require", help="Go on with an interrupted run, or fail if there is none."),
+    click.option("--fresh", "resume", flag_value="never", help="Start over, without what an earlier run kept."),
+    click.option("resume", "--resume-if-possible", flag_value="auto", default=True, hidden=True),
+    click.option("--threads", type=click.IntRange(1), metavar="N", help="Processor threads.  [default: one a core]"),
+    click.option(
+        "--segment", "segment_seconds", type=click.FloatRange(0.04, 60), default=4.0, show_default=True,
+        metavar="S", help="Keep the work every so many seconds of video.",
+    ),
     click.option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal."),
 ]  # fmt: skip
 
@@ -137,7 +150,7 @@ def _restore(task: Task, suffix: str, scale: float, options: _Options) -> None:
         other = "deblur" if model.config.scale == 1 else "upscale"
         raise ModelError(f"{model.name} is not a model for this: use it with edvr {other}, or name another --model")
     tile = options["tile"]
-    with Display(bar=options["progress"]) as display:
+    with Display(bar=options["progress"]) as display, patient_interrupt(display.interrupted) as interrupted:
         finished = restore_video(
             source,
             target,
@@ -160,6 +173,10 @@ def _restore(task: Task, suffix: str, scale: float, options: _Options) -> None:
             audio=options["audio"],
             subtitles=options["subtitles"],
             overwrite=options["overwrite"],
+            threads=options["threads"],
+            segment_seconds=options["segment_seconds"],
+            resume=options["resume"],
+            stop=interrupted,
             on_event=display,
         )
     click.echo(os.fsencode(finished.target))  # as the file system has it, whatever the terminal's encoding is

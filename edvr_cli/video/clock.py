@@ -3,7 +3,9 @@
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from itertools import accumulate
 
 import av
 from av.packet import Packet
@@ -11,6 +13,15 @@ from av.stream import Stream
 
 from edvr_cli.errors import OutputError
 from edvr_cli.video.writer import EncodedVideo
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """When the frames of a joined video are shown, in ticks, and the numbers of those with which a segment begins."""
+
+    time_base: Fraction
+    ticks: Sequence[int]
+    beginnings: frozenset[int]
 
 
 class VideoClock:
@@ -24,6 +35,7 @@ class VideoClock:
         self._segments = segments
         self.time_base = segments[0].time_base
         stored = array("q")
+        _check_alike(segments)
         for segment in segments:
             before = len(stored)
             stored.extend(packet.pts or 0 for packet in _packets(segment))
@@ -31,10 +43,16 @@ class VideoClock:
                 found = len(stored) - before
                 raise OutputError(f"{segment.path} holds {found} frames instead of {segment.frame_count}.")
         self._shown = array("q", sorted(stored))
+        self._beginnings = frozenset(accumulate((segment.frame_count for segment in segments[:-1]), initial=0))
         self._delay = _reorder_delay(stored, self._shown)
         self._end = self._shown[-1] + segments[-1].last_duration
         self.begin: Fraction = self._shown[0] * self.time_base
         self.end: Fraction = self._end * self.time_base
+
+    def timeline(self, shift: Fraction) -> Timeline:
+        """The frames' times, moved by ``shift`` seconds."""
+        ticks = round(shift / self.time_base)
+        return Timeline(self.time_base, array("q", (time + ticks for time in self._shown)), self._beginnings)
 
     def packets(self, stream: Stream, shift: Fraction) -> Iterator[tuple[Fraction, int, Packet]]:
         """(decoding time in seconds, -1, packet for ``stream``) of each packet, moved by ``shift`` seconds."""
@@ -70,6 +88,17 @@ def _packets(segment: EncodedVideo) -> Iterator[Packet]:
             if packet.size and packet.pts is not None:
                 packet.pts += segment.first_pts
                 yield packet
+
+
+def _check_alike(segments: Sequence[EncodedVideo]) -> None:
+    """A decoder is told once for all segments how they are encoded."""
+    headers = set()
+    for segment in segments:
+        with av.open(f"file:{segment.path}") as container:
+            headers.add(bytes(container.streams.video[0].codec_context.extradata or b""))
+    if len(headers) > 1:
+        directory = segments[0].path.parent
+        raise OutputError(f"Different encoders made the segments in {directory}; start over with --fresh.")
 
 
 def _reorder_delay(stored: Sequence[int], shown: Sequence[int]) -> int:

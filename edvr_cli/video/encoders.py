@@ -78,6 +78,7 @@ class Encoding:
 class EncoderPlan:
     """An encoder that has been opened once with these values: see `plan_encoder`.
 
+    ``threads`` are the encoder's (0: one a core); some encode a little differently with another number of them.
     ``notes`` are sentences about what the encoder cannot keep of the source.
     """
 
@@ -90,6 +91,7 @@ class EncoderPlan:
     color: ColorSpec
     sample_aspect_ratio: Fraction
     options: Mapping[str, str]
+    threads: int = 0
     notes: tuple[str, ...] = ()
 
     def open(self) -> VideoCodecContext:
@@ -119,11 +121,11 @@ class EncoderPlan:
         context.color_range = 2 if self.color.full_range else 1
         context.color_primaries = self.color.primaries
         context.color_trc = self.color.transfer
-        context.thread_count = 0
+        context.thread_count = self.threads
         context.options = dict(self.options)
 
 
-def plan_encoder(encoding: Encoding, info: VideoInfo, *, width: int, height: int) -> EncoderPlan:
+def plan_encoder(encoding: Encoding, info: VideoInfo, *, width: int, height: int, threads: int = 0) -> EncoderPlan:
     """Choose pixel format, color and options for a source and output size, and open the encoder to try them.
 
     Without a pixel format in ``encoding`` the output keeps the source's bit depth, as far as the encoder can,
@@ -154,6 +156,7 @@ def plan_encoder(encoding: Encoding, info: VideoInfo, *, width: int, height: int
             color=info.color.for_layout(layout),
             sample_aspect_ratio=info.sample_aspect_ratio,
             options=_joined({**options, **siting}, encoding.options),
+            threads=threads,
             notes=_notes(info, layout, encoding.codec),
         )
         plan.open()

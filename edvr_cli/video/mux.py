@@ -20,8 +20,8 @@ from av.stream import Discard, Stream
 from av.video.stream import VideoStream
 
 from edvr_cli.errors import OutputError
-from edvr_cli.video.clock import VideoClock
-from edvr_cli.video.container import main_video, open_source, reason
+from edvr_cli.video.clock import Timeline, VideoClock
+from edvr_cli.video.container import open_source, reason
 from edvr_cli.video.probe import VideoInfo
 from edvr_cli.video.streams import MuxPlan, StreamPlan
 from edvr_cli.video.subtitles import SubtitleConverter
@@ -75,12 +75,12 @@ def mux(
     cut_start: bool = False,
     cut_end: bool = False,
     on_frames: Callable[[int], None] | None = None,
-) -> None:
+) -> Timeline:
     """Write ``target``: the encoded video (segments in order) and what ``plan`` says of the source's streams.
 
     ``cut_start`` and ``cut_end`` say that the video leaves out the source's beginning or end, so that the other
     streams must too. ``on_frames`` is told now and then how many frames are written. Raises OutputError where
-    writing fails; ``target`` is then of no use.
+    writing fails; ``target`` is then of no use. Returns what its frames' times must be.
     """
     segments = [video] if isinstance(video, EncodedVideo) else list(video)
     clock = VideoClock(segments)
@@ -112,18 +112,7 @@ def mux(
             output.close()  # Writes the index, which may fail as any writing may.
     except (av.FFmpegError, OSError, ValueError) as error:
         raise OutputError(f"{target}: joining the video with its other streams failed: {reason(error)}.") from error
-
-
-def verify(path: str | os.PathLike[str], frame_count: int) -> None:
-    """Read a finished file again and count its video packets. Raises OutputError where any is missing."""
-    with open_source(path) as container:
-        stream = main_video(container, path)
-        try:
-            count = sum(1 for packet in container.demux(stream) if packet.size)
-        except av.FFmpegError as error:
-            raise OutputError(f"{path} cannot be read back: {reason(error)}.") from error
-    if count != frame_count:
-        raise OutputError(f"{path} holds {count} frames instead of {frame_count}; it is not kept.")
+    return clock.timeline(window.shift)
 
 
 def _muxer_options(plan: MuxPlan, info: VideoInfo, tick: Fraction) -> dict[str, str]:

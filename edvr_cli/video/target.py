@@ -1,24 +1,9 @@
 """The contract for output files: whole under their name, or not there at all."""
 
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from edvr_cli.errors import OutputError
-
-
-@dataclass(frozen=True)
-class Workspace:
-    """A hidden directory beside the target, on the same disk, that disappears with whatever is in it.
-
-    ``output`` is where to write what will become the target; it has the target's suffix.
-    """
-
-    directory: Path
-    output: Path
 
 
 def check_target(target: str | os.PathLike[str], *, source: str | os.PathLike[str], overwrite: bool = False) -> Path:
@@ -43,27 +28,33 @@ def check_target(target: str | os.PathLike[str], *, source: str | os.PathLike[st
     return path
 
 
-@contextmanager
-def target_file(
-    target: str | os.PathLike[str], *, source: str | os.PathLike[str], overwrite: bool = False
-) -> Iterator[Workspace]:
-    """Work on a target: when the block ends well, ``output`` takes the target's name in one step.
+def put_in_place(
+    output: Path, target: str | os.PathLike[str], *, source: str | os.PathLike[str], overwrite: bool = False
+) -> None:
+    """Give a finished file on the target's disk the target's name, in one step.
 
-    On any exception, an interrupt included, nothing is left and an older target is untouched. Raises
-    OutputError as `check_target` does, and where the block ends without having written ``output``.
+    Raises OutputError as `check_target` does, as somebody may have made the target in the meantime.
     """
     path = check_target(target, source=source, overwrite=overwrite)
     try:
-        workspace = tempfile.TemporaryDirectory(prefix=f".{path.stem}.", suffix=".edvr", dir=path.parent)
+        output.replace(path)
     except OSError as error:
-        raise OutputError(f"{path.parent} cannot be written: {error.strerror}.") from error
-    with workspace as name:
-        work = Workspace(Path(name), Path(name) / f"output{path.suffix}")
-        yield work
-        if not work.output.is_file():
-            raise OutputError(f"{path} was not written.")
-        check_target(path, source=source, overwrite=overwrite)  # Nobody else made one in the meantime.
-        try:
-            work.output.replace(path)
-        except OSError as error:
-            raise OutputError(f"{path} could not be put in place: {error.strerror}.") from error
+        raise OutputError(f"{path} could not be put in place: {error.strerror}.") from error
+    sync_directory(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Have the system write a file to disk, so that it survives a power failure. Raises OSError where it cannot."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def sync_directory(directory: Path) -> None:
+    """The same for the names in a directory, where the system knows of that."""
+    if os.name != "posix":
+        return
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

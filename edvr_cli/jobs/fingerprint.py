@@ -1,0 +1,50 @@
+"""What a source and a model are recognized by."""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from edvr_cli.edvr import EDVR
+from edvr_cli.errors import InputError
+
+__all__ = ["Fingerprint", "fingerprint", "model_digest"]
+
+# Of a large file so many blocks of so many bytes are read, evenly spread: a film would take minutes to read.
+_BLOCKS, _BLOCK = 64, 1 << 20
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """A file's size in bytes and the SHA-256 of its content, of blocks spread over it where it is large."""
+
+    size: int
+    sha256: str
+
+
+def fingerprint(path: str | os.PathLike[str]) -> Fingerprint:
+    """Recognize a file by its content, whatever its name and dates. Raises InputError where it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with Path(path).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size <= _BLOCKS * _BLOCK:
+                digest.update(file.read())
+            else:
+                for number in range(_BLOCKS):
+                    file.seek((size - _BLOCK) * number // (_BLOCKS - 1))
+                    digest.update(file.read(_BLOCK))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+    return Fingerprint(size, digest.hexdigest())
+
+
+def model_digest(model: EDVR) -> str:
+    """SHA-256 of the network's parameters, dimensions and window padding: of all that decides what it does."""
+    recipe = {"config": asdict(model.config), "padding": model.padding}
+    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode())
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy())
+    return digest.hexdigest()

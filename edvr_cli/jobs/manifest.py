@@ -1,0 +1,175 @@
+"""What a job is and which of its segments are done, on disk: a line of JSON for each fact, none ever changed.
+
+The first line says what is restored and how, each further one that a segment is done, that the last frame was
+reached, or that the output is in place. A line is on disk before the work goes on, and carries a checksum: one
+that a power failure cut short, or that was damaged since, counts for nothing, and its segment is restored again.
+"""
+
+import json
+import os
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edvr_cli.errors import OutputError
+from edvr_cli.segments import START, Mark, Position, Segment
+
+__all__ = ["FORMAT", "Gap", "Header", "Manifest"]
+
+FORMAT = 1  # of the manifest; one of another number is not read
+
+
+@dataclass(frozen=True)
+class Header:
+    """What decides a job's frames: a run whose header is another does not go on with its segments.
+
+    ``choices`` were made by the first run where the user left them open, and hold for all that follow.
+    """
+
+    source: Mapping[str, Any]
+    model: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    choices: Mapping[str, int] = field(default_factory=dict)
+
+    def changes(self, other: "Header") -> list[str]:
+        """What ``other`` has different, in words: ``scale 2 → 4``."""
+        found = []
+        if self.source != other.source:
+            found.append("the input's content")
+        if self.model["sha256"] != other.model["sha256"]:
+            names = self.model["name"], other.model["name"]
+            found.append("the model ({} → {})".format(*names) if names[0] != names[1] else "the model's content")
+        for name in sorted({*self.settings, *other.settings}):
+            before, after = self.settings.get(name), other.settings.get(name)
+            if before != after:
+                found.append(f"{name} ({_text(before)} → {_text(after)})")
+        return found
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Frames that are still to be restored: from ``begin`` up to number ``end``, None: to the last."""
+
+    begin: Position
+    end: int | None
+
+
+class Manifest:
+    """A job's facts, read from and added to the file ``path``."""
+
+    def __init__(self, path: Path, header: Header) -> None:
+        self.path = path
+        self.header = header
+        self.segments: list[Segment] = []
+        self.frame_count: int | None = None  # of the whole video, once its end was reached
+        self.output: Mapping[str, int] | None = None  # the finished file's identity, once it is verified
+
+    @classmethod
+    def create(cls, path: Path, header: Header) -> "Manifest":
+        """Begin a job; replaces the manifest of another."""
+        part = path.with_suffix(".part")
+        _write(part, "w", {"edvr": FORMAT, **asdict(header)})
+        part.replace(path)
+        return cls(path, header)
+
+    @classmethod
+    def read(cls, path: Path) -> "Manifest | None":
+        """The manifest at ``path``, or None for none. Raises OutputError where its first line cannot be used."""
+        try:
+            lines = path.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise OutputError(f"{path} cannot be read: {error.strerror}.") from error
+        first = _parse(lines[0])
+        if first is None or "edvr" not in first:
+            raise OutputError(f"{path} is damaged, so that its segments are of no use; start over with --fresh.")
+        if first.pop("edvr") != FORMAT:
+            raise OutputError(f"{path} was written by another version of this program; start over with --fresh.")
+        manifest = cls(path, Header(**first))
+        for line in lines[1:]:
+            manifest._take(_parse(line) or {})
+        return manifest
+
+    def add(self, segment: Segment) -> None:
+        """Record a finished segment."""
+        self._append({"segment": asdict(segment)})
+        self.segments.append(segment)
+
+    def set_end(self, frame_count: int) -> None:
+        """Record that the source has ``frame_count`` frames and no more."""
+        self._append({"frame_count": frame_count})
+        self.frame_count = frame_count
+
+    def set_output(self, output: Mapping[str, int]) -> None:
+        """Record that the output is whole and about to get its name; ``output`` is what it is recognized by."""
+        self._append({"output": output})
+        self.output = output
+
+    def keep(self, is_whole: Callable[[Segment], bool]) -> None:
+        """Forget segments that are not whole, or that others overlap."""
+        kept: list[Segment] = []
+        for segment in sorted(self.segments, key=lambda item: item.first):
+            follows = not kept or segment.first >= kept[-1].end.frame
+            if follows and is_whole(segment):
+                kept.append(segment)
+        self.segments = kept
+
+    def gaps(self) -> Iterator[Gap]:
+        """The frames that no segment holds."""
+        begin = START
+        for segment in self.segments:
+            if segment.first > begin.frame:
+                yield Gap(begin, segment.first)
+            begin = segment.end
+        if self.frame_count is None or begin.frame < self.frame_count:
+            yield Gap(begin, self.frame_count)
+
+    def frames_done(self) -> int:
+        """How many frames the segments hold."""
+        return sum(segment.frame_count for segment in self.segments)
+
+    def _take(self, fact: Mapping[str, Any]) -> None:
+        if "segment" in fact:
+            self.segments.append(_segment(fact["segment"]))
+        self.frame_count = fact.get("frame_count", self.frame_count)
+        self.output = fact.get("output", self.output)
+
+    def _append(self, fact: Mapping[str, Any]) -> None:
+        _write(self.path, "a", fact)
+
+
+def _write(path: Path, mode: str, fact: Mapping[str, Any]) -> None:
+    text = json.dumps(fact, separators=(",", ":"))
+    line = json.dumps({"crc": zlib.crc32(text.encode()), "fact": fact}, separators=(",", ":"))
+    try:
+        with path.open(mode, encoding="utf-8") as file:
+            # What a run that was cut short left of a line stays a line of its own.
+            file.write(f"\n{line}\n" if mode == "a" else f"{line}\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """The fact in a line, or None for one that is damaged."""
+    try:
+        content = json.loads(line)
+        fact = content["fact"]
+        text = json.dumps(fact, separators=(",", ":"))
+        return fact if zlib.crc32(text.encode()) == content["crc"] else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _segment(fact: Mapping[str, Any]) -> Segment:
+    end = fact["end"]
+    marks = tuple(Mark(**item) for item in end["before"])
+    return Segment(**{**fact, "end": Position(end["frame"], marks, tuple(end["motion"]))})
+
+
+def _text(value: object) -> str:
+    return "none" if value is None else str(value)

@@ -1,0 +1,88 @@
+"""Where a job keeps what it has: a hidden directory beside the target, on the same disk."""
+
+import hashlib
+import json
+import os
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from edvr_cli.errors import OutputError
+
+__all__ = ["Workspace"]
+
+_OURS = re.compile(r"\d{8,}\.mkv(\.part)?|output(\.\w+)?|manifest\.(jsonl|part)|lock|owner")
+_LONGEST_NAME = 240  # bytes; file systems take 255
+
+
+class Workspace:
+    """The directory of the job whose result is ``target``; nothing but files of the job's own is ever removed."""
+
+    def __init__(self, target: Path) -> None:
+        name = f".{target.name}.edvr"
+        if len(os.fsencode(name)) > _LONGEST_NAME:
+            name = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:32]}.edvr"
+        self.directory = target.parent / name
+        self.manifest = self.directory / "manifest.jsonl"
+        self.output = self.directory / f"output{target.suffix}"
+        self._owner = self.directory / "owner"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Make the directory, and keep other runs from it.
+
+        The lock is the operating system's: it ends with the process that holds it, however that ends. Raises
+        OutputError where another run is at work there, or where the directory cannot be made.
+        """
+        try:
+            self.directory.mkdir(exist_ok=True)
+            lock = FileLock(self.directory / "lock", timeout=0)
+            lock.acquire()
+        except Timeout as error:
+            raise OutputError(
+                f"{self.directory} is in use by another run{self._holder()}; let it end first."
+            ) from error
+        except OSError as error:
+            raise OutputError(f"{self.directory} cannot be written: {error.strerror}.") from error
+        try:
+            with suppress(OSError):  # It is for a message alone.
+                self._owner.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+            yield
+        finally:
+            self._leave()  # While no other run can come in.
+            lock.release()
+
+    def clear(self) -> None:
+        """Remove the files of earlier runs, the lock excepted; the manifest last, which says what they are."""
+        names = [path for path in self._files() if path.name not in ("lock", "owner", self.manifest.name)]
+        for path in [*names, self.manifest]:
+            path.unlink(missing_ok=True)
+
+    def clear_unfinished(self, keep: set[str]) -> None:
+        """Remove what earlier runs did not finish: all but the segments named in ``keep`` and the manifest."""
+        for path in self._files():
+            if path.name not in {*keep, "lock", "owner", self.manifest.name}:
+                path.unlink(missing_ok=True)
+
+    def _files(self) -> list[Path]:
+        return [path for path in self.directory.iterdir() if path.is_file() and _OURS.fullmatch(path.name)]
+
+    def _leave(self) -> None:
+        """Remove the directory where nothing of the job is left in it."""
+        own = {"lock", "owner"}
+        if {path.name for path in self._files()} <= own:
+            with suppress(OSError):  # Windows keeps open files; and someone else's file may be in it.
+                for name in own:
+                    (self.directory / name).unlink(missing_ok=True)
+                self.directory.rmdir()
+
+    def _holder(self) -> str:
+        try:
+            owner = json.loads(self._owner.read_text())
+            return f" (process {owner['pid']} on {owner['host']})"
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
