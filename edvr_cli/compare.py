@@ -16,7 +16,7 @@ from torch import Tensor
 
 from edvr_cli.errors import InputError
 from edvr_cli.footage import Footage, Picture, to_size
-from edvr_cli.metrics import luma, psnr, ssim
+from edvr_cli.metrics import figures
 from edvr_cli.video.vmaf import Vmaf, vmaf_available
 
 __all__ = ["METRICS", "Comparison", "FrameScore", "Metric", "OnPair", "Size", "common_size", "compare"]
@@ -99,7 +99,7 @@ def compare(
     try:
         for a, b in _matched(image, truth, most, unmatched):
             x, y = to_size(a.rgb, measured), to_size(b.rgb, measured)
-            score = _score(b, x, y)
+            score = FrameScore(b.index, b.seconds, *figures(x, y))
             scores.append(score)
             if meter is not None:
                 meter.add(x, y)
@@ -155,10 +155,3 @@ def _matched(
     for number, left in enumerate((a, b)):
         if left is not None:
             unmatched[number] += 1 + sum(1 for _ in sources[number])
-
-
-def _score(b: Picture, x: Tensor, y: Tensor) -> FrameScore:
-    image, truth = x[None].double(), y[None].double()
-    pairs = (image, truth), (luma(image), luma(truth))
-    figures = [float(metric(*pair)) for pair in pairs for metric in (psnr, ssim)]
-    return FrameScore(b.index, b.seconds, *figures)

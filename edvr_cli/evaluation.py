@@ -5,25 +5,29 @@ truth exactly as the benchmarks' were. A method is a network, or plain resamplin
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from edvr_cli.edvr import EDVR
 from edvr_cli.errors import InputError
-from edvr_cli.metrics import luma, psnr, ssim
+from edvr_cli.metrics import Figures, figures
 from edvr_cli.pipeline import restore_frames
 from edvr_cli.resample import Kernel, benchmark_lr, resize
 from edvr_cli.train.cache import read_frames, sources_in
+from edvr_cli.video.color import ColorSpec
 from edvr_cli.video.recompress import Codec, recompress
+from edvr_cli.video.vmaf import Vmaf
 
 __all__ = ["ClipScore", "Method", "Options", "evaluate", "mean_score"]
 
 Method = EDVR | Kernel
+_COLOR = ColorSpec(matrix=1, full_range=False)  # BT.709: whose luma VMAF sees
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,12 @@ class ClipScore:
     psnr_y: float  # dB, MATLAB's luma
     ssim_y: float
     flicker: float  # mean |difference of successive frames − that of the truth|, of 255
+    vmaf: float | None = None
+
+    @property
+    def figures(self) -> Figures:
+        """PSNR and SSIM."""
+        return Figures(self.psnr, self.ssim, self.psnr_y, self.ssim_y)
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,7 @@ class Options:
     compression: tuple[Codec, int] | None = None  # codec and quality that the inputs go through
     copies: bool = False  # windows hold copies of their reference: what the network can do without time
     frames: int | None = None  # of each clip, at most
+    vmaf: bool = False  # measured too, by FFmpeg
 
 
 def evaluate(truth: Path, low: Path | None, method: Method, options: Options | None = None) -> Iterator[ClipScore]:
@@ -75,13 +86,16 @@ def evaluate(truth: Path, low: Path | None, method: Method, options: Options | N
             outputs = _restored(small, method, options)
         else:
             outputs = _resampled(small, next(read_frames(source, most=1)).shape[-2:], method)
-        yield _score(name, read_frames(source, most=options.frames), outputs)
+        yield _score(name, read_frames(source, most=options.frames), outputs, vmaf=options.vmaf)
 
 
 def mean_score(scores: list[ClipScore]) -> ClipScore:
     """The mean of the clips' means, as tables print it."""
-    figures = np.mean([(s.psnr, s.ssim, s.psnr_y, s.ssim_y, s.flicker) for s in scores], axis=0)
-    return ClipScore("mean", sum(s.frames for s in scores), *(float(value) for value in figures))
+    psnr, ssim, psnr_y, ssim_y = (fmean(column) for column in zip(*(score.figures for score in scores), strict=True))
+    vmafs = [score.vmaf for score in scores if score.vmaf is not None]
+    flicker = fmean(score.flicker for score in scores)
+    frames = sum(score.frames for score in scores)
+    return ClipScore("mean", frames, psnr, ssim, psnr_y, ssim_y, flicker, fmean(vmafs) if vmafs else None)
 
 
 def _named(folder: Path) -> dict[str, Path]:
@@ -110,25 +124,24 @@ def _restored(small: list[Tensor], model: EDVR, options: Options) -> Iterator[Te
             yield torch.as_tensor(output).permute(2, 0, 1)
 
 
-def _score(name: str, truths: Iterator[Tensor], outputs: Iterator[Tensor]) -> ClipScore:
-    rows, flicker = [], []
+def _score(name: str, truths: Iterator[Tensor], outputs: Iterator[Tensor], *, vmaf: bool) -> ClipScore:
+    rows: list[Figures] = []
+    flicker = []
     last: Tensor | None = None
-    for truth, output in zip(truths, outputs, strict=True):
-        if truth.shape != output.shape:
-            raise InputError(f"{name}: the output is {tuple(output.shape)}, the truth {tuple(truth.shape)}")
-        a, b = output[None].double(), truth[None].double()
-        rows.append([float(metric(*pair)) for pair in ((a, b), (luma(a), luma(b))) for metric in (psnr, ssim)])
-        error = output.float() - truth
-        if last is not None:
-            flicker.append(float((error - last).abs().mean()))
-        last = error
-    psnr_rgb, ssim_rgb, psnr_y, ssim_y = np.mean(rows, axis=0)
-    return ClipScore(
-        name,
-        len(rows),
-        float(psnr_rgb),
-        float(ssim_rgb),
-        float(psnr_y),
-        float(ssim_y),
-        float(np.mean(flicker or [0.0])),
-    )
+    with ExitStack() as stack:
+        meter: Vmaf | None = None
+        for truth, output in zip(truths, outputs, strict=True):
+            if truth.shape != output.shape:
+                raise InputError(f"{name}: the output is {tuple(output.shape)}, the truth {tuple(truth.shape)}")
+            rows.append(figures(output, truth))
+            error = output.float() - truth
+            if last is not None:
+                flicker.append(float((error - last).abs().mean()))
+            last = error
+            if vmaf:
+                if meter is None:
+                    meter = stack.enter_context(Vmaf(truth.shape[2], truth.shape[1], _COLOR))
+                meter.add(output, truth.byte())
+        perceived = fmean(meter.scores()) if meter else None
+    psnr, ssim, psnr_y, ssim_y = (fmean(column) for column in zip(*rows, strict=True))
+    return ClipScore(name, len(rows), psnr, ssim, psnr_y, ssim_y, fmean(flicker or [0.0]), perceived)

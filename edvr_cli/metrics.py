@@ -5,15 +5,32 @@ computed in float64. Each function returns one value an image; the published num
 then clips.
 """
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["luma", "psnr", "ssim"]
+__all__ = ["Figures", "figures", "luma", "psnr", "ssim"]
 
 _PEAK = 255.0
 _WINDOW, _SIGMA = 11, 1.5
 _C1, _C2 = (0.01 * _PEAK) ** 2, (0.03 * _PEAK) ** 2
+
+
+class Figures(NamedTuple):
+    """What is published of one image: PSNR in dB and SSIM, of RGB and of MATLAB's luma."""
+
+    psnr: float
+    ssim: float
+    psnr_y: float
+    ssim_y: float
+
+
+def figures(image: Tensor, truth: Tensor) -> Figures:
+    """The published figures of one RGB image (3, H, W), 0 to 255. Raises ValueError where the shapes differ."""
+    a, b = image[None].double(), truth[None].double()
+    return Figures(*(float(metric(*pair)) for pair in ((a, b), (luma(a), luma(b))) for metric in (psnr, ssim)))
 
 
 def luma(rgb: Tensor) -> Tensor:

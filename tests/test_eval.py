@@ -14,6 +14,7 @@ from edvr_cli.metrics import luma, psnr, ssim
 from edvr_cli.resample import benchmark_lr, resize
 from edvr_cli.train.drawing import line_art
 from edvr_cli.video.pictures import png
+from edvr_cli.video.vmaf import vmaf_available
 from edvr_cli.weights import save_model
 from tests.networks import random_network
 
@@ -132,3 +133,15 @@ def test_the_command_names_what_is_wrong(tmp_path, capsys):
     assert "neither videos nor" in capsys.readouterr().err
     assert run("eval", tmp_path, "--model", "bicubic", "--compress", "h264") == 2
     assert "h264:23" in capsys.readouterr().err
+
+
+def test_vmaf_is_measured_where_asked_for(tmp_path, frames):
+    """FFmpeg's figure, the mean over the frames; the truth itself scores near 100."""
+    if not vmaf_available():
+        pytest.skip("this FFmpeg has no libvmaf")
+    truth = make_set(tmp_path, frames)
+    (blurred,) = evaluate(truth, None, "bicubic", Options(vmaf=True))
+    (same,) = evaluate(truth, truth, "bicubic", Options(vmaf=True))
+    assert blurred.vmaf < same.vmaf
+    assert same.vmaf > 95
+    assert mean_score([blurred, same]).vmaf == pytest.approx((blurred.vmaf + same.vmaf) / 2)

@@ -11,10 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from edvr_cli.cli.parameters import DEVICE
+from edvr_cli.errors import EdvrError
 from edvr_cli.evaluation import ClipScore, Method, Options, evaluate, mean_score
 from edvr_cli.models import default_model
 from edvr_cli.resample import Kernel
 from edvr_cli.video.recompress import CODECS, WORST_QUALITY, Codec
+from edvr_cli.video.vmaf import vmaf_available
 from edvr_cli.weights import load_model
 
 __all__ = ["evaluate_command"]
@@ -54,6 +56,7 @@ class _Compression(click.ParamType):
 @click.option("--compress", type=_Compression(), help="Send the inputs through a codec first, as h264:23.")
 @click.option("--copies", is_flag=True, help="Give the network copies of each frame: what it can do without time.")
 @click.option("--frames", type=click.IntRange(1), metavar="N", help="Measure this many frames of a clip at most.")
+@click.option("--vmaf", is_flag=True, help="Measure VMAF too.")
 @click.option("--json", "as_json", is_flag=True, help="Write the scores to standard output as JSON.")
 def evaluate_command(
     truth: Path,
@@ -64,16 +67,19 @@ def evaluate_command(
     compress: tuple[Codec, int] | None,
     copies: bool,
     frames: int | None,
+    vmaf: bool,
     as_json: bool,
 ) -> None:
     """Measure a ×4 model on the clips in the folder TRUTH: RGB and Y PSNR and SSIM, the published way.
 
     All frames count, as 8-bit values, with no border cropped. Clips are videos, or folders of images.
     """
+    if vmaf and not vmaf_available():
+        raise EdvrError("the FFmpeg binary of imageio-ffmpeg cannot measure VMAF here; leave --vmaf out")
     method: Method | None = _RESAMPLING.get(model or "")
     if method is None:
         method = load_model(model or default_model("sr"), device)
-    options = Options(rounding, compress, copies, frames)
+    options = Options(rounding, compress, copies, frames, vmaf)
     progress = Console(stderr=True, highlight=False)
     scores = []
     for score in evaluate(truth, inputs, method, options):
@@ -87,10 +93,11 @@ def evaluate_command(
 
 
 def _table(scores: list[ClipScore]) -> Table:
-    table = Table("clip", *("frames", "PSNR RGB", "SSIM RGB", "PSNR Y", "SSIM Y", "flicker"))
+    table = Table("clip", *("frames", "PSNR RGB", "SSIM RGB", "PSNR Y", "SSIM Y", "flicker", "VMAF"))
     for column in table.columns[1:]:
         column.justify = "right"
     for s in scores:
         figures = f"{s.psnr:.2f}", f"{s.ssim:.4f}", f"{s.psnr_y:.2f}", f"{s.ssim_y:.4f}", f"{s.flicker:.2f}"
-        table.add_row(s.clip, str(s.frames), *figures, end_section=s is scores[-2])
+        vmaf = "" if s.vmaf is None else f"{s.vmaf:.1f}"
+        table.add_row(s.clip, str(s.frames), *figures, vmaf, end_section=s is scores[-2])
     return table
