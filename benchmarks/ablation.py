@@ -23,11 +23,11 @@ from edvr_cli.weights import load_model
 
 WHOLE = Recipe(
     size=Size(features=16, extraction_blocks=2, reconstruction_blocks=4, tail=16),
-    steps=2_600,
-    align=600,
+    steps=1_200,
+    align=400,
     attention=0.4,
-    fusion=150,
-    ramp=800,
+    fusion=80,
+    ramp=300,
     known=0.5,
     speed=1.2,
     validate_every=10_000,
