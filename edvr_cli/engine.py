@@ -51,7 +51,8 @@ class StreamingEDVR:
 
     The network works on the device that ``model`` lies on; on a CPU, or in another ``precision`` than the model's
     own, it is a copy. ``tile`` is the largest side of a tile's core in input pixels: 0 for whole frames, None to
-    choose by the device's free memory when the frame size is known. ``halo`` is what a tile sees around its core.
+    choose by the device's free memory when the frame size is known, of which ``max_memory`` bytes may be used.
+    ``halo`` is what a tile sees around its core.
     When memory runs out all the same, the frame is redone with smaller tiles; ``on_smaller_tile`` is told their size.
 
     ``part`` may be set to be told of the work: it is called with the name of each of :data:`PARTS`, and what it
@@ -65,6 +66,7 @@ class StreamingEDVR:
         precision: Precision = "auto",
         tile: int | None = None,
         halo: int = DEFAULT_HALO,
+        max_memory: int | None = None,
         on_smaller_tile: Callable[[int], None] | None = None,
     ) -> None:
         self.config = model.config
@@ -78,6 +80,7 @@ class StreamingEDVR:
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.tile = tile
         self.halo = halo
+        self.max_memory = max_memory
         self._on_smaller_tile = on_smaller_tile
         self.part: Callable[[str], AbstractContextManager[object]] = lambda _: nullcontext()
         alignment = self.model.pcd_align
@@ -114,7 +117,13 @@ class StreamingEDVR:
         height, width = -(-height // multiple) * multiple, -(-width // multiple) * multiple
         self._features.clear()
         self._plan = plan(
-            self.config, height, width, self.tile, self.halo, free_memory(self.device), self.dtype.itemsize
+            self.config,
+            height,
+            width,
+            self.tile,
+            self.halo,
+            free_memory(self.device, self.max_memory),
+            self.dtype.itemsize,
         )
         self._size = height, width
         self._tiles = tiles(height, width, self._plan.tile, self.halo, multiple)

@@ -3,8 +3,21 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-__all__ = ["Event", "Finished", "FrameRestored", "Joining", "Notice", "OnEvent", "Paused", "Started"]
+__all__ = [
+    "BatchEnded",
+    "Event",
+    "FileBegun",
+    "Finished",
+    "FrameRestored",
+    "Joining",
+    "Notice",
+    "OnEvent",
+    "Outcome",
+    "Paused",
+    "Started",
+]
 
 
 @dataclass(frozen=True)
@@ -65,5 +78,36 @@ class Finished:
     restored: int = 0  # frames that this run restored; others an earlier one
 
 
-Event = Started | FrameRestored | Notice | Joining | Paused | Finished
+@dataclass(frozen=True)
+class FileBegun:
+    """The next file of a batch has its turn; ``count`` is of the whole batch, None where that is open."""
+
+    number: int
+    count: int | None
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a file of a batch; ``message`` says why it failed or was skipped, ``size`` is in bytes."""
+
+    source: Path
+    target: Path
+    status: Literal["done", "skipped", "failed"]
+    frames: int = 0
+    restored: int = 0
+    seconds: float = 0.0
+    size: int = 0
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class BatchEnded:
+    """The last file of a batch had its turn, or the work was stopped before."""
+
+    outcomes: tuple[Outcome, ...]
+
+
+Event = Started | FrameRestored | Notice | Joining | Paused | Finished | FileBegun | Outcome | BatchEnded
 OnEvent = Callable[[Event], None]

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from edvr_cli.edvr import EDVRConfig
+from edvr_cli.limits import group_memory
 
 __all__ = ["SMALLEST_TILE", "Plan", "bytes_needed", "free_memory", "is_out_of_memory", "plan"]
 
@@ -77,15 +78,20 @@ def _sizes(longest: int) -> Iterator[int]:
         yield size
 
 
-def free_memory(device: torch.device) -> int | None:
-    """Bytes that can still be allocated on ``device``; None where the system does not tell."""
+def free_memory(device: torch.device, bound: int | None = None) -> int | None:
+    """Bytes that can still be allocated on ``device``, ``bound`` at most; None where the system does not tell."""
+    found = [count for count in (_free_memory(device), bound) if count is not None]
+    return min(found, default=None)
+
+
+def _free_memory(device: torch.device) -> int | None:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return free + held
     if device.type != "cpu":
         return None
-    limits = [limit for limit in (_system_memory(), _group_memory()) if limit is not None]
+    limits = [limit for limit in (_system_memory(), group_memory()) if limit is not None]
     return min(limits, default=None)
 
 
@@ -103,14 +109,4 @@ def _system_memory() -> int | None:
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     except (AttributeError, ValueError, OSError):
-        return None
-
-
-def _group_memory() -> int | None:
-    """What a container's control group leaves (cgroup v2)."""
-    group = Path("/sys/fs/cgroup")
-    try:
-        limit, used = (group / "memory.max").read_text().strip(), int((group / "memory.current").read_text())
-        return None if limit == "max" else max(0, int(limit) - used)
-    except (OSError, ValueError):
         return None

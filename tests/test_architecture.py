@@ -25,7 +25,7 @@ LAYERS = (
     ("source",),
     ("engine", "video", "weights", "shots", "overlap", "metrics", "footage"),
     ("edvr", "memory", "models", "precision", "tiling", "resample"),
-    ("ops", "window", "events", "segments", "download", "naming", "chart"),
+    ("ops", "window", "events", "segments", "download", "naming", "chart", "limits"),
     ("errors",),
 )
 

@@ -1,5 +1,6 @@
 """The command as a user meets it: exit codes, messages, and what goes to which stream."""
 
+import json
 import os
 import pty
 import re
@@ -17,6 +18,7 @@ from typing import NamedTuple
 
 import av
 import pytest
+import torch
 
 from edvr_cli.cli import main, progress
 from edvr_cli.events import Event, FrameRestored, Started
@@ -207,17 +209,77 @@ def test_any_file_name_will_do(edvr):
     assert "[red]" in run.err and "[bold]out.mp4" in run.err
 
 
+# --- Many files
+
+
+def test_an_output_in_a_folder_has_the_input_s_name(edvr):
+    """If the folder is there."""
+    Path("out").mkdir()
+    assert edvr(*UPSCALE, "in.mp4", "out", "--frames", "1").out == "out/in.mp4\n"
+
+
+def test_a_folder_is_restored_file_by_file(edvr):
+    """Results on standard output, a table on standard error, and an exit code that tells of failures."""
+    Path("clips/sub").mkdir(parents=True)
+    Path("in.mp4").rename("clips/sub/a.mp4")
+    Path("clips/bad.mp4").write_text("junk")
+    run = edvr(*UPSCALE, "clips", "-r", "--frames", "2", "--no-progress")
+    assert (run.code, run.out) == (1, "clips_upscaled/sub/a.mp4\n")
+    assert re.search(r"^clips/bad\.mp4 +failed: clips/bad\.mp4 is not", run.err, re.MULTILINE)
+    assert re.search(r"^clips/sub/a\.mp4 +2 +[\d.]+ +[\d.]+ kB +done", run.err, re.MULTILINE)
+    assert run.err.splitlines()[-1] == "edvr: 1 of 2 files failed."
+    again = edvr(*UPSCALE, "clips", "-r", "--frames", "2", "--skip-existing", "--exclude", "bad*")
+    assert (again.code, again.out) == (0, "")
+    assert re.search(r"^clips/sub/a\.mp4 +skipped: the output exists", again.err, re.MULTILINE)
+
+
+def test_inputs_may_stand_in_a_list(edvr):
+    """One a line, beside those on the command line."""
+    Path("b.mp4").write_bytes(Path("in.mp4").read_bytes())
+    Path("list.txt").write_text("# clips\n\nb.mp4\n")
+    run = edvr(*UPSCALE, "in.mp4", "--list", "list.txt", "-o", "out", "--frames", "1")
+    assert (run.code, run.out) == (0, "out/in.mp4\nout/b.mp4\n")
+
+
+def test_a_batch_has_two_bars(edvr, monkeypatch: pytest.MonkeyPatch):
+    """Of its files, and of the frames of one."""
+    Path("b.mp4").write_bytes(Path("in.mp4").read_bytes())
+    with terminal(monkeypatch) as shown:
+        assert edvr(*UPSCALE, "in.mp4", "b.mp4", "out/").code == 0
+    text = shown.decode()
+    assert "files" in text and "2/2" in text and "6/6" in text and "status" in text
+
+
+def test_events_can_be_read_by_scripts(edvr):
+    """One object a line on standard output, and nothing else there."""
+    run = edvr(*UPSCALE, "in.mp4", "out.mp4", "--json")
+    events = [json.loads(line) for line in run.out.splitlines()]
+    assert [event["event"] for event in events] == ["started", *["frame_restored"] * 6, "joining", "finished"]
+    assert (events[0]["source"], events[0]["output_size"], events[0]["total"]) == ("in.mp4", [128, 96], 6)
+    assert (events[1]["done"], events[-1]["target"], run.err) == (1, "out.mp4", "")
+    failed = edvr(*UPSCALE, "in.mp4", "out.mp4", "--json")
+    assert json.loads(failed.out)["message"].startswith("out.mp4 exists") and failed.code == 1
+
+
+def test_limits_can_be_set(edvr, monkeypatch: pytest.MonkeyPatch):
+    """Of threads and memory; less memory means tiles."""
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    make_clip(Path("wide.mp4"), width=256, height=192, frames=1)
+    run = edvr(*UPSCALE, "wide.mp4", "out.mp4", "--threads", "1", "--max-memory", "8M")
+    assert run.code == 0 and re.search(r"tiles of \d+", run.err)
+
+
 # --- Refusals: (arguments, what the one line says)
 
 FAILURES = {
     "missing file": (("no.mp4",), "no.mp4: no such file."),
-    "directory": (("folder",), "folder is a directory; give a video file."),
+    "empty folder": (("folder",), "folder: no video there; --include PATTERN takes others, -r goes deeper."),
+    "empty pattern": (("*.mov", "folder"), "*.mov: no file matches."),
     "empty": (("empty.mp4", "out.mp4"), "empty.mp4 is empty."),
     "not a video": (("text.txt", "out.mp4"), "text.txt is not a video that can be read"),
     "sound alone": (("sound.wav", "out.mp4"), "sound.wav has no video stream (audio)"),
     "input is output": (("in.mp4", "in.mp4", "-y"), "in.mp4 is the input itself; give the output another name."),
     "no folder": (("in.mp4", "no/out.mp4"), "no does not exist; make the directory first."),
-    "output is a folder": (("in.mp4", "folder"), "folder is a directory; give a file name in it."),
     "container": (("in.mp4", "out.gif"), "no container is known for the suffix '.gif'; use one of .mp4"),
     "codec and container": (("in.mp4", "out.webm"), "webm does not hold h264 video; use --codec"),
     "codec": (("in.mp4", "out.mp4", "-c", "h266"), "Unknown video encoder 'h266'; usual ones here:"),
@@ -286,8 +348,13 @@ def test_an_upscaling_model_does_not_deblur(edvr):
 MISUSES = {
     "no input": (("-o", "out.mp4"), "Missing argument 'IN'"),
     "two inputs": (("in.mp4", "out.mp4", "-i", "in.mp4"), "IN is given twice"),
-    "two outputs": (("in.mp4", "out.mp4", "-o", "a.mp4"), "OUT is given twice: out.mp4 and a.mp4"),
-    "three files": (("in.mp4", "out.mp4", "b.mp4"), "unexpected extra argument"),
+    "two outputs": (("in.mp4", "out.mp4", "-o", "a.mp4"), "OUT is given twice: out.mp4 and a.mp4; several inputs"),
+    "three files": (("in.mp4", "out.mp4", "b.mp4"), "b.mp4 is not there; several inputs need a folder for OUT."),
+    "a file as folder": (("*.mp4", "in.mp4"), "in.mp4 is a file; several inputs need a folder for OUT."),
+    "watching a file": (("in.mp4", "--watch"), "--watch needs a folder for IN."),
+    "no list": (("--list", "no.txt"), "no.txt cannot be read: No such file or directory."),
+    "memory": (("in.mp4", "--max-memory", "much"), "'much' is no size; write 800M, 6G or 1.5G"),
+    "segment": (("in.mp4", "--segment", "0"), "0.0 is not in the range 0.04<=x<=60"),
     "scale": (("in.mp4", "-s", "5"), "5.0 is not in the range 1<=x<=4"),
     "scale in words": (("in.mp4", "-s", "big"), "'big' is not a valid float"),
     "frames": (("in.mp4", "--frames", "0"), "0 is not in the range x>=1"),

@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem
 
 from edvr_cli.models import MODELS
 
-__all__ = ["DEVICE", "KEY_VALUE", "MODEL", "SCALE", "TILE", "TIME"]
+__all__ = ["DEVICE", "KEY_VALUE", "MODEL", "SCALE", "SIZE", "TILE", "TIME"]
 
 
 class _Time(click.ParamType):
@@ -45,6 +45,22 @@ class _Tile(click.ParamType):
         if text == "auto" or (text.isdecimal() and (int(text) == 0 or int(text) >= 16)):
             return text if text == "auto" else int(text)
         raise click.BadParameter(f"{text!r} is no tile size; write auto, 0 (whole frames), or 16 and more", ctx, param)
+
+
+class _Size(click.ParamType):
+    """A number of bytes, with a unit."""
+
+    name = "size"
+    _pattern = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?b)?", re.IGNORECASE)
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Bytes; units are powers of 1024."""
+        if isinstance(value, int):
+            return value
+        match = self._pattern.fullmatch(str(value).strip())
+        if match is None or not float(match[1]):
+            raise click.BadParameter(f"{value!r} is no size; write 800M, 6G or 1.5G", ctx, param)
+        return int(float(match[1]) * 1024 ** ("kmgt".index(match[2].lower()) + 1 if match[2] else 0))
 
 
 class _KeyValue(click.ParamType):
@@ -94,6 +110,7 @@ class _Model(click.ParamType):
 
 TIME = _Time()
 MODEL = _Model()
+SIZE = _Size()
 TILE = _Tile()
 KEY_VALUE = _KeyValue()
 DEVICE = _Device()

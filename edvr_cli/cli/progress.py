@@ -12,13 +12,27 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 from rich.text import Text
 
-from edvr_cli.events import Event, Finished, FrameRestored, Joining, Notice, Paused, Started
+from edvr_cli.events import (
+    BatchEnded,
+    Event,
+    FileBegun,
+    Finished,
+    FrameRestored,
+    Joining,
+    Notice,
+    Outcome,
+    Paused,
+    Started,
+)
+from edvr_cli.jobs.space import readable_size
 
 __all__ = ["Display"]
 
@@ -30,7 +44,7 @@ class Display:
     """Shows events on standard error; a context manager, called with each event.
 
     On a terminal a bar with frames, speed and remaining time; elsewhere, or with ``bar`` off, a line every ten
-    seconds.
+    seconds. Of a batch, a second bar with its files, and a table at the end.
     """
 
     def __init__(self, *, bar: bool = True) -> None:
@@ -39,6 +53,8 @@ class Display:
         self._progress: Progress | None = None
         self._started = self._said = time.monotonic()
         self._kept = 0  # frames of an earlier run
+        self._files: TaskID | None = None
+        self._frames: TaskID | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -64,6 +80,12 @@ class Display:
                 self._pause(event)
             case Finished():
                 self._finish(event)
+            case FileBegun():
+                self._begin_file(event)
+            case Outcome():
+                self._end_file(event)
+            case BatchEnded():
+                self._end_batch(event)
 
     def interrupted(self) -> None:
         """Say what a first Ctrl-C leads to."""
@@ -81,6 +103,10 @@ class Display:
         if event.kept:
             self._say(f"Going on after {_frames(event.kept, event.total)} of an earlier run.")
         if self._bar:
+            self._frames = self._bars().add_task("frames", total=event.total, completed=event.kept)
+
+    def _bars(self) -> Progress:
+        if self._progress is None:
             self._progress = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -93,13 +119,54 @@ class Display:
                 console=self._console,
                 speed_estimate_period=_SPEED_OVER,
             )
-            self._progress.add_task("frames", total=event.total, completed=event.kept)
             self._progress.start()
+        return self._progress
+
+    def _begin_file(self, event: FileBegun) -> None:
+        if self._bar and self._files is None:
+            self._files = self._bars().add_task("files", total=event.count)
+        if not self._bar:
+            self._say(f"File {event.number}{f' of {event.count}' if event.count else ''}: {escape(str(event.source))}")
+
+    def _end_file(self, event: Outcome) -> None:
+        if event.status != "done":
+            self._say(f"[yellow]{event.status}:[/] {escape(event.source.name)}: {escape(event.message)}")
+        if self._progress is not None and self._files is not None:
+            self._drop_frames()
+            self._progress.advance(self._files)
+
+    def _end_batch(self, event: BatchEnded) -> None:
+        if self._progress is not None:
+            self._drop_frames()
+            self._progress.stop()
+        if not event.outcomes:
+            return
+        table = Table("file", box=None, header_style="bold", pad_edge=False)
+        for name in ("frames", "fps", "size"):
+            table.add_column(name, justify="right")
+        table.add_column("status")
+        for outcome in event.outcomes:
+            done = outcome.status == "done"
+            speed = f"{outcome.restored / outcome.seconds:.2f}" if outcome.restored and outcome.seconds else ""
+            style = {"done": "green", "skipped": "yellow", "failed": "red"}[outcome.status]
+            table.add_row(
+                escape(str(outcome.source)),
+                str(outcome.frames) if done else "",
+                speed,
+                readable_size(outcome.size) if done else "",
+                f"[{style}]{outcome.status}[/]" + (f": {escape(outcome.message)}" if outcome.message else ""),
+            )
+        self._console.print(table)
+
+    def _drop_frames(self) -> None:
+        if self._progress is not None and self._frames is not None:
+            self._progress.remove_task(self._frames)
+            self._frames = None
 
     def _advance(self, event: FrameRestored) -> None:
-        if self._progress is not None:
+        if self._progress is not None and self._frames is not None:
             total = None if event.total is None else max(event.total, event.done)
-            self._progress.update(self._progress.task_ids[0], completed=event.done, total=total)
+            self._progress.update(self._frames, completed=event.done, total=total)
             return
         now = time.monotonic()
         if now - self._said < _PLAIN_EVERY:
@@ -113,16 +180,17 @@ class Display:
         self._say(line)
 
     def _finish(self, event: Finished) -> None:
-        if self._progress is not None:
+        if self._progress is not None and self._frames is not None:
             # The source's own count may have been an estimate.
-            self._progress.update(self._progress.task_ids[0], completed=event.frames, total=event.frames)
-            self._progress.stop()
+            self._progress.update(self._frames, completed=event.frames, total=event.frames)
+            if self._files is None:
+                self._progress.stop()
         speed = event.restored / event.seconds if event.seconds else 0.0
         frames = "1 frame" if event.restored == 1 else f"{event.restored} frames"
         self._say(f"{frames} in {_duration(event.seconds)} ({speed:.2f} fps), verified.")
 
     def _pause(self, event: Paused) -> None:
-        if self._progress is not None:
+        if self._progress is not None and self._files is None:
             self._progress.stop()
         kept = _frames(event.done, event.total)
         self._say(f"{kept} are kept in {escape(str(event.directory))}; the same command goes on from there.")

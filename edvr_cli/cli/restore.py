@@ -1,4 +1,4 @@
-"""``edvr upscale`` and ``edvr deblur``: one file into another."""
+"""``edvr upscale`` and ``edvr deblur``: one file into another, or many."""
 
 import os
 from collections.abc import Callable
@@ -10,25 +10,35 @@ import click
 import torch
 
 from edvr_cli.cli.interrupt import patient_interrupt
-from edvr_cli.cli.parameters import DEVICE, KEY_VALUE, SCALE, TILE, TIME
+from edvr_cli.cli.json_lines import JsonLines
+from edvr_cli.cli.parameters import DEVICE, KEY_VALUE, SCALE, SIZE, TILE, TIME
+from edvr_cli.cli.paths import read_paths, single_target
 from edvr_cli.cli.progress import Display
+from edvr_cli.edvr import EDVR
 from edvr_cli.engine import DEFAULT_HALO
-from edvr_cli.errors import ModelError
+from edvr_cli.errors import EdvrError, InputError, ModelError
+from edvr_cli.events import Finished, OnEvent
+from edvr_cli.jobs.batch import restore_batch, watch
+from edvr_cli.jobs.entries import Entry, Selection, find_entries, is_batch
 from edvr_cli.jobs.video import Resume, restore_video
 from edvr_cli.models import Task, default_model
 from edvr_cli.precision import PRECISIONS, Precision
 from edvr_cli.video.encoders import Encoding
-from edvr_cli.video.streams import FORMATS
 from edvr_cli.weights import load_model
 
 __all__ = ["deblur", "upscale"]
 
 
 class _Options(TypedDict):
-    source: Path | None
-    target: Path | None
-    input_path: Path | None
-    output_path: Path | None
+    paths: tuple[str, ...]
+    input_path: str | None
+    output_path: str | None
+    list_file: Path | None
+    recursive: bool
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    skip_existing: bool
+    watch: bool
     model: str | None
     device: torch.device
     precision: Precision
@@ -47,17 +57,25 @@ class _Options(TypedDict):
     subtitles: bool
     overwrite: bool
     threads: int | None
+    max_memory: int | None
     segment_seconds: float
     resume: Resume
     progress: bool
+    json: bool
 
 
+_LOOK_EVERY = 2.0  # seconds between looks at a watched folder
 _FILE = click.Path(path_type=Path)
 _PARAMETERS: list[Callable[[Any], Any]] = [
-    click.argument("source", metavar="IN", type=_FILE, required=False),
-    click.argument("target", metavar="[OUT]", type=_FILE, required=False),
-    click.option("-i", "--input", "input_path", metavar="IN", type=_FILE, help="The same as IN."),
-    click.option("-o", "--output", "output_path", metavar="OUT", type=_FILE, help="The same as OUT."),
+    click.argument("paths", metavar="IN... [OUT]", nargs=-1),
+    click.option("-i", "--input", "input_path", metavar="IN", help="The same as IN."),
+    click.option("-o", "--output", "output_path", metavar="OUT", help="The same as OUT."),
+    click.option("--list", "list_file", metavar="FILE", type=_FILE, help="Take inputs from FILE as well, one a line."),
+    click.option("-r", "--recursive", is_flag=True, help="Take folders with all that is below them."),
+    click.option("--include", metavar="PATTERN", multiple=True, help="Of folders, only these files: '*.mov'."),
+    click.option("--exclude", metavar="PATTERN", multiple=True, help="Of folders and patterns, all but these."),
+    click.option("--skip-existing", is_flag=True, help="Leave out files whose output exists."),
+    click.option("--watch", is_flag=True, help="Wait for files to appear in the folder IN, until Ctrl-C."),
     click.option("-n", "--model", "--weights", "model", metavar="MODEL", help="A model's name or checkpoint file."),
     click.option("-d", "--device", type=DEVICE, default="auto", show_default=True, help="cpu, cuda, cuda:1, mps."),
     click.option(
@@ -91,12 +109,14 @@ _PARAMETERS: list[Callable[[Any], Any]] = [
     click.option("--resume", flag_value="require", help="Go on with an interrupted run, or fail if there is none."),
     click.option("--fresh", "resume", flag_value="never", help="Start over, without what an earlier run kept."),
     click.option("resume", "--resume-if-possible", flag_value="auto", default=True, hidden=True),
+    click.option("--max-memory", type=SIZE, help="Memory for the network: 6G, 800M.  [default: what is free]"),
     click.option("--threads", type=click.IntRange(1), metavar="N", help="Processor threads.  [default: one a core]"),
     click.option(
         "--segment", "segment_seconds", type=click.FloatRange(0.04, 60), default=4.0, show_default=True,
         metavar="S", help="Keep the work every so many seconds of video.",
     ),
     click.option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal."),
+    click.option("--json", is_flag=True, help="Tell of the work in lines of JSON on standard output."),
 ]  # fmt: skip
 
 
@@ -116,6 +136,9 @@ def _restore_options(command: Callable[..., None]) -> Callable[..., None]:
 def upscale(scale: float, **options: Unpack[_Options]) -> None:
     """Enlarge the video IN and write it to OUT (IN_upscaled beside it, if not given).
 
+    IN may be several files, folders and 'patterns'; OUT is a folder then. What was interrupted goes on when the
+    same command is given again.
+
     Frames, their times, sound, subtitles, chapters and metadata stay the source's.
     """
     _restore("sr", "upscaled", scale, options)
@@ -126,63 +149,100 @@ def upscale(scale: float, **options: Unpack[_Options]) -> None:
 def deblur(**options: Unpack[_Options]) -> None:
     """Remove motion blur from the video IN and write it to OUT (IN_deblurred beside it, if not given).
 
+    IN may be several files, folders and 'patterns'; OUT is a folder then. What was interrupted goes on when the
+    same command is given again.
+
     Frames, their times, sound, subtitles, chapters and metadata stay the source's.
     """
     _restore("deblur", "deblurred", 1, options)
 
 
 def _restore(task: Task, suffix: str, scale: float, options: _Options) -> None:
-    source = _one_of(options["source"], options["input_path"], "IN")
-    target = _one_of(options["target"], options["output_path"], "OUT")
-    if source is None:
-        raise click.UsageError("Missing argument 'IN': the video to restore.")
-    if target is None:
-        # Containers that only other programs write, or that do not hold what encoders make by default, become
-        # the one that holds anything.
-        suffixes = FORMATS.keys() - {".webm"}
-        extension = source.suffix if source.suffix.lower() in suffixes else ".mkv"
-        target = source.with_name(f"{source.stem}_{suffix}{extension}")
+    inputs, output = read_paths(options["paths"], options["input_path"], options["output_path"], options["list_file"])
     start, end = options["start"], options["end"]
     if start is not None and end is not None and end <= start:
         raise click.UsageError("--end must come after --start.")
+    batch = is_batch(inputs) or options["watch"]
+    if batch:
+        find = _finder(inputs, output, suffix, options)
+        entries = find()
+    else:
+        entries = [Entry(Path(inputs[0]), single_target(Path(inputs[0]), output, suffix))]
     model = load_model(options["model"] or default_model(task), options["device"])
     if (model.config.scale == 1) != (task == "deblur"):
         other = "deblur" if model.config.scale == 1 else "upscale"
         raise ModelError(f"{model.name} is not a model for this: use it with edvr {other}, or name another --model")
+    if options["threads"] is not None:
+        torch.set_num_threads(options["threads"])
+    display = JsonLines() if options["json"] else Display(bar=options["progress"])
+    with display, patient_interrupt(display.interrupted) as stop:
+        restore = _restorer(model, scale, options, stop, display)
+        if not batch:
+            finished = [restore(entries[0]).target]
+        else:
+            outcomes = restore_batch(
+                watch(find, interval=_LOOK_EVERY, stop=stop) if options["watch"] else entries,
+                restore,
+                count=None if options["watch"] else len(entries),
+                skip_existing=options["skip_existing"] or options["watch"],
+                stop=stop,
+                tell=display,
+            )
+            finished = [outcome.target for outcome in outcomes if outcome.status == "done"]
+    if not options["json"]:
+        for target in finished:
+            click.echo(os.fsencode(target))  # as the file system has it, whatever the terminal's encoding is
+    if batch and (failed := sum(outcome.status == "failed" for outcome in outcomes)):
+        raise EdvrError(f"{failed} of {len(outcomes)} files failed.")
+
+
+def _finder(inputs: list[str], output: Path | None, suffix: str, options: _Options) -> Callable[[], list[Entry]]:
+    """Looks for the files of a batch; there must be some, unless they are waited for."""
+    selection = Selection(options["recursive"], options["include"], options["exclude"])
+    if output is not None and output.exists() and not output.is_dir():
+        raise click.UsageError(f"{output} is a file; several inputs need a folder for OUT.")
+    if options["watch"] and not all(Path(text).is_dir() for text in inputs):
+        raise click.UsageError("--watch needs a folder for IN.")
+
+    def find() -> list[Entry]:
+        entries = find_entries(inputs, output, selection, suffix)
+        if not entries and not options["watch"]:
+            raise InputError(f"{', '.join(inputs)}: no video there; --include PATTERN takes others, -r goes deeper.")
+        return entries
+
+    return find
+
+
+def _restorer(
+    model: EDVR, scale: float, options: _Options, stop: Callable[[], bool], on_event: OnEvent
+) -> Callable[[Entry], Finished]:
     tile = options["tile"]
-    with Display(bar=options["progress"]) as display, patient_interrupt(display.interrupted) as interrupted:
-        finished = restore_video(
-            source,
-            target,
-            model=model,
-            scale=scale,
-            precision=options["precision"],
-            shots=options["shots"],
-            tile=None if isinstance(tile, str) else tile,
-            halo=options["tile_pad"],
-            encoding=Encoding(
-                codec=options["codec"],
-                crf=options["crf"],
-                preset=options["preset"],
-                pix_fmt=options["pix_fmt"],
-                options=dict(options["encoder_options"]),
-            ),
-            start=start,
-            end=end,
-            max_frames=options["frames"],
-            audio=options["audio"],
-            subtitles=options["subtitles"],
-            overwrite=options["overwrite"],
-            threads=options["threads"],
-            segment_seconds=options["segment_seconds"],
-            resume=options["resume"],
-            stop=interrupted,
-            on_event=display,
-        )
-    click.echo(os.fsencode(finished.target))  # as the file system has it, whatever the terminal's encoding is
-
-
-def _one_of(argument: Path | None, option: Path | None, name: str) -> Path | None:
-    if argument is not None and option is not None:
-        raise click.UsageError(f"{name} is given twice: {argument} and {option}.")
-    return option if argument is None else argument
+    return lambda entry: restore_video(
+        entry.source,
+        entry.target,
+        model=model,
+        scale=scale,
+        precision=options["precision"],
+        shots=options["shots"],
+        tile=None if isinstance(tile, str) else tile,
+        halo=options["tile_pad"],
+        encoding=Encoding(
+            codec=options["codec"],
+            crf=options["crf"],
+            preset=options["preset"],
+            pix_fmt=options["pix_fmt"],
+            options=dict(options["encoder_options"]),
+        ),
+        start=options["start"],
+        end=options["end"],
+        max_frames=options["frames"],
+        audio=options["audio"],
+        subtitles=options["subtitles"],
+        overwrite=options["overwrite"],
+        threads=options["threads"],
+        max_memory=options["max_memory"],
+        segment_seconds=options["segment_seconds"],
+        resume=options["resume"],
+        stop=stop,
+        on_event=on_event,
+    )

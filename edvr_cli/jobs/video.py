@@ -20,6 +20,7 @@ from edvr_cli.jobs.fingerprint import fingerprint, model_digest
 from edvr_cli.jobs.manifest import Gap, Header, Manifest
 from edvr_cli.jobs.space import check_space, space_needed
 from edvr_cli.jobs.workspace import Workspace
+from edvr_cli.limits import cpu_count
 from edvr_cli.pipeline import decode, model_scale, output_size, restore_segments
 from edvr_cli.precision import Precision, name_of
 from edvr_cli.segments import Lengths
@@ -58,6 +59,7 @@ def restore_video(
     subtitles: bool = True,
     overwrite: bool = False,
     threads: int | None = None,
+    max_memory: int | None = None,
     segment_seconds: float = 4.0,
     resume: Resume = "auto",
     stop: Callable[[], bool] | None = None,
@@ -72,7 +74,7 @@ def restore_video(
     The video is encoded in closed segments of ``segment_seconds`` at most. They are kept in a hidden directory
     beside the target until it is whole, and another call with the same source, model and settings goes on with
     them, whatever ended the first; ``resume`` says whether it may. ``stop`` is asked after each segment.
-    ``threads`` bounds those of decoder and encoder (None: one a core).
+    ``threads`` bounds those of decoder and encoder (None: one a core), ``max_memory`` the network's bytes.
 
     Raises EdvrError's children: InputError, OutputError, ModelError, DeviceError; StoppedError after ``stop``.
     """
@@ -93,6 +95,7 @@ def restore_video(
         precision=precision,
         tile=tile,
         halo=halo,
+        max_memory=max_memory,
         on_smaller_tile=lambda size: tell(Notice(f"Out of memory: went on with tiles of {size} pixels.")),
     )
     engine.prepare(info.height, info.width)
@@ -110,11 +113,11 @@ def restore_video(
             "segment length": segment_seconds,
             **_encoder_settings(encoder),
         },
-        choices={"tile": engine.tile_size, "threads": threads or os.cpu_count() or 1},
+        choices={"tile": engine.tile_size, "threads": threads or cpu_count()},
     )
     notices: list[str] = []  # from the reader's thread
     job = _Job(
-        source=Source(info, start, end, max_frames, threads or 0, notices.append),
+        source=Source(info, start, end, max_frames, threads or cpu_count(), notices.append),
         target=target,
         workspace=workspace,
         engine=engine,

@@ -1,0 +1,67 @@
+"""What the paths on the command line mean: which are inputs, and where the outputs go."""
+
+import os
+from collections.abc import Sequence
+from glob import has_magic
+from pathlib import Path
+
+import click
+
+from edvr_cli.jobs.entries import writable_name
+
+__all__ = ["read_paths", "single_target"]
+
+
+def read_paths(
+    paths: Sequence[str], input_path: str | None, output_path: str | None, list_file: Path | None
+) -> tuple[list[str], Path | None]:
+    """(inputs, output or None for the default one).
+
+    Of two paths the second is the output; of more, the last one if it is a folder. Raises UsageError for none, and
+    for what is given twice.
+    """
+    listed = _lines(list_file) if list_file is not None else []
+    if input_path is not None and paths:
+        raise click.UsageError(f"IN is given twice: {paths[0]} and {input_path}.")
+    inputs = [*paths] if input_path is None else [input_path]
+    output = output_path
+    if output is not None and len(inputs) > 1 and Path(output).suffix and not _is_folder(output):
+        raise click.UsageError(f"OUT is given twice: {inputs[-1]} and {output}; several inputs need a folder.")
+    several = len(inputs) + bool(listed)
+    if output is None and inputs and (several == 2 or (several > 2 and _names_folder(inputs[-1]))):
+        output = inputs.pop()
+    inputs += listed
+    if not inputs:
+        raise click.UsageError("Missing argument 'IN': the video to restore.")
+    return inputs, None if output is None else Path(output)
+
+
+def single_target(source: Path, output: Path | None, suffix: str) -> Path:
+    """Where one file's output goes: to ``output``, into it if it is a folder, or beside the file."""
+    if output is None:
+        return writable_name(source.with_name(f"{source.stem}_{suffix}{source.suffix}"))
+    return output / writable_name(Path(source.name)) if output.is_dir() else output
+
+
+def _names_folder(last: str) -> bool:
+    """Whether the last of several paths is a folder for the outputs, there or to be made."""
+    path = Path(last)
+    if _is_folder(last) or path.exists() or has_magic(last):
+        return _is_folder(last)
+    if path.suffix:
+        raise click.UsageError(f"{last} is not there; several inputs need a folder for OUT.")
+    return True
+
+
+def _is_folder(path: str) -> bool:
+    return path.endswith(("/", os.sep)) or Path(path).is_dir()
+
+
+def _lines(path: Path) -> list[str]:
+    """The inputs in a text file: one a line, empty lines and those that begin with # left out."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise click.UsageError(f"{path} cannot be read: {error.strerror}.") from error
+    lines = [line.strip() for line in text.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
