@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -23,12 +25,12 @@ from edvr_cli.resample import Kernel, resize
 from edvr_cli.segments import Lengths, Position
 from edvr_cli.shots import CutDetector
 from edvr_cli.source import Source, mark
-from edvr_cli.video.color import planes_to_rgb, rgb_to_planes
+from edvr_cli.video.color import alpha_plane, planes_to_rgb, rgb_to_planes
+from edvr_cli.video.encoders import EncoderPlan
 from edvr_cli.video.reader import SourceFrame
-from edvr_cli.video.segments import SegmentWriter
 from edvr_cli.window import Window, windows
 
-__all__ = ["Frame", "decode", "model_scale", "output_size", "restore_frames", "restore_segments"]
+__all__ = ["Frame", "FrameSink", "decode", "model_scale", "output_size", "restore_frames", "restore_segments"]
 
 Frame = Tensor | np.ndarray
 """A float tensor (3, H, W), RGB in [0, 1], or a uint8 array (H, W, 3), RGB."""
@@ -100,6 +102,26 @@ Decoded = tuple[Seen, Tensor]
 """A frame and its RGB (3, H, W)."""
 
 
+class FrameSink(Protocol):
+    """Where restored frames go: segments, or a pipe. A context manager."""
+
+    @property
+    def encoder(self) -> EncoderPlan:
+        """What the frames' planes must be."""
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def write(self, number: int, planes: Sequence[Tensor], pts: int, duration: int | None) -> None:
+        """Take frame ``number``, with its time and duration in ticks of the source."""
+
+    def end(self, position: Position) -> None:
+        """A segment ends here."""
+
+
 @dataclass(frozen=True)
 class _Restored:
     number: int
@@ -128,7 +150,7 @@ def decode(source: Source, position: Position, *, shots: bool, device: torch.dev
 def restore_segments(
     frames: Generator[Decoded, None, None],
     engine: StreamingEDVR,
-    files: SegmentWriter,
+    files: FrameSink,
     *,
     begin: int,
     end: int | None,
@@ -169,7 +191,8 @@ def restore_segments(
                 continue
             output = engine.restore(Window(window.indices, tuple(rgb for _, rgb in window.frames)))
             output = _to_size(output, (files.encoder.height, files.encoder.width))
-            planes = rgb_to_planes(output, files.encoder.layout, files.encoder.color)
+            alpha = _alpha(seen.frame, files.encoder, output.device)
+            planes = rgb_to_planes(output, files.encoder.layout, files.encoder.color, alpha=alpha)
             on_host = tuple(plane.cpu() for plane in planes)
             drain.put(_Restored(seen.number, on_host, seen.frame.pts, seen.frame.duration))
             length += 1
@@ -191,14 +214,21 @@ def _to_size(rgb: Tensor, size: tuple[int, int]) -> Tensor:
     return rgb if tuple(rgb.shape[1:]) == size else resize(rgb, size, kernel)
 
 
+def _alpha(frame: SourceFrame, encoder: EncoderPlan, device: torch.device) -> Tensor | None:
+    """The frame's transparency in the output's size (h, w), or None where one of the two has none."""
+    if not encoder.layout.alpha:
+        return None
+    alpha = alpha_plane(frame.planes, frame.layout)
+    return None if alpha is None else resize(alpha.to(device), (encoder.height, encoder.width), "bicubic")
+
+
 def _luma(frame: SourceFrame) -> Tensor:
     """What scene cuts are looked for in: (H, W) in [0, 1], thinned out, from the first plane.
 
     For packed RGB that is a mixture of its channels, which a cut changes as well.
     """
     plane = frame.planes[0][::2, ::2]
-    peak = 1 << frame.layout.depth + frame.layout.shift
-    return plane.to(torch.float32) / (peak - 1)
+    return plane.to(torch.float32) / (frame.layout.peak << frame.layout.shift)
 
 
 def model_scale(model: EDVR, scale: float | None) -> float:

@@ -18,6 +18,7 @@ from edvr_cli.video.encoders import EncoderPlan, Encoding, plan_encoder
 from edvr_cli.video.layout import nearest_layout
 from edvr_cli.video.probe import VideoInfo
 from edvr_cli.video.reader import VideoReader
+from edvr_cli.video.source import FileSource
 from edvr_cli.video.writer import VideoWriter
 from edvr_cli.window import windows
 
@@ -93,7 +94,7 @@ def time_video(model: EDVR, width: int, height: int, engine: EngineResult, *, bu
 def _plan(path: Path, width: int, height: int, preset: str) -> EncoderPlan:
     layout = nearest_layout("yuv420p")
     info = VideoInfo(
-        path=path,
+        source=FileSource(path),
         container="matroska",
         stream_index=0,
         codec="",

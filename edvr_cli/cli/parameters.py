@@ -9,8 +9,9 @@ import torch
 from click.shell_completion import CompletionItem
 
 from edvr_cli.models import MODELS
+from edvr_cli.video.source import RawFormat
 
-__all__ = ["DEVICE", "KEY_VALUE", "MODEL", "SCALE", "SIZE", "TILE", "TIME"]
+__all__ = ["DEVICE", "KEY_VALUE", "MODEL", "RATE", "RAW_FORMAT", "SCALE", "SIZE", "TILE", "TIME"]
 
 
 class _Time(click.ParamType):
@@ -78,6 +79,36 @@ class _KeyValue(click.ParamType):
         return key, text
 
 
+class _Rate(click.ParamType):
+    """Frames a second."""
+
+    name = "fps"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
+        """``Fraction(30000, 1001)`` of ``30000/1001``."""
+        if isinstance(value, Fraction):
+            return value
+        text = str(value)
+        if re.fullmatch(r"\d+(\.\d+|/0*[1-9]\d*)?", text) and 0 < Fraction(text) <= 1000:
+            return Fraction(text)
+        raise click.BadParameter(f"{text!r} is no frame rate; write 24, 29.97 or 30000/1001", ctx, param)
+
+
+class _RawFormat(click.ParamType):
+    """Size and pixel format."""
+
+    name = "WxH:PIX_FMT"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> RawFormat:
+        """``RawFormat(1920, 1080, "yuv420p")`` of ``1920x1080:yuv420p``."""
+        if isinstance(value, RawFormat):
+            return value
+        match = re.fullmatch(r"(\d{1,5})x(\d{1,5}):(\w+)", str(value))
+        if match and int(match[1]) and int(match[2]):
+            return RawFormat(int(match[1]), int(match[2]), match[3])
+        raise click.BadParameter(f"{value!r} says no size and format; write 1920x1080:yuv420p", ctx, param)
+
+
 class _Device(click.ParamType):
     """``auto`` or a torch device."""
 
@@ -114,4 +145,6 @@ SIZE = _Size()
 TILE = _Tile()
 KEY_VALUE = _KeyValue()
 DEVICE = _Device()
+RATE = _Rate()
+RAW_FORMAT = _RawFormat()
 SCALE = click.FloatRange(1, 4)

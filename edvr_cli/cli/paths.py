@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from edvr_cli.jobs.entries import writable_name
+from edvr_cli.video.source import STANDARD_INPUT
 
 __all__ = ["read_paths", "single_target"]
 
@@ -37,7 +38,18 @@ def read_paths(
 
 
 def single_target(source: Path, output: Path | None, suffix: str) -> Path:
-    """Where one file's output goes: to ``output``, into it if it is a folder, or beside the file."""
+    """Where one file's output goes: to ``output``, into it if it is a folder, or beside the file.
+
+    The output of numbered pictures, in a folder or by a pattern, is a folder, or the same pattern in one.
+    """
+    if source == STANDARD_INPUT and (output is None or output.is_dir()):
+        raise click.UsageError("Missing argument 'OUT': where to write what comes from standard input; - is a pipe.")
+    if source.is_dir() or ("%" in source.name and not source.exists()):
+        if output is not None:
+            return output
+        folder = source.resolve() if source.is_dir() else source.parent.resolve()
+        beside = folder.with_name(f"{folder.name}_{suffix}")
+        return beside if source.is_dir() else beside / writable_name(Path(source.name))
     if output is None:
         return writable_name(source.with_name(f"{source.stem}_{suffix}{source.suffix}"))
     return output / writable_name(Path(source.name)) if output.is_dir() else output

@@ -11,7 +11,7 @@ import torch
 
 from edvr_cli.cli.interrupt import patient_interrupt
 from edvr_cli.cli.json_lines import JsonLines
-from edvr_cli.cli.parameters import DEVICE, KEY_VALUE, SCALE, SIZE, TILE, TIME
+from edvr_cli.cli.parameters import DEVICE, KEY_VALUE, RATE, RAW_FORMAT, SCALE, SIZE, TILE, TIME
 from edvr_cli.cli.paths import read_paths, single_target
 from edvr_cli.cli.progress import Display
 from edvr_cli.edvr import EDVR
@@ -24,6 +24,9 @@ from edvr_cli.jobs.video import Resume, restore_video
 from edvr_cli.models import Task, default_model
 from edvr_cli.precision import PRECISIONS, Precision
 from edvr_cli.video.encoders import Encoding
+from edvr_cli.video.source import RawFormat, Reading
+from edvr_cli.video.streams import PipeFormat
+from edvr_cli.video.target import STANDARD_OUTPUT
 from edvr_cli.weights import load_model
 
 __all__ = ["deblur", "upscale"]
@@ -55,6 +58,11 @@ class _Options(TypedDict):
     frames: int | None
     audio: bool
     subtitles: bool
+    strict_streams: bool
+    allow_network: bool
+    fps: Fraction | None
+    raw_input: RawFormat | None
+    pipe_format: PipeFormat
     overwrite: bool
     threads: int | None
     max_memory: int | None
@@ -95,7 +103,7 @@ _PARAMETERS: list[Callable[[Any], Any]] = [
         help="Pixels that a tile sees beyond its edges.",
     ),
     click.option("--shots/--no-shots", default=True, help="Keep scene cuts apart, or treat the video as one shot."),
-    click.option("-c", "--codec", default="libx264", show_default=True, help="Video encoder, by FFmpeg's name."),
+    click.option("-c", "--codec", help="Video encoder, by FFmpeg's name.  [default: libx264, or what suits OUT]"),
     click.option("--crf", type=float, help="Quality of the encoder, lower is better.  [default: 17 for libx264]"),
     click.option("--preset", help="Speed of the encoder, ultrafast to veryslow.  [default: medium]"),
     click.option("--pix-fmt", "--pix_fmt", "pix_fmt", help="Pixel format.  [default: the source's bit depth]"),
@@ -105,6 +113,16 @@ _PARAMETERS: list[Callable[[Any], Any]] = [
     click.option("--frames", type=click.IntRange(1), metavar="N", help="Restore this many frames at most."),
     click.option("--audio/--no-audio", default=True, help="Keep the sound, or leave it out."),
     click.option("--subs/--no-subs", "subtitles", default=True, help="Keep subtitles, or leave them out."),
+    click.option(
+        "--strict-streams", is_flag=True, help="Fail, before the work, where OUT cannot hold every stream as it is."
+    ),
+    click.option("--fps", type=RATE, help="Frames a second of pictures or raw samples: 24, 30000/1001.  [default: 25]"),
+    click.option("--raw-input", type=RAW_FORMAT, help="What raw samples on a pipe are, if IN has no header."),
+    click.option(
+        "--pipe-format", type=click.Choice(["y4m", "raw"]), default="y4m", show_default=True,
+        help="What is written to standard output, if OUT is -.",
+    ),
+    click.option("--allow-network", is_flag=True, help="Let IN be an address, or lead to other files and addresses."),
     click.option("-y", "--overwrite", is_flag=True, help="Replace OUT if it exists."),
     click.option("--resume", flag_value="require", help="Go on with an interrupted run, or fail if there is none."),
     click.option("--fresh", "resume", flag_value="never", help="Start over, without what an earlier run kept."),
@@ -191,7 +209,8 @@ def _restore(task: Task, suffix: str, scale: float, options: _Options) -> None:
             finished = [outcome.target for outcome in outcomes if outcome.status == "done"]
     if not options["json"]:
         for target in finished:
-            click.echo(os.fsencode(target))  # as the file system has it, whatever the terminal's encoding is
+            if target != STANDARD_OUTPUT:
+                click.echo(os.fsencode(target))  # as the file system has it, whatever the terminal's encoding is
     if batch and (failed := sum(outcome.status == "failed" for outcome in outcomes)):
         raise EdvrError(f"{failed} of {len(outcomes)} files failed.")
 
@@ -238,6 +257,9 @@ def _restorer(
         max_frames=options["frames"],
         audio=options["audio"],
         subtitles=options["subtitles"],
+        strict_streams=options["strict_streams"],
+        reading=Reading(options["fps"], options["raw_input"], options["allow_network"]),
+        pipe_format=options["pipe_format"],
         overwrite=options["overwrite"],
         threads=options["threads"],
         max_memory=options["max_memory"],

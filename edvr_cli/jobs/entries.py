@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edvr_cli.errors import InputError
+from edvr_cli.video.images import ENCODERS, holds_images
 from edvr_cli.video.streams import FORMATS
 
 __all__ = ["Entry", "Selection", "find_entries", "is_batch", "writable_name"]
@@ -19,6 +20,9 @@ _SUFFIXES = {
     ".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts", ".vob",
     ".webm", ".wmv", ".y4m",
 }  # fmt: skip
+
+
+_WRITTEN = (FORMATS.keys() - {".webm"}) | ENCODERS.keys()
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Selection:
 
 def is_batch(inputs: Sequence[str]) -> bool:
     """Whether inputs stand for any number of files rather than for one."""
-    return len(inputs) != 1 or Path(inputs[0]).is_dir() or _is_pattern(inputs[0])
+    return len(inputs) != 1 or _is_folder_of_videos(Path(inputs[0])) or _is_pattern(inputs[0])
 
 
 def find_entries(inputs: Sequence[str], output: Path | None, selection: Selection, suffix: str) -> list[Entry]:
@@ -80,7 +84,14 @@ def writable_name(name: Path) -> Path:
 
     So does WebM, which does not hold what encoders make by default.
     """
-    return name if name.suffix.lower() in FORMATS.keys() - {".webm"} else name.with_suffix(".mkv")
+    return name if name.suffix.lower() in _WRITTEN else name.with_suffix(".mkv")
+
+
+def _is_folder_of_videos(path: Path) -> bool:
+    """Whether a folder is a batch; one with pictures and without videos is one video, picture by picture."""
+    if not path.is_dir():
+        return False
+    return not holds_images(path) or any(item.suffix.lower() in _SUFFIXES for item in path.iterdir())
 
 
 def _beside(folder: Path, suffix: str) -> Path:

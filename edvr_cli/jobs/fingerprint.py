@@ -5,6 +5,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from edvr_cli.edvr import EDVR
 from edvr_cli.errors import InputError
@@ -23,21 +24,33 @@ class Fingerprint:
     sha256: str
 
 
-def fingerprint(path: str | os.PathLike[str]) -> Fingerprint:
-    """Recognize a file by its content, whatever its name and dates. Raises InputError where it cannot be read."""
+def fingerprint(*paths: str | os.PathLike[str]) -> Fingerprint:
+    """Recognize files by their content, whatever their names and dates. Raises InputError where one cannot be read."""
     digest = hashlib.sha256()
-    try:
-        with Path(path).open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size <= _BLOCKS * _BLOCK:
-                digest.update(file.read())
-            else:
-                for number in range(_BLOCKS):
-                    file.seek((size - _BLOCK) * number // (_BLOCKS - 1))
-                    digest.update(file.read(_BLOCK))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
-    return Fingerprint(size, digest.hexdigest())
+    total = 0
+    # Of many files all sizes count, and the content of some, evenly spread.
+    read = {len(paths) * number // _BLOCKS for number in range(_BLOCKS)}
+    for place, path in enumerate(paths):
+        try:
+            with Path(path).open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                if len(paths) > 1:
+                    digest.update(f"{size} ".encode())
+                if place in read:
+                    _update(digest, file, size)
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+        total += size
+    return Fingerprint(total, digest.hexdigest())
+
+
+def _update(digest: "hashlib._Hash", file: BinaryIO, size: int) -> None:
+    if size <= _BLOCKS * _BLOCK:
+        digest.update(file.read())
+        return
+    for number in range(_BLOCKS):
+        file.seek((size - _BLOCK) * number // (_BLOCKS - 1))
+        digest.update(file.read(_BLOCK))
 
 
 def model_digest(model: EDVR) -> str:

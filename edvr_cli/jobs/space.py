@@ -22,8 +22,13 @@ def space_needed(encoder: EncoderPlan, info: VideoInfo, frames: int) -> int:
     pixels = encoder.width * encoder.height
     lossless = encoder.layout.depth * 1.5 * _LOSSLESS
     video = pixels * frames * _BITS_A_PIXEL.get(encoder.codec_id, lossless) / 8
-    others = min(info.path.stat().st_size, _MOST_OTHERS * (info.duration or 0.0)) if info.streams else 0
+    others = min(_size(info.path), _MOST_OTHERS * (info.duration or 0.0)) if info.streams else 0
     return int(2 * video + others)
+
+
+def _size(path: Path) -> float:
+    """Of a file; what comes through a pipe has none."""
+    return path.stat().st_size if path.is_file() else float("inf")
 
 
 def check_space(needed: int, directory: Path) -> str | None:

@@ -18,6 +18,8 @@ from edvr_cli.errors import OutputError, StoppedError
 from edvr_cli.events import Event, Finished, FrameRestored, Joining, Notice, OnEvent, Paused, Started
 from edvr_cli.jobs.fingerprint import fingerprint, model_digest
 from edvr_cli.jobs.manifest import Gap, Header, Manifest
+from edvr_cli.jobs.pipe import restore_to_pipe
+from edvr_cli.jobs.settings import encoder_settings, seconds, total_frames
 from edvr_cli.jobs.space import check_space, space_needed
 from edvr_cli.jobs.workspace import Workspace
 from edvr_cli.limits import cpu_count
@@ -27,10 +29,11 @@ from edvr_cli.segments import Lengths
 from edvr_cli.source import Source
 from edvr_cli.video.encoders import EncoderPlan, Encoding, plan_encoder
 from edvr_cli.video.mux import mux
-from edvr_cli.video.probe import VideoInfo, probe
+from edvr_cli.video.probe import probe
 from edvr_cli.video.segments import SegmentWriter, encoded, is_whole
-from edvr_cli.video.streams import MuxPlan, plan_mux
-from edvr_cli.video.target import check_target, put_in_place, sync_file
+from edvr_cli.video.source import Reading, as_source
+from edvr_cli.video.streams import Y4M, MuxPlan, PipeFormat, encoding_for, plan_mux
+from edvr_cli.video.target import check_target, put_in_place, sync_file, workplace
 from edvr_cli.video.verify import verify
 from edvr_cli.weights import load_model
 
@@ -58,6 +61,9 @@ def restore_video(
     audio: bool = True,
     subtitles: bool = True,
     overwrite: bool = False,
+    strict_streams: bool = False,
+    reading: Reading | None = None,
+    pipe_format: PipeFormat = "y4m",
     threads: int | None = None,
     max_memory: int | None = None,
     segment_seconds: float = 4.0,
@@ -65,11 +71,14 @@ def restore_video(
     stop: Callable[[], bool] | None = None,
     on_event: OnEvent | None = None,
 ) -> Finished:
-    """Restore a video file into another: same frames, times, sound, subtitles, chapters and metadata.
+    """Restore a video into another: same frames, times, sound, subtitles, chapters and metadata.
 
-    ``model`` is a name, a checkpoint file, or a loaded network (then ``device`` is where it lies). ``start``
-    and ``end`` are seconds, ``max_frames`` a count. ``on_event`` is told how it goes, in the calling thread.
-    The target appears under its name when it is whole and verified, and not at all otherwise.
+    ``source`` is a file, numbered pictures (``frames/%06d.png``, or their folder) or ``-``, standard input;
+    ``target`` likewise. ``reading`` says what the source does not, ``pipe_format`` what standard output gets,
+    ``strict_streams`` refuses a target that cannot hold every stream as it is. ``model`` is a name, a checkpoint
+    file, or a loaded network (then ``device`` is where it lies). ``start`` and ``end`` are seconds, ``max_frames``
+    a count. ``on_event`` is told how it goes, in the calling thread. The target appears under its name when it is
+    whole and verified, and not at all otherwise.
 
     The video is encoded in closed segments of ``segment_seconds`` at most. They are kept in a hidden directory
     beside the target until it is whole, and another call with the same source, model and settings goes on with
@@ -78,18 +87,22 @@ def restore_video(
 
     Raises EdvrError's children: InputError, OutputError, ModelError, DeviceError; StoppedError after ``stop``.
     """
-    began = time.monotonic()
+    began, stop = time.monotonic(), stop or _never
     tell: OnEvent = on_event or _ignore
-    workspace = Workspace(Path(target))
+    workspace = Workspace(workplace(Path(target), source))
     concluded = _concluded(workspace, Path(target))
     target = check_target(target, source=source, overwrite=overwrite or concluded is not None)
     if resume == "require" and not workspace.manifest.exists():
         raise OutputError(f"There is nothing to resume for {target}; leave out --resume to start.")
-    info = probe(source)
+    origin = as_source(source, reading)
+    encoding = encoding_for(target, origin, encoding)
+    info = probe(origin)
     network = model if isinstance(model, EDVR) else load_model(model, device)
     width, height = output_size(info.width, info.height, model_scale(network, scale))
-    encoder = plan_encoder(encoding or Encoding(), info, width=width, height=height, threads=threads or 0)
-    streams = plan_mux(info, encoder, target, audio=audio, subtitles=subtitles)
+    encoder = plan_encoder(encoding, info, width=width, height=height, threads=threads or 0)
+    streams = plan_mux(
+        info, encoder, target, audio=audio, subtitles=subtitles, strict=strict_streams, pipe_format=pipe_format
+    )
     engine = StreamingEDVR(
         network,
         precision=precision,
@@ -99,66 +112,87 @@ def restore_video(
         on_smaller_tile=lambda size: tell(Notice(f"Out of memory: went on with tiles of {size} pixels.")),
     )
     engine.prepare(info.height, info.width)
-    header = Header(
-        source=asdict(fingerprint(source)),
+    notices: list[str] = []  # from the reader's thread
+    part = Source(info, start, end, max_frames, threads or cpu_count(), notices.append)
+    lengths = Lengths.of(segment_seconds, info.average_rate)
+
+    def started(total: int | None, kept: int) -> Started:
+        return Started(
+            source=info.path,
+            target=target,
+            size=(info.width, info.height),
+            output_size=(width, height),
+            total=total,
+            model=network.name,
+            device=str(engine.device),
+            precision=name_of(engine.dtype),
+            tile=engine.tile_size,
+            resized=(width, height) != (info.width * network.config.scale, info.height * network.config.scale),
+            kept=kept,
+        )
+
+    if streams.piped:
+        total = total_frames(info, start, end, max_frames)
+        tell(started(total, 0))
+        for warning in streams.warnings:
+            tell(Notice(warning))
+        header = streams.format == Y4M
+        count = restore_to_pipe(
+            part, engine, encoder, header=header, shots=shots, lengths=lengths, total=total, stop=stop, tell=tell
+        )
+        for notice in notices:
+            tell(Notice(notice))
+        finished = Finished(target, count, time.monotonic() - began, count)
+        tell(finished)
+        return finished
+
+    if not info.source.rereadable:
+        resume = "never"  # What went through a pipe does not come again.
+    identity = Header(
+        source=asdict(fingerprint(*info.source.files())),
         model={"name": network.name, "sha256": model_digest(network)},
         settings={
             "program version": edvr_cli.__version__,
             "precision": name_of(engine.dtype),
             "shots": shots,
             "tile pad": halo,
-            "start": _seconds(start),
-            "end": _seconds(end),
+            "start": seconds(start),
+            "end": seconds(end),
             "frames": max_frames,
             "segment length": segment_seconds,
-            **_encoder_settings(encoder),
+            **encoder_settings(encoder),
         },
         choices={"tile": engine.tile_size, "threads": threads or cpu_count()},
     )
-    notices: list[str] = []  # from the reader's thread
     job = _Job(
-        source=Source(info, start, end, max_frames, threads or cpu_count(), notices.append),
+        source=part,
         target=target,
         workspace=workspace,
         engine=engine,
         encoder=encoder,
         streams=streams,
         shots=shots,
-        lengths=Lengths.of(segment_seconds, info.average_rate),
+        lengths=lengths,
         overwrite=overwrite or concluded is not None,
-        stop=stop or _never,
+        stop=stop,
         tell=tell,
     )
     with workspace.locked():
         if concluded is not None:
             # Killed between the output's getting its name and the end: only the cleaning is missing.
             workspace.clear()
-            if concluded.header.changes(header) or resume == "never":
+            if concluded.header.changes(identity) or resume == "never":
                 check_target(target, source=source, overwrite=overwrite)
             else:
                 finished = Finished(target, concluded.frame_count or 0, time.monotonic() - began)
                 tell(finished)
                 return finished
-        manifest = _open(workspace, header, resume)
+        manifest = _open(workspace, identity, resume)
         job = replace(job, **_chosen(job, manifest, tile, threads))
-        total = _total(info, start, end, max_frames) if manifest.frame_count is None else manifest.frame_count
+        total = total_frames(info, start, end, max_frames) if manifest.frame_count is None else manifest.frame_count
         with _pausing(job, manifest, total):
             warnings = [*streams.warnings, *_space_warnings(job, manifest, total)]
-            tell(
-                Started(
-                    source=info.path,
-                    target=target,
-                    size=(info.width, info.height),
-                    output_size=(width, height),
-                    total=total,
-                    model=network.name,
-                    device=str(engine.device),
-                    precision=name_of(engine.dtype),
-                    tile=engine.tile_size,
-                    resized=(width, height) != (info.width * network.config.scale, info.height * network.config.scale),
-                    kept=manifest.frames_done(),
-                )
-            )
+            tell(started(total, manifest.frames_done()))
             for warning in warnings:
                 tell(Notice(warning))
             restored = job.restore(manifest, total)
@@ -279,7 +313,7 @@ def _space_warnings(job: _Job, manifest: Manifest, total: int | None) -> Iterato
     if total is not None:
         # What is restored takes room once more, when it is joined.
         needed = space_needed(job.encoder, job.source.info, max(0, total - manifest.frames_done() // 2))
-        warning = check_space(needed, job.target.parent)
+        warning = check_space(needed, job.workspace.directory)
         if warning is not None:
             yield warning
 
@@ -290,7 +324,7 @@ def _pausing(job: _Job, manifest: Manifest, total: int | None) -> Iterator[None]
     try:
         yield
     except BaseException:
-        if manifest.segments:
+        if manifest.segments and job.source.info.source.rereadable:
             job.workspace.clear_unfinished({segment.name for segment in manifest.segments})
             job.tell(Paused(manifest.frames_done(), total, job.workspace.directory))
         else:
@@ -313,34 +347,6 @@ def _identity(path: Path) -> dict[str, int]:
     """What a file keeps when it is renamed."""
     facts = path.stat()
     return {"size": facts.st_size, "modified": facts.st_mtime_ns, "inode": facts.st_ino}
-
-
-def _encoder_settings(encoder: EncoderPlan) -> dict[str, Any]:
-    return {
-        "output size": f"{encoder.width}×{encoder.height}",
-        "codec": encoder.codec,
-        "pixel format": encoder.layout.name,
-        "frame rate": str(encoder.rate),
-        "color": str(encoder.color),
-        **{f"encoder option {name}": value for name, value in encoder.options.items()},
-    }
-
-
-def _seconds(time: Fraction | None) -> str | None:
-    return None if time is None else f"{time} s"
-
-
-def _total(info: VideoInfo, start: Fraction | None, end: Fraction | None, max_frames: int | None) -> int | None:
-    """How many frames will be restored, as far as the source tells."""
-    total = info.frame_count
-    if total is not None and (start is not None or end is not None):
-        if info.average_rate is None or info.duration is None:
-            return max_frames
-        seconds = min(float(end), info.duration) if end is not None else info.duration
-        total = max(0, round((seconds - float(start or 0)) * float(info.average_rate)))
-    if max_frames is None:
-        return total
-    return max_frames if total is None else min(total, max_frames)
 
 
 def _never() -> bool:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -58,15 +59,22 @@ class Workspace:
 
     def clear(self) -> None:
         """Remove the files of earlier runs, the lock excepted; the manifest last, which says what they are."""
+        self._clear_pictures()
         names = [path for path in self._files() if path.name not in ("lock", "owner", self.manifest.name)]
         for path in [*names, self.manifest]:
             path.unlink(missing_ok=True)
 
     def clear_unfinished(self, keep: set[str]) -> None:
         """Remove what earlier runs did not finish: all but the segments named in ``keep`` and the manifest."""
+        self._clear_pictures()
         for path in self._files():
             if path.name not in {*keep, "lock", "owner", self.manifest.name}:
                 path.unlink(missing_ok=True)
+
+    def _clear_pictures(self) -> None:
+        """Remove the folder in which a job's pictures are collected."""
+        if self.output.is_dir():
+            shutil.rmtree(self.output)
 
     def _files(self) -> list[Path]:
         return [path for path in self.directory.iterdir() if path.is_file() and _OURS.fullmatch(path.name)]

@@ -38,7 +38,7 @@ class VideoClock:
         _check_alike(segments)
         for segment in segments:
             before = len(stored)
-            stored.extend(packet.pts or 0 for packet in _packets(segment))
+            stored.extend(packet.pts or 0 for packet in segment_packets(segment))
             if len(stored) - before != segment.frame_count:
                 found = len(stored) - before
                 raise OutputError(f"{segment.path} holds {found} frames instead of {segment.frame_count}.")
@@ -59,7 +59,7 @@ class VideoClock:
         ticks = round(shift / self.time_base)  # Nothing is rounded: a cut begins at a frame.
         number = 0
         for segment in self._segments:
-            for packet in _packets(segment):
+            for packet in segment_packets(segment):
                 assert packet.pts is not None
                 packet.duration = self._duration(packet.pts)
                 decoded = self._decoded(number) + ticks
@@ -81,7 +81,7 @@ class VideoClock:
         return self._shown[0] + place * self._duration(self._shown[0])
 
 
-def _packets(segment: EncodedVideo) -> Iterator[Packet]:
+def segment_packets(segment: EncodedVideo) -> Iterator[Packet]:
     """The packets of one segment, their times on the source's clock."""
     with av.open(f"file:{segment.path}") as container:
         for packet in container.demux(video=0):

@@ -20,6 +20,7 @@ from edvr_cli.video.layout import PixelLayout
 
 # Code points of ITU-T H.273, which FFmpeg's numbers equal.
 UNSPECIFIED = 2
+LINEAR, SRGB = 8, 13
 MATRIX_NAMES = {
     0: "gbr", 1: "bt709", 2: "unspecified", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m",
     8: "ycgco", 9: "bt2020nc", 10: "bt2020c",
@@ -58,7 +59,12 @@ class ColorSpec:
     assumed: bool = False
 
     def for_layout(self, layout: PixelLayout) -> "ColorSpec":
-        """The same color for samples of another layout: RGB has no matrix, YCbCr must have one."""
+        """The same color for samples of another layout: RGB has no matrix, YCbCr must have one.
+
+        Floating samples hold linear light, integer ones hold it after sRGB's curve.
+        """
+        if layout.floating != (self.transfer == LINEAR):
+            return replace(self, transfer=LINEAR if layout.floating else SRGB).for_layout(layout)
         if layout.family == "rgb":
             return replace(self, matrix=0, full_range=True)
         if self.matrix == 0:
@@ -97,6 +103,8 @@ def resolve(
     """
     full = layout.full_range_by_name if color_range == 0 else color_range == 2
     location = chroma_location or "left"
+    if layout.floating:
+        transfer = LINEAR  # As every writer of EXR means it.
     if layout.family == "rgb":
         return ColorSpec(0, True if color_range == 0 else full, location, primaries, transfer)
     if matrix in _LUMA_WEIGHTS or (matrix == 8 and layout.family == "yuv"):
@@ -130,6 +138,9 @@ def planes_to_rgb(
     if layout.packed:
         return _unpack_rgb(samples[0], layout, spec).to(dtype)
     luma_scale, luma_offset, chroma_scale, chroma_offset = _scales(layout, spec)
+    if layout.floating:
+        green, *rest = (_after_curve(plane.to(torch.float32)) for plane in samples[:3])
+        return torch.stack([rest[1], green, rest[0]] if layout.family == "rgb" else [green] * 3).to(dtype)
     luma = samples[0].to(torch.float32)
     height, width = luma.shape
     if layout.family == "gray":
@@ -173,33 +184,37 @@ def planes_to_rgb(
     return rgb.to(dtype)
 
 
-def rgb_to_planes(rgb: Tensor, layout: PixelLayout, spec: ColorSpec) -> tuple[Tensor, ...]:
+def rgb_to_planes(
+    rgb: Tensor, layout: PixelLayout, spec: ColorSpec, *, alpha: Tensor | None = None
+) -> tuple[Tensor, ...]:
     """RGB (3, H, W), any float dtype, nominally [0, 1], to planes of ``layout``'s samples on the same device.
 
-    ``spec`` must suit the layout (`ColorSpec.for_layout`). A layout with alpha gets an opaque alpha plane.
+    ``spec`` must suit the layout (`ColorSpec.for_layout`). ``alpha`` (H, W) in [0, 1] goes into a layout that has
+    it, on RGB's device; None is opaque.
     """
     channels, height, width = rgb.shape
     if channels != 3:
         raise ValueError(f"rgb must be (3, H, W), got {tuple(rgb.shape)}")
     rgb = rgb.to(torch.float32)
     if layout.packed:
-        return (_pack_rgb(rgb, layout, spec),)
+        return (_pack_rgb(rgb, layout, spec, alpha),)
+    if layout.floating:
+        red, green, blue = _before_curve(rgb)
+        return _with_alpha([green, blue, red] if layout.family == "rgb" else [_luma(rgb, spec)], layout, alpha)
     luma_scale, luma_offset, chroma_scale, chroma_offset = _scales(layout, spec)
     if layout.family == "rgb" or (spec.matrix == 0 and layout.family == "yuv"):
         red, green, blue = (_round(plane / luma_scale, luma_offset, layout) for plane in rgb)
-        return _with_alpha([green, blue, red], layout)
+        return _with_alpha([green, blue, red], layout, alpha)
 
     red, green, blue = rgb
     if spec.matrix == 8 and layout.family == "yuv":
         luma, *chroma_list = (red * r + green * g + blue * b for r, g, b in _YCGCO)
         chroma = torch.stack(chroma_list)
     else:
-        # A gray layout may come from RGB; its luma is then BT.709's.
+        luma = _luma(rgb, spec)
         red_weight, blue_weight = _LUMA_WEIGHTS.get(spec.matrix, _LUMA_WEIGHTS[1])
-        luma = torch.mul(green, 1 - red_weight - blue_weight)
-        luma.add_(red, alpha=red_weight).add_(blue, alpha=blue_weight)
         if layout.family == "gray":
-            return _with_alpha([_round(luma.div_(luma_scale), luma_offset, layout)], layout)
+            return _with_alpha([_round(luma.div_(luma_scale), luma_offset, layout)], layout, alpha)
         chroma = torch.empty(2, height, width, device=rgb.device)
         torch.sub(blue, luma, out=chroma[0]).mul_(0.5 / (1 - blue_weight))
         torch.sub(red, luma, out=chroma[1]).mul_(0.5 / (1 - red_weight))
@@ -214,7 +229,7 @@ def rgb_to_planes(rgb: Tensor, layout: PixelLayout, spec: ColorSpec) -> tuple[Te
             chroma = chroma.flip(0)
         interleaved = chroma.permute(1, 2, 0).reshape(chroma.shape[1], -1)
         return (luma_plane, interleaved)
-    return _with_alpha([luma_plane, chroma[0], chroma[1]], layout)
+    return _with_alpha([luma_plane, chroma[0], chroma[1]], layout, alpha)
 
 
 def alpha_plane(planes: Sequence[Tensor], layout: PixelLayout) -> Tensor | None:
@@ -226,7 +241,7 @@ def alpha_plane(planes: Sequence[Tensor], layout: PixelLayout) -> Tensor | None:
         samples = planes[0].view(planes[0].shape[0], -1, count)[..., layout.packed.index("a")]
     else:
         samples = planes[-1]
-    return samples.to(torch.float32).div_((1 << layout.depth) - 1)
+    return samples.to(torch.float32).div_(layout.peak)
 
 
 @lru_cache
@@ -257,15 +272,36 @@ def _round(values: Tensor, offset: float, layout: PixelLayout) -> Tensor:
     return samples.mul_(unit).to(layout.sample_dtype)
 
 
-def _with_alpha(planes: list[Tensor], layout: PixelLayout) -> tuple[Tensor, ...]:
+def _luma(rgb: Tensor, spec: ColorSpec) -> Tensor:
+    """Luma of (3, H, W); a gray layout may come from RGB, whose luma is BT.709's."""
+    red_weight, blue_weight = _LUMA_WEIGHTS.get(spec.matrix, _LUMA_WEIGHTS[1])
+    luma = torch.mul(rgb[1], 1 - red_weight - blue_weight)
+    return luma.add_(rgb[0], alpha=red_weight).add_(rgb[2], alpha=blue_weight)
+
+
+def _with_alpha(planes: list[Tensor], layout: PixelLayout, alpha: Tensor | None) -> tuple[Tensor, ...]:
     if layout.alpha:
-        planes.append(torch.full_like(planes[0].to(torch.int32), (1 << layout.depth) - 1).to(layout.sample_dtype))
+        planes.append(_alpha_samples(planes[0], layout, alpha))
     return tuple(planes)
 
 
-def _opaque(like: Tensor, layout: PixelLayout) -> Tensor:
-    peak = (1 << layout.depth) - 1
-    return torch.full(like.shape, peak, dtype=torch.int32, device=like.device).to(layout.sample_dtype)
+def _alpha_samples(like: Tensor, layout: PixelLayout, alpha: Tensor | None) -> Tensor:
+    if alpha is None:
+        return torch.full(like.shape, layout.peak, dtype=torch.float32, device=like.device).to(layout.sample_dtype)
+    scaled = alpha.to(torch.float32).clamp(0, 1) * layout.peak
+    return scaled if layout.floating else scaled.round_().to(layout.sample_dtype)
+
+
+def _after_curve(light: Tensor) -> Tensor:
+    """Linear light to what displays and networks are given: sRGB's curve, mirrored below 0, going on above 1."""
+    size = light.abs()
+    return torch.where(size <= 0.0031308, size * 12.92, 1.055 * size.pow(1 / 2.4) - 0.055).mul_(light.sign())
+
+
+def _before_curve(value: Tensor) -> Tensor:
+    """The inverse of `_after_curve`."""
+    size = value.abs()
+    return torch.where(size <= 0.04045, size / 12.92, ((size + 0.055) / 1.055).pow(2.4)).mul_(value.sign())
 
 
 def _unpack_rgb(samples: Tensor, layout: PixelLayout, spec: ColorSpec) -> Tensor:
@@ -275,9 +311,11 @@ def _unpack_rgb(samples: Tensor, layout: PixelLayout, spec: ColorSpec) -> Tensor
     return pixels[order].to(torch.float32).sub_(offset).mul_(scale)
 
 
-def _pack_rgb(rgb: Tensor, layout: PixelLayout, spec: ColorSpec) -> Tensor:
+def _pack_rgb(rgb: Tensor, layout: PixelLayout, spec: ColorSpec, alpha: Tensor | None) -> Tensor:
     scale, offset, _, _ = _scales(layout, spec)
     samples = _round(rgb / scale, offset, layout)
-    channels = {"r": samples[0], "g": samples[1], "b": samples[2], "a": _opaque(samples[0], layout)}
+    channels = dict(zip("rgb", samples, strict=True))
+    if layout.alpha:
+        channels["a"] = _alpha_samples(samples[0], layout, alpha)
     pixels = torch.stack([channels[name] for name in layout.packed], dim=-1)
     return pixels.reshape(pixels.shape[0], -1)

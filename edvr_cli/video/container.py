@@ -1,6 +1,7 @@
 """Opening a source: local files only, one sentence for each way in which it is not a video."""
 
 import os
+import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,19 +14,22 @@ from edvr_cli.errors import InputError
 
 # Demuxers that follow references to other files, read devices, or draw text files as pictures.
 _REFUSED_FORMATS = {
-    "adf", "bintext", "concat", "dash", "data", "ffmetadata", "hls", "idf", "imf", "lavfi", "rtsp", "sdp",
+    "adf", "bintext", "concat", "dash", "data", "ffmetadata", "hls", "idf", "image2", "imf", "lavfi", "rtsp", "sdp",
     "tty", "xbin",
 }  # fmt: skip
 # What the boxes of an encrypted mp4 are called; looked for where FFmpeg can only say "invalid data".
 _ENCRYPTION_MARKS = (b"encv", b"pssh", b"sinf")
 
 
-def open_source(path: str | os.PathLike[str]) -> InputContainer:
+def open_source(path: str | os.PathLike[str], *, allow_network: bool = False) -> InputContainer:
     """Open a media file for reading; close it by using it as a context manager.
 
-    Neither the network nor another file can be reached through what the file says. Raises InputError for a
-    path that is missing, a directory, unreadable, or not media.
+    Neither the network nor another file can be reached through what the file says, unless ``allow_network`` is
+    given; ``path`` may be an address then. Raises InputError for a path that is missing, a directory, unreadable,
+    or not media.
     """
+    if allow_network and "://" in (address := os.fspath(path)):
+        return _open(address, Path(address), {})
     name = Path(path)
     if not name.exists():
         raise InputError(f"{name}: no such file.")
@@ -33,16 +37,32 @@ def open_source(path: str | os.PathLike[str]) -> InputContainer:
         raise InputError(f"{name} is a directory; give a video file.")
     if name.is_file() and name.stat().st_size == 0:
         raise InputError(f"{name} is empty.")
-    options = {"protocol_whitelist": "file", "format_whitelist": _allowed_formats()}
+    # The "file:" prefix keeps a colon in a name from being taken for a protocol.
+    return _open(f"file:{name}", name, {} if allow_network else _restrictions("file"))
+
+
+def open_pipe(path: Path, options: dict[str, str]) -> InputContainer:
+    """Open standard input (``-``) or a named pipe. With ``options`` it is raw samples, which these describe."""
+    standard = path == Path("-")
+    if standard and (sys.stdin is None or sys.stdin.isatty()):
+        raise InputError("Nothing is piped into standard input; give a file, or pipe a video in.")
+    address, protocol = ("pipe:0", "pipe") if standard else (f"file:{path}", "file")
+    return _open(address, path, {**_restrictions(protocol), **options}, "rawvideo" if options else None)
+
+
+def _open(address: str, name: Path, options: dict[str, str], format_name: str | None = None) -> InputContainer:
     try:
-        # The "file:" prefix keeps a colon in a name from being taken for a protocol.
-        return av.open(f"file:{name}", options=options, metadata_errors="replace")
+        return av.open(address, format=format_name, options=options, metadata_errors="replace")
     except PermissionError as error:
         raise InputError(f"{name} cannot be read: permission denied.") from error
     except (av.FFmpegError, OSError, ValueError) as error:
-        if _looks_encrypted(name):
+        if name.is_file() and _looks_encrypted(name):
             raise InputError(f"{name} is encrypted (DRM); a decrypted copy is needed.") from error
         raise InputError(f"{name} is not a video that can be read, or is damaged: {reason(error)}.") from error
+
+
+def _restrictions(protocol: str) -> dict[str, str]:
+    return {"protocol_whitelist": protocol, "format_whitelist": _allowed_formats()}
 
 
 def main_video(container: InputContainer, path: str | os.PathLike[str]) -> VideoStream:

@@ -11,10 +11,12 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from edvr_cli.errors import InputError
-from edvr_cli.video.container import main_video, open_source, reason
+from edvr_cli.video.container import main_video, reason
 
 Warn = Callable[[str], None]
 
+# Packets looked at for a first decodable frame; a broken start is common in captures, a broken minute is not.
+_PROBE_PACKETS = 1000
 # So many packets in a row that do not decode, and the rest of the file is not worth waiting for.
 _MAX_UNDECODABLE_RUN = 500
 # How long before the wanted instant decoding starts, in seconds, tried one after the other until the frames
@@ -23,17 +25,22 @@ _SEEK_MARGINS = (2, 20, None)
 
 
 def decode(
-    path: str | os.PathLike[str], *, instant: Fraction | None, threads: int, on_warning: Warn
+    path: str | os.PathLike[str],
+    opener: Callable[[], InputContainer],
+    *,
+    instant: Fraction | None,
+    threads: int,
+    on_warning: Warn,
 ) -> Iterator[VideoFrame]:
     """Frames in display order from the start, or from a little before ``instant``, in seconds.
 
-    ``threads`` is libav's count, 0 for one a core. Packets that do not decode are counted and told to
-    ``on_warning``; 500 in a row raise InputError.
+    ``opener`` opens the file, which messages call ``path``, each time it is read. ``threads`` is libav's count, 0
+    for one a core. Packets that do not decode are counted and told to ``on_warning``; 500 in a row raise InputError.
     """
     damage = _Damage(path, on_warning)
     last: VideoFrame | None = None
     pending: set[int] = set()
-    for frame in _decode_from(path, instant, damage, pending, threads=threads, thread_type="AUTO"):
+    for frame in _decode_from(path, opener, instant, damage, pending, threads=threads, thread_type="AUTO"):
         last = frame
         yield frame
     end = last.pts if last is not None else None
@@ -41,14 +48,24 @@ def decode(
         # Packets at the end gave no frame. When one of the last packets is damaged, frame threads lose the
         # good ones that follow it: decode the end again, packet by packet.
         again = damage if not damage.count else _Damage(path, lambda message: None)
-        for frame in _decode_from(path, _instant(last), again, set(), threads=1, thread_type="SLICE"):
+        for frame in _decode_from(path, opener, _instant(last), again, set(), threads=1, thread_type="SLICE"):
             if frame.pts is not None and frame.pts > end:
                 yield frame
     damage.report()
 
 
+def decode_once(
+    container: InputContainer, stream: VideoStream, path: str | os.PathLike[str], on_warning: Warn
+) -> Iterator[VideoFrame]:
+    """Frames in display order of a container that cannot be read twice, from where it is."""
+    damage = _Damage(path, on_warning)
+    yield from _frames(container, stream, damage, set())
+    damage.report()
+
+
 def _decode_from(
     path: str | os.PathLike[str],
+    opener: Callable[[], InputContainer],
     instant: Fraction | None,
     damage: "_Damage",
     pending: set[int],
@@ -57,7 +74,7 @@ def _decode_from(
     thread_type: str,
 ) -> Iterator[VideoFrame]:
     for margin in _SEEK_MARGINS if instant is not None else (None,):
-        with open_source(path) as container:
+        with opener() as container:
             stream = main_video(container, path)
             stream.thread_type = thread_type
             stream.codec_context.thread_count = threads
@@ -73,6 +90,31 @@ def _decode_from(
                 yield first
                 yield from frames
                 return
+
+
+def first_frame(container: InputContainer, stream: VideoStream, path: str | os.PathLike[str]) -> VideoFrame:
+    """The first frame that decodes. Raises InputError where none of the first packets does, with the reason."""
+    if stream.codec_context is None:
+        raise InputError(f"{path}: this FFmpeg has no decoder for its video.")
+    failure: Exception | None = None
+    seen = 0
+    for packet in container.demux(stream):
+        seen += packet.size > 0
+        if packet.has_sidedata("encryption_info"):
+            raise InputError(f"{path} is encrypted (DRM); a decrypted copy is needed.")
+        try:
+            frames = packet.decode()
+        except av.FFmpegError as error:
+            failure, frames = error, []
+        if frames:
+            return frames[0]
+        if seen > _PROBE_PACKETS:
+            break
+    if not seen:
+        raise InputError(f"{path} holds no frames: only a header, or its data is missing.")
+    detail = f": {reason(failure)}" if failure else ""
+    codec = stream.codec_context.name
+    raise InputError(f"{path}: none of the first {seen} packets of its {codec} video decodes{detail}.")
 
 
 def _seek(container: InputContainer, stream: VideoStream, instant: Fraction) -> bool:

@@ -3,7 +3,7 @@
 import difflib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import av
@@ -13,8 +13,11 @@ from edvr_cli.errors import OutputError
 from edvr_cli.video.color import ColorSpec
 from edvr_cli.video.container import reason
 from edvr_cli.video.hdr import HdrMetadata
+from edvr_cli.video.images import ENCODERS
+from edvr_cli.video.info import VideoInfo
 from edvr_cli.video.layout import PixelLayout, native_layout
-from edvr_cli.video.probe import VideoInfo
+
+DEFAULT_CODEC = "libx264"
 
 _X26X_PRESETS = (
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo",
@@ -49,25 +52,44 @@ _QUALITY = {
     "libvpx-vp9": _Quality("crf", 24, "cpu-used", _VPX_SPEEDS, {"b": "0", "row-mt": "1"}),
     "ffv1": _Quality(None, None, fixed={"level": "3", "slicecrc": "1"}),
     "prores_ks": _Quality(None, None, fixed={"vendor": "apl0"}),
+    "png": _Quality(None, None, fixed={"pred": "mixed"}),
+    "tiff": _Quality(None, None, fixed={"compression_algo": "deflate"}),
+    "exr": _Quality(None, None, fixed={"compression": "zip16"}),
+    "dpx": _Quality(None, None),
+    "rawvideo": _Quality(None, None),
     "h264_nvenc": _Quality("cq", 19, "preset", _NVENC_PRESETS, {"rc": "vbr", "b": "0"}),
     "hevc_nvenc": _Quality("cq", 21, "preset", _NVENC_PRESETS, {"rc": "vbr", "b": "0"}),
     "av1_nvenc": _Quality("cq", 26, "preset", _NVENC_PRESETS, {"rc": "vbr", "b": "0"}),
 }
 
+# Encoders of pictures, each packet a file; they hold RGB or gray and take transparency as they take color.
+PICTURES = frozenset(ENCODERS.values())
+# Encoders that keep transparency where the source has it, unless another pixel format is asked for.
+_WITH_ALPHA = PICTURES | {"prores_ks", "ffv1", "libvpx-vp9", "rawvideo"}
+# Encoders that keep gray gray: the others' gray is a rarity that players stumble over.
+_WITH_GRAY = PICTURES | {"ffv1", "rawvideo"}
+# What is written to pipes: first what y4m holds, then what raw samples may be besides.
+_DEPTHS = ("", "9le", "10le", "12le", "14le", "16le")
+_Y4M = (*(f"{name}{depth}" for name in ("yuv420p", "yuv422p", "yuv444p", "gray") for depth in _DEPTHS), "yuva444p")
+_RAW = (
+    *_Y4M, "rgb24", "bgr24", "rgba", "bgra", "rgb48le", "rgba64le", "gbrp", "gbrp10le", "gbrp12le", "gbrp16le",
+    "gbrpf32le", "nv12", "p010le",
+)  # fmt: skip
 # Options, by FFmpeg's names, that ask for another way of rate control than constant quality.
 _RATE_CONTROL = {"b", "qp"}
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """What the user asks of the encoder; None stands for the encoder's default.
+    """What the user asks of the encoder; None stands for the encoder's default, and for the encoder
+    that suits the target (`encoding_for`).
 
     ``crf`` is on the encoder's own scale (smaller is better): x264 17, x265 19, SVT-AV1 and VP9 24, NVENC 19,
     21, 26 by default. ``preset`` is one of x264's names for every encoder, or one of the encoder's own.
     ``options`` are passed on by their FFmpeg names; a ``qp`` or a bit rate ``b`` among them replaces the default crf.
     """
 
-    codec: str = "libx264"
+    codec: str | None = None
     crf: float | None = None
     preset: str | None = None
     pix_fmt: str | None = None
@@ -133,21 +155,25 @@ def plan_encoder(encoding: Encoding, info: VideoInfo, *, width: int, height: int
     chroma than the source does, and in 4:4:4 where the encoder takes an odd size only so. Raises OutputError
     for an unknown codec, pixel format, preset or option, with what there is instead.
     """
-    codec = _codec(encoding.codec)
-    quality = _QUALITY.get(encoding.codec, _Quality(None, None))
+    if encoding.codec is None:
+        encoding = replace(encoding, codec=DEFAULT_CODEC)
+    assert encoding.codec is not None
+    name = encoding.codec
+    codec = _codec(name)
+    quality = _QUALITY.get(name, _Quality(None, None))
     # The frame rate only guides the encoder: beyond what its header can hold, near is near enough.
     rate = (info.average_rate or Fraction(25)).limit_denominator(1001)
     options = {
         **quality.fixed,
         **_quality_options(encoding, quality),
-        **_static_options(encoding.codec, info.hdr),
+        **_static_options(name, info.hdr),
     }
     _check_options(codec, encoding.options)
 
     def attempt(layout: PixelLayout) -> EncoderPlan:
         siting = {"chroma_sample_location": info.color.chroma_location} if layout.shift_y else {}
         plan = EncoderPlan(
-            codec=encoding.codec,
+            codec=name,
             codec_id=codec.canonical_name,
             width=width,
             height=height,
@@ -157,7 +183,7 @@ def plan_encoder(encoding: Encoding, info: VideoInfo, *, width: int, height: int
             sample_aspect_ratio=info.sample_aspect_ratio,
             options=_joined({**options, **siting}, encoding.options),
             threads=threads,
-            notes=_notes(info, layout, encoding.codec),
+            notes=_notes(info, layout, name),
         )
         plan.open()
         return plan
@@ -186,9 +212,10 @@ def _joined(ours: Mapping[str, str], theirs: Mapping[str, str]) -> dict[str, str
 
 def _notes(info: VideoInfo, layout: PixelLayout, codec: str) -> tuple[str, ...]:
     notes = []
-    if info.layout.alpha:
-        notes.append("Transparency is dropped: only the picture is restored.")
-    if layout.depth < info.depth:
+    if info.layout.alpha and not layout.alpha:
+        holders = "prores_ks (.mov), ffv1 (.mkv), libvpx-vp9 (.webm) or .png pictures"
+        notes.append(f"Transparency is dropped: {codec} as {layout.name} has none; {holders} keep it.")
+    if layout.depth < min(info.depth, 16):
         notes.append(f"{info.depth} bits a sample become {layout.depth}: {codec} takes no more.")
     return tuple(notes)
 
@@ -208,6 +235,8 @@ def _layouts(codec: av.Codec, pix_fmt: str | None, info: VideoInfo, width: int, 
     """The layouts to try, the most faithful first; only the one that is asked for, if one is."""
     # An encoder that lists no formats takes any: offer the two usual ones.
     names = [fmt.name for fmt in codec.video_formats or []] or ["yuv420p", "yuv420p10le"]
+    if codec.name == "rawvideo":
+        names = list(_RAW)
     layouts = {name: layout for name in names if (layout := native_layout(name)) is not None}
     if pix_fmt is not None:
         if pix_fmt not in layouts:
@@ -216,18 +245,32 @@ def _layouts(codec: av.Codec, pix_fmt: str | None, info: VideoInfo, width: int, 
     source = info.layout
     doubled = width >= 2 * info.width and height >= 2 * info.height
     want_x, want_y = (1, 1) if doubled or source.family == "gray" else (source.shift_x, source.shift_y)
+    depth = min(source.depth, 16)
+    alpha = source.alpha and codec.name in _WITH_ALPHA
+    gray = source.family == "gray" and codec.name in _WITH_GRAY
 
     def loss(layout: PixelLayout) -> tuple[int, ...]:
-        lacking = max(0, source.depth - layout.depth)
-        chroma = max(0, layout.shift_x - want_x) + max(0, layout.shift_y - want_y)
-        excess = layout.depth - source.depth + lacking
+        lacking = max(0, depth - layout.depth)
+        chroma = 0 if gray else max(0, layout.shift_x - want_x) + max(0, layout.shift_y - want_y)
+        excess = layout.depth - depth + lacking
         surplus = max(0, want_x - layout.shift_x) + max(0, want_y - layout.shift_y)
-        return (lacking, chroma, excess, surplus, layout.family == "rgb", layout.semi_planar)
+        unlike = (layout.alpha != alpha, (layout.family == "gray") != gray)
+        return (*unlike, lacking, chroma, excess, surplus, layout.family == "rgb", layout.semi_planar)
 
-    usable = [item for item in layouts.values() if item.family != "gray" and not item.alpha and "yuvj" not in item.name]
+    usable = [item for item in layouts.values() if "yuvj" not in item.name]
+    if codec.name in PICTURES:
+        usable = [item for item in usable if item.family != "yuv"]
+    if codec.name == "rawvideo":
+        usable = [item for item in usable if item.name in _Y4M]
+    usable = [item for item in usable if (gray or item.family != "gray") and (alpha or not item.alpha)]
     if not usable:
         raise OutputError(f"{codec.name} takes no pixel format that this program writes ({', '.join(names)}).")
     return sorted(usable, key=loss)
+
+
+def in_y4m(layout: PixelLayout) -> bool:
+    """Whether a y4m stream can hold a layout."""
+    return layout.name in _Y4M
 
 
 def _quality_options(encoding: Encoding, quality: _Quality) -> dict[str, str]:

@@ -6,6 +6,16 @@ from fractions import Fraction
 
 from av.video.frame import VideoFrame
 
+# What is lost, by which side data of a frame it shows, and by which word in libav's description of the stream.
+_UNKEPT = (
+    ("Dolby Vision metadata", ("DOVI_METADATA", "DOVI_RPU_BUFFER"), "DOVI configuration record"),
+    ("HDR10+ metadata", ("DYNAMIC_HDR_PLUS",), ""),
+    ("HDR Vivid metadata", ("DYNAMIC_HDR_VIVID",), ""),
+    ("Closed captions inside the picture (CEA-608/708)", ("A53_CC",), ""),
+    ("The 360° projection", ("SPHERICAL",), "spherical:"),
+    ("The stereoscopic layout", ("STEREO3D",), "stereo3d:"),
+)
+
 
 @dataclass(frozen=True)
 class HdrMetadata:
@@ -47,6 +57,15 @@ def hdr_metadata(frame: VideoFrame) -> HdrMetadata:
         max_cll, max_fall = struct.unpack_from("2I", data)
         light = (max_cll, max_fall)
     return HdrMetadata(mastering, light)
+
+
+def unkept_metadata(frame: VideoFrame, description: str) -> tuple[str, ...]:
+    """What a decoded frame, or libav's description of its stream, carries and no encoder here can write."""
+    return tuple(
+        name
+        for name, kinds, word in _UNKEPT
+        if any(side_data(frame, kind) is not None for kind in kinds) or (word and word in description)
+    )
 
 
 def side_data(frame: VideoFrame, name: str) -> bytes | None:

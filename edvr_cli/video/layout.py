@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Literal
 
 import av
+import numpy as np
 import torch
 
 from edvr_cli.errors import InputError
@@ -20,7 +21,12 @@ _PACKED_RGB = {
     "bgra": "bgra",
     "rgb48le": "rgb",
     "rgba64le": "rgba",
+    "rgb48be": "rgb",
+    "rgba64be": "rgba",
 }
+# Image files keep the larger half of a 16-bit sample first.
+_BIG_ENDIAN = {"rgb48be", "rgba64be", "gray16be"}
+_FLOATING = {"gbrpf32le", "gbrapf32le", "grayf32le"}
 _SEMI_PLANAR = {
     "nv12": (1, 1), "nv21": (1, 1), "nv16": (1, 0), "nv24": (0, 0), "nv42": (0, 0),
     "p010le": (1, 1), "p012le": (1, 1), "p016le": (1, 1),
@@ -35,6 +41,8 @@ class PixelLayout:
 
     ``shift_x`` and ``shift_y`` are the base-2 logarithms of the chroma subsampling, ``shift`` the number of
     unused low bits of a sample (6 in p010le), ``packed`` the order of interleaved RGB samples, or "".
+    ``big_endian`` samples have their bytes in the other order in files, not in our tensors. ``floating``
+    samples are float32 in [0, 1], linear light where the color says so; their ``depth`` is 32.
     """
 
     name: str
@@ -46,11 +54,27 @@ class PixelLayout:
     alpha: bool = False
     semi_planar: bool = False
     packed: str = ""
+    big_endian: bool = False
+    floating: bool = False
 
     @property
     def sample_dtype(self) -> torch.dtype:
-        """The type of one sample: uint8 up to 8 bits, else uint16."""
+        """The type of one sample: uint8 up to 8 bits, else uint16; or float32."""
+        if self.floating:
+            return torch.float32
         return torch.uint8 if self.depth <= 8 else torch.uint16
+
+    @property
+    def stored_dtype(self) -> np.dtype:
+        """The type of one sample as libav keeps it in memory."""
+        if self.floating:
+            return np.dtype("<f4")
+        return np.dtype("u1" if self.depth <= 8 else ">u2" if self.big_endian else "<u2")
+
+    @property
+    def peak(self) -> int:
+        """The largest sample: all bits set, or 1.0."""
+        return 1 if self.floating else (1 << self.depth) - 1
 
     @property
     def full_range_by_name(self) -> bool:
@@ -80,12 +104,9 @@ def native_layout(name: str) -> PixelLayout | None:
         return None
     parts = fmt.components
     depth, alpha = (parts[0].bits, any(part.is_alpha for part in parts)) if parts else (0, False)
-    if name in _PACKED_RGB:
-        return PixelLayout(name, "rgb", depth, alpha=alpha, packed=_PACKED_RGB[name])
-    if name in _SEMI_PLANAR:
-        shift_x, shift_y = _SEMI_PLANAR[name]
-        shift = 16 - depth if name.startswith("p") else 0
-        return PixelLayout(name, "yuv", depth, shift_x, shift_y, shift, semi_planar=True)
+    layout = _special_layout(name, depth, alpha=alpha)
+    if layout is not None:
+        return layout
     if not _is_plainly_planar(fmt):
         return None
     family: Family = "rgb" if fmt.is_rgb else "gray" if len(parts) - alpha == 1 else "yuv"
@@ -94,6 +115,20 @@ def native_layout(name: str) -> PixelLayout | None:
     if across > 2 or down > 2:
         return None
     return PixelLayout(name, family, depth, across // 2, down // 2, alpha=alpha)
+
+
+def _special_layout(name: str, depth: int, *, alpha: bool) -> PixelLayout | None:
+    """Formats that are not planes of little-endian integers."""
+    swapped = name in _BIG_ENDIAN
+    if name in _PACKED_RGB:
+        return PixelLayout(name, "rgb", depth, alpha=alpha, packed=_PACKED_RGB[name], big_endian=swapped)
+    if name in _FLOATING:
+        return PixelLayout(name, "gray" if name.startswith("gray") else "rgb", depth, alpha=alpha, floating=True)
+    if name in _SEMI_PLANAR:
+        shift_x, shift_y = _SEMI_PLANAR[name]
+        shift = 16 - depth if name.startswith("p") else 0
+        return PixelLayout(name, "yuv", depth, shift_x, shift_y, shift, semi_planar=True)
+    return PixelLayout(name, "gray", depth, big_endian=True) if swapped else None
 
 
 @lru_cache
@@ -113,8 +148,8 @@ def nearest_layout(name: str) -> PixelLayout:
     if not parts:
         raise InputError(f"Pixel format {name!r} stays on a graphics card; decode in software.")
     alpha = any(part.is_alpha for part in parts)
-    depth = min(16, max(part.bits for part in parts))
-    suffix = _depth_suffix(max(8, depth))
+    depth = max(part.bits for part in parts)
+    suffix = "f32le" if depth > 16 or "f16" in name else _depth_suffix(max(8, depth))
     if fmt.has_palette:
         target = "gbrap"
     elif fmt.is_rgb or fmt.is_bayer or name.startswith("xyz"):

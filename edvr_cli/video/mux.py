@@ -21,8 +21,9 @@ from av.video.stream import VideoStream
 
 from edvr_cli.errors import OutputError
 from edvr_cli.video.clock import Timeline, VideoClock
-from edvr_cli.video.container import open_source, reason
-from edvr_cli.video.probe import VideoInfo
+from edvr_cli.video.container import reason
+from edvr_cli.video.info import VideoInfo
+from edvr_cli.video.sequence import write_images
 from edvr_cli.video.streams import MuxPlan, StreamPlan
 from edvr_cli.video.subtitles import SubtitleConverter
 from edvr_cli.video.writer import EncodedVideo
@@ -84,6 +85,9 @@ def mux(
     """
     segments = [video] if isinstance(video, EncodedVideo) else list(video)
     clock = VideoClock(segments)
+    if plan.images is not None:
+        write_images(segments, plan.images, Path(target))
+        return clock.timeline(Fraction(0))
     window = _Window(
         start=clock.begin if cut_start else None,
         end=clock.end if cut_end else None,
@@ -92,16 +96,17 @@ def mux(
     options = _muxer_options(plan, info, clock.time_base)
     try:
         with (
-            open_source(info.path) as source,
+            info.source.side_streams() as source,
             av.open(f"file:{segments[0].path}") as encoded,
             av.open(f"file:{Path(target)}", "w", format=plan.format, container_options=options) as output,
         ):
             video_stream, routes = _add_streams(output, source, encoded.streams.video[0], info, plan, clock)
-            output.metadata.update(_kept_metadata(source.metadata))
-            output.set_chapters(_chapters(source, window))
+            output.metadata.update(_kept_metadata(info.metadata))
+            if source is not None:
+                output.set_chapters(_chapters(source, window))
             output.start_encoding()
             pictures = clock.packets(video_stream, window.shift)
-            others = _source_packets(source, routes, window)
+            others = _source_packets(source, routes, window) if source is not None else iter(())
             written = 0
             for _, _, packet in merge(pictures, others, key=lambda timed: timed[:2]):
                 is_frame = packet.stream is video_stream
@@ -131,13 +136,15 @@ def _muxer_options(plan: MuxPlan, info: VideoInfo, tick: Fraction) -> dict[str, 
 
 def _add_streams(
     output: OutputContainer,
-    source: InputContainer,
+    source: InputContainer | None,
     encoded: VideoStream,
     info: VideoInfo,
     plan: MuxPlan,
     clock: VideoClock,
 ) -> tuple[Stream, dict[int, _Route]]:
     """Give the output its streams in the source's order; returns the video's and the others' routes."""
+    if source is None:
+        return _add_video(output, None, encoded, info, plan, clock), {}
     plans = {item.stream.index: item for item in plan.streams}
     video_stream: Stream | None = None
     routes: dict[int, _Route] = {}
@@ -156,7 +163,7 @@ def _add_streams(
 
 def _add_video(
     output: OutputContainer,
-    original: Stream,
+    original: Stream | None,
     encoded: VideoStream,
     info: VideoInfo,
     plan: MuxPlan,
@@ -172,8 +179,9 @@ def _add_video(
     stream.codec_context.sample_aspect_ratio = info.sample_aspect_ratio
     if info.display_matrix is not None:
         stream.set_display_matrix(info.display_matrix)
-    stream.metadata.update(_kept_metadata(original.metadata))
-    stream.disposition = original.disposition
+    if original is not None:
+        stream.metadata.update(_kept_metadata(original.metadata))
+        stream.disposition = original.disposition
     return stream
 
 
@@ -197,7 +205,8 @@ def _add_other(
 
 def _picture(info: VideoInfo, index: int) -> bytes:
     """The one packet of an attached picture."""
-    with open_source(info.path) as container:
+    with info.source.side_streams() as container:
+        assert container is not None
         return next((bytes(packet) for packet in container.demux(container.streams[index]) if packet.size), b"")
 
 

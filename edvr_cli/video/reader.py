@@ -4,6 +4,7 @@ import os
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -14,9 +15,10 @@ from av.video.plane import VideoPlane
 from torch import Tensor
 
 from edvr_cli.errors import InputError
-from edvr_cli.video.decoder import Warn, decode
+from edvr_cli.video.decoder import Warn
+from edvr_cli.video.info import Source, VideoInfo
 from edvr_cli.video.layout import PixelLayout
-from edvr_cli.video.probe import VideoInfo, probe
+from edvr_cli.video.source import as_source
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class SourceFrame:
 
 
 class VideoReader:
-    """Reads the video stream of a file; a context manager and an iterable of `SourceFrame`.
+    """Reads the frames of a file, pictures or a pipe; a context manager and an iterable of `SourceFrame`.
 
     ``start`` (inclusive) and ``end`` (exclusive) are seconds from the file's own beginning, as players show
     them; ``max_frames`` bounds the count, ``threads`` the decoder's threads (0: one a core). Frame times are
@@ -49,7 +51,7 @@ class VideoReader:
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        source: str | os.PathLike[str] | Source,
         *,
         start: Fraction | None = None,
         end: Fraction | None = None,
@@ -58,8 +60,9 @@ class VideoReader:
         info: VideoInfo | None = None,
         on_warning: Warn | None = None,
     ) -> None:
-        self.path = path
-        self.info = info if info is not None else probe(path)
+        same = info is not None and isinstance(source, str | os.PathLike) and Path(source) == info.path
+        self.source = info.source if info is not None and same else as_source(source)
+        self.info = info if info is not None else self.source.describe()
         self._from = None if start is None else start + self.info.start_time
         self._until = None if end is None else end + self.info.start_time
         self._max_frames = max_frames
@@ -91,8 +94,7 @@ class VideoReader:
         info = self.info
         clock = _Clock(info, self._warn)
         count = corrupt = 0
-        source = decode(self.path, instant=self._from, threads=self._threads, on_warning=self._warn)
-        for frame in source:
+        for frame in self.source.frames(instant=self._from, threads=self._threads, on_warning=self._warn):
             pts, duration = clock.time(frame)
             seconds = pts * info.time_base
             if self._from is not None and seconds < self._from:
@@ -110,7 +112,7 @@ class VideoReader:
             self._warn(f"{corrupt} of {count} frames are damaged in the source and may show it.")
         if count == 0:
             between = "" if self._from is None and self._until is None else " between --start and --end"
-            raise InputError(f"{self.path}: no frame decodes{between}.")
+            raise InputError(f"{info.path}: no frame decodes{between}.")
 
     def _check_size(self, frame: VideoFrame, seconds: Fraction) -> None:
         info = self.info
@@ -118,7 +120,7 @@ class VideoReader:
             sizes = f"from {info.width}x{info.height} to {frame.width}x{frame.height}"
             at = float(seconds - info.start_time)
             raise InputError(
-                f"{self.path}: the picture changes {sizes} at {at:.3f} s; use --start and --end for each part."
+                f"{info.path}: the picture changes {sizes} at {at:.3f} s; use --start and --end for each part."
             )
 
 
@@ -157,10 +159,10 @@ def _planes(frame: VideoFrame, layout: PixelLayout) -> tuple[Tensor, ...]:
 
 
 def _samples(plane: VideoPlane, layout: PixelLayout, rows: int, columns: int) -> Tensor:
-    dtype = np.uint8 if layout.sample_dtype == torch.uint8 else np.uint16
-    samples: np.ndarray = np.frombuffer(plane, dtype)  # type: ignore[call-overload]  # a buffer, said not to be
+    stored = layout.stored_dtype
+    samples: np.ndarray = np.frombuffer(plane, stored)  # type: ignore[call-overload]  # a buffer, said not to be
     grid = samples[: rows * (abs(plane.line_size) // samples.itemsize)].reshape(rows, -1)[:, :columns]
-    return torch.from_numpy((grid if plane.line_size > 0 else grid[::-1]).copy())
+    return torch.from_numpy((grid if plane.line_size > 0 else grid[::-1]).astype(stored.newbyteorder("=")))
 
 
 def _ignore(message: str) -> None:

@@ -7,7 +7,7 @@ header and first packet to memory with libav's own muxer.
 
 import io
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,12 +17,17 @@ from av.packet import Packet
 from av.stream import Stream
 
 from edvr_cli.errors import OutputError
-from edvr_cli.video.container import open_source, reason
-from edvr_cli.video.encoders import EncoderPlan
-from edvr_cli.video.probe import StreamInfo, VideoInfo
+from edvr_cli.video.container import reason
+from edvr_cli.video.encoders import DEFAULT_CODEC, EncoderPlan, Encoding, in_y4m
+from edvr_cli.video.images import ENCODERS, ImageNames, output_names
+from edvr_cli.video.info import Source, StreamInfo, VideoInfo
+from edvr_cli.video.source import ImageSource
+from edvr_cli.video.target import STANDARD_OUTPUT
 
 Action = Literal["copy", "convert", "drop"]
 
+PICTURES, Y4M, RAW = "pictures", "y4m", "raw"
+PipeFormat = Literal["y4m", "raw"]
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 # What text subtitles become in a container that does not take them as they are.
 _TEXT_SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
@@ -45,14 +50,22 @@ class StreamPlan:
 
 @dataclass(frozen=True)
 class MuxPlan:
-    """What the target file will hold besides the restored video.
+    """What the target will hold besides the restored video.
 
-    ``notes`` are sentences about what changes although nothing is dropped, such as coarser times.
+    ``format`` is libav's name of the container, or `PICTURES`, `Y4M` or `RAW`, which hold the video alone.
+    ``notes`` are sentences about what changes although nothing is dropped, such as coarser times, ``images`` the
+    names of the pictures where these are the target.
     """
 
     format: str
     streams: tuple[StreamPlan, ...]
     notes: tuple[str, ...] = ()
+    images: ImageNames | None = None
+
+    @property
+    def piped(self) -> bool:
+        """Whether frames go straight to standard output."""
+        return self.format in (Y4M, RAW)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -67,8 +80,33 @@ def container_format(target: str | os.PathLike[str]) -> str:
     if suffix not in FORMATS:
         usual = ", ".join(FORMATS)
         what = f"the suffix {suffix!r}" if suffix else "a name without a suffix"
-        raise OutputError(f"{target}: no container is known for {what}; use one of {usual} (.mkv holds anything).")
+        pictures = ", ".join(ENCODERS)
+        raise OutputError(
+            f"{target}: no container is known for {what}; use one of {usual} (.mkv holds anything), "
+            f"or for pictures one of {pictures}, as in frames/%06d.png."
+        )
     return FORMATS[suffix]
+
+
+def encoding_for(target: str | os.PathLike[str], source: Source, encoding: Encoding | None = None) -> Encoding:
+    """What is asked of the encoder, with one that suits the target where none is named.
+
+    Pictures are encoded as what their suffix says, a pipe takes samples as they are. Raises OutputError where
+    another encoder is asked for there.
+    """
+    encoding = encoding or Encoding()
+    path = Path(target)
+    images = output_names(path, _pictures_of(source))
+    if path == STANDARD_OUTPUT:
+        only, what = "rawvideo", "Standard output"
+    elif images is not None:
+        only, what = ENCODERS[images.suffix.lower()], f"A {images.suffix} picture"
+    else:
+        usual = "libvpx-vp9" if path.suffix.lower() == ".webm" else DEFAULT_CODEC
+        return replace(encoding, codec=encoding.codec or usual)
+    if encoding.codec not in (None, only):
+        raise OutputError(f"{what} is not written by {encoding.codec}; leave --codec out.")
+    return replace(encoding, codec=only)
 
 
 def plan_mux(
@@ -78,23 +116,88 @@ def plan_mux(
     *,
     audio: bool = True,
     subtitles: bool = True,
+    strict: bool = False,
+    pipe_format: PipeFormat = "y4m",
 ) -> MuxPlan:
     """Decide for each stream of ``info`` what happens to it in ``target``.
 
-    ``audio`` and ``subtitles`` False leave these streams out on request. Raises OutputError for an unknown suffix
-    and for an encoder whose video the container does not hold.
+    ``audio`` and ``subtitles`` False leave these streams out on request. ``pipe_format`` is what standard output
+    gets. Raises OutputError for an unknown suffix, for an encoder whose video the container does not hold, and, if
+    ``strict``, where anything is dropped or converted unasked.
     """
+    path = Path(target)
+    images = output_names(path, _pictures_of(info.source))
+    if path == STANDARD_OUTPUT:
+        if pipe_format == Y4M and not in_y4m(encoder.layout):
+            raise OutputError(f"y4m holds no {encoder.layout.name}; leave --pix-fmt out, or write raw samples.")
+        plan = MuxPlan(pipe_format, _all_dropped(info, "a pipe holds the video alone"), _pipe_notes(info, encoder))
+    elif images is not None:
+        _check_pictures(images, info, encoder)
+        plan = MuxPlan(PICTURES, _all_dropped(info, "pictures have none"), encoder.notes, images)
+    else:
+        plan = _plan_container(info, encoder, path, audio=audio, subtitles=subtitles)
+    left_out = {kind for kind, kept in (("audio", audio), ("subtitle", subtitles)) if not kept}
+    streams = tuple(replace(item, reason="") if item.stream.kind in left_out else item for item in plan.streams)
+    plan = replace(plan, streams=streams, notes=(*_source_notes(info, plan), *plan.notes))
+    if strict and plan.warnings:
+        raise OutputError(f"{target}: --strict-streams refuses what would change: {' '.join(plan.warnings)}")
+    return plan
+
+
+def _plan_container(info: VideoInfo, encoder: EncoderPlan, target: Path, *, audio: bool, subtitles: bool) -> MuxPlan:
     format_name = container_format(target)
     _check_video(encoder, format_name, target)
+    if not info.source.rereadable:
+        gone = "a pipe is read once; save the input to a file to keep it"
+        return MuxPlan(format_name, _all_dropped(info, gone), _notes(info, encoder, format_name))
     plans = []
-    with open_source(info.path) as source:
-        packets = _first_packets(source, info)
+    with info.source.side_streams() as source:
+        packets = _first_packets(source, info) if source is not None else {}
         for stream in info.streams:
+            assert source is not None
             if (stream.kind == "audio" and not audio) or (stream.kind == "subtitle" and not subtitles):
                 plans.append(StreamPlan(stream, "drop", "", ""))
                 continue
             plans.append(_plan_stream(source, stream, packets.get(stream.index), format_name, info))
     return MuxPlan(format_name, tuple(plans), _notes(info, encoder, format_name))
+
+
+def _all_dropped(info: VideoInfo, why: str) -> tuple[StreamPlan, ...]:
+    return tuple(StreamPlan(stream, "drop", "", why) for stream in info.streams)
+
+
+def _pictures_of(source: Source) -> tuple[Path, ...]:
+    return source.pictures if isinstance(source, ImageSource) else ()
+
+
+def _check_pictures(images: ImageNames, info: VideoInfo, encoder: EncoderPlan) -> None:
+    if images.single and info.frame_count not in (None, 1):
+        name = f"{images.prefix}_%06d{images.suffix}"
+        raise OutputError(f"{images.folder / images.name(0)} is one picture; number them, as in {name}.")
+    if encoder.layout.floating and info.color.transfer in (16, 18):
+        raise OutputError(f"{images.suffix} pictures hold linear light, HDR video does not; use .png or .tiff.")
+
+
+def _source_notes(info: VideoInfo, plan: MuxPlan) -> tuple[str, ...]:
+    """What is assumed of the source, and what of it nothing here can write."""
+    assumed = () if plan.images is not None else info.notes
+    lost = (
+        f"{what} {'are' if what.endswith('s') else 'is'} dropped: no encoder here writes it." for what in info.unkept
+    )
+    metadata: tuple[str, ...] = ()
+    if plan.images is not None or plan.piped:
+        if info.chapters:
+            metadata += (f"{info.chapters} chapters are dropped: {plan.format} holds none.",)
+        if info.display_matrix is not None:
+            metadata += (f"The rotation or mirroring is lost: {plan.format} cannot say it.",)
+    return (*assumed, *lost, *metadata)
+
+
+def _pipe_notes(info: VideoInfo, encoder: EncoderPlan) -> tuple[str, ...]:
+    notes = list(encoder.notes)
+    if info.hdr:
+        notes.append("HDR mastering metadata is lost: a pipe cannot say it.")
+    return tuple(notes)
 
 
 def _check_video(encoder: EncoderPlan, format_name: str, target: str | os.PathLike[str]) -> None:

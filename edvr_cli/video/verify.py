@@ -2,6 +2,7 @@
 
 import os
 from fractions import Fraction
+from pathlib import Path
 
 import av
 from av.packet import Packet
@@ -10,13 +11,23 @@ from av.video.stream import VideoStream
 from edvr_cli.errors import OutputError
 from edvr_cli.video.clock import Timeline
 from edvr_cli.video.container import main_video, open_source, reason
+from edvr_cli.video.images import ENCODERS
 
 # Matroska and WebM keep times to the millisecond.
 _TOLERANCE = Fraction(1, 1000)
 
 
 def verify(path: str | os.PathLike[str], timeline: Timeline) -> None:
-    """Compare a file's video with what it must hold. Raises OutputError where a frame is missing or elsewhere."""
+    """Compare a file's video with what it must hold. Raises OutputError where a frame is missing or elsewhere.
+
+    Of pictures, in a folder or single, only the count and that none is empty is looked at: they have no times.
+    """
+    if Path(path).is_dir() or Path(path).suffix.lower() in ENCODERS:
+        files = list(Path(path).iterdir()) if Path(path).is_dir() else [Path(path)]
+        count = sum(file.stat().st_size > 0 for file in files)
+        if count != len(timeline.ticks):
+            raise OutputError(f"{path} holds {count} pictures instead of {len(timeline.ticks)}; they are not kept.")
+        return
     times: list[int] = []
     with open_source(path) as container:
         stream = main_video(container, path)

@@ -26,7 +26,8 @@ from torch import Tensor
 
 from edvr_cli.errors import OutputError
 from edvr_cli.video.container import reason
-from edvr_cli.video.encoders import EncoderPlan
+from edvr_cli.video.encoders import PICTURES, EncoderPlan
+from edvr_cli.video.layout import PixelLayout
 
 SUFFIX = ".edvr.mkv"
 _TICK = Fraction(1, 1000)  # The only time base that Matroska files have here.
@@ -65,7 +66,10 @@ class VideoWriter:
         self._decode_times: deque[int] = deque()
         self._container: OutputContainer | None = None
         try:
-            self._container = av.open(f"file:{self.path}", "w", format="matroska")
+            # Matroska has no place for encoded pictures; mov has, and is told to count in the same ticks.
+            pictures = plan.codec in PICTURES
+            name, options = ("mov", {"video_track_timescale": "1000"}) if pictures else ("matroska", {})
+            self._container = av.open(f"file:{self.path}", "w", format=name, container_options=options)
             stream = self._container.add_stream(plan.codec, plan.rate)
             assert isinstance(stream, VideoStream)
             plan.configure(stream.codec_context)
@@ -149,16 +153,16 @@ def _frame(planes: Sequence[Tensor], plan: EncoderPlan) -> VideoFrame:
     if got != shapes:
         raise ValueError(f"planes must be {shapes} for {plan.layout.name} {plan.width}x{plan.height}, got {got}")
     for target, source in zip(frame.planes, planes, strict=True):
-        _fill(target, source)
+        _fill(target, source, plan.layout)
     color = plan.color
     frame.colorspace, frame.color_range = color.matrix, 2 if color.full_range else 1
     frame.color_primaries, frame.color_trc = color.primaries, color.transfer
     return frame
 
 
-def _fill(target: VideoPlane, source: Tensor) -> None:
+def _fill(target: VideoPlane, source: Tensor, layout: PixelLayout) -> None:
     samples = source.numpy()
     rows, columns = samples.shape
-    buffer: np.ndarray = np.frombuffer(target, samples.dtype)  # type: ignore[call-overload]
+    buffer: np.ndarray = np.frombuffer(target, layout.stored_dtype)  # type: ignore[call-overload]
     stride = target.line_size // samples.itemsize
     buffer[: rows * stride].reshape(rows, stride)[:, :columns] = samples
