@@ -33,7 +33,10 @@ _ASPECT_TOLERANCE = 0.02
 
 @dataclass(frozen=True)
 class FrameScore:
-    """One frame against its truth. ``index`` and ``seconds`` are the truth's; PSNR in dB, infinite where equal."""
+    """One frame against its truth, whose ``index`` and ``seconds`` (since its beginning) these are.
+
+    PSNR in dB, infinite where both are equal.
+    """
 
     index: int
     seconds: float
@@ -137,9 +140,10 @@ def _matched(
     tolerance = 0.5 / float(max(image.rate, truth.rate))
     sources = image.pictures(), truth.pictures()
     a, b = next(sources[0], None), next(sources[1], None)
+    begun = (a.seconds if a else 0.0) - (b.seconds if b else 0.0)
     pairs = 0
     while a is not None and b is not None:
-        apart = a.seconds - b.seconds if by_time else float(a.index - b.index)
+        apart = a.seconds - b.seconds - begun if by_time else float(a.index - b.index)
         if abs(apart) < (tolerance if by_time else 0.5):
             yield a, b
             pairs += 1

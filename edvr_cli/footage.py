@@ -25,7 +25,7 @@ _FOLDER_RATE = Fraction(25)
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One frame: ``rgb`` (3, H, W) uint8, seconds since the footage's first frame, and its number from 0."""
+    """One frame: ``rgb`` (3, H, W) uint8, seconds since the file's beginning, and its number from 0."""
 
     rgb: Tensor
     seconds: float
@@ -83,24 +83,22 @@ class Footage:
         return self.info.duration
 
     def pictures(self, *, start: float | None = None, most: int | None = None) -> Iterator[Picture]:
-        """The frames from ``start`` seconds on, at most ``most``; times count from the first one yielded."""
+        """The frames from ``start`` seconds on, at most ``most``, numbered from the first one yielded."""
         if self.images:
-            first = 0 if start is None else round(start * self.rate)
+            first = 0 if start is None else max(0, round(start * self.rate))
             last = None if most is None else first + most
             for index, image in enumerate(self.images[first:last]):
                 with VideoReader(image, max_frames=1) as reader:
                     for frame in reader:
                         rgb = planes_to_rgb(frame.planes, frame.layout, reader.info.color)
-                        yield Picture(_upright(rgb, 0), float(index / self.rate), index)
+                        yield Picture(_upright(rgb, 0), float((first + index) / self.rate), index)
             return
-        begin: Fraction | None = None
-        instant = None if start is None else Fraction(start).limit_denominator(1_000_000)
+        instant = None if start is None else Fraction(max(0.0, start)).limit_denominator(1_000_000)
         with VideoReader(self.path, start=instant, max_frames=most, info=self.info) as reader:
             for frame in reader:
-                time = frame.pts * frame.time_base
-                begin = time if begin is None else begin
+                seconds = float(frame.pts * frame.time_base - self.info.start_time)
                 rgb = planes_to_rgb(frame.planes, frame.layout, self.info.color)
-                yield Picture(_upright(rgb, self.info.rotation), float(time - begin), frame.index)
+                yield Picture(_upright(rgb, self.info.rotation), seconds, frame.index)
 
 
 def to_size(rgb: Tensor, size: tuple[int, int]) -> Tensor:

@@ -20,7 +20,7 @@ MODULES = {
 LAYERS = (
     ("__main__",),
     ("cli",),
-    ("train", "evaluation", "bench", "jobs", "cluster", "report", "collection", "compare"),
+    ("train", "evaluation", "bench", "jobs", "cluster", "report", "collection", "compare", "preview"),
     ("", "pipeline"),
     ("source",),
     ("engine", "video", "weights", "shots", "overlap", "metrics", "footage"),

@@ -18,6 +18,7 @@ from edvr_cli.cli.bench import bench_command
 from edvr_cli.cli.compare import compare_command
 from edvr_cli.cli.eval import evaluate_command
 from edvr_cli.cli.models import models
+from edvr_cli.cli.preview import preview_command
 from edvr_cli.cli.restore import deblur, upscale
 from edvr_cli.cli.train import train_command
 from edvr_cli.errors import EdvrError, StoppedError
@@ -48,6 +49,7 @@ edvr.add_command(train_command)
 edvr.add_command(bench_command)
 edvr.add_command(models)
 edvr.add_command(compare_command)
+edvr.add_command(preview_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

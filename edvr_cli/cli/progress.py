@@ -34,7 +34,7 @@ from edvr_cli.events import (
 )
 from edvr_cli.jobs.space import readable_size
 
-__all__ = ["Display"]
+__all__ = ["Display", "duration"]
 
 _PLAIN_EVERY = 10.0  # seconds between lines
 _SPEED_OVER = 600.0  # seconds; a frame may take minutes, and there is no speed without two of them
@@ -176,7 +176,7 @@ class Display:
         line = f"{event.done} frames, {speed:.2f} fps"
         if event.total:
             left = max(0, event.total - event.done) / speed
-            line = f"{event.done}/{event.total} frames, {speed:.2f} fps, {_duration(left)} left"
+            line = f"{event.done}/{event.total} frames, {speed:.2f} fps, {duration(left)} left"
         self._say(line)
 
     def _finish(self, event: Finished) -> None:
@@ -187,7 +187,7 @@ class Display:
                 self._progress.stop()
         speed = event.restored / event.seconds if event.seconds else 0.0
         frames = "1 frame" if event.restored == 1 else f"{event.restored} frames"
-        self._say(f"{frames} in {_duration(event.seconds)} ({speed:.2f} fps), verified.")
+        self._say(f"{frames} in {duration(event.seconds)} ({speed:.2f} fps), verified.")
 
     def _pause(self, event: Paused) -> None:
         if self._progress is not None and self._files is None:
@@ -207,7 +207,8 @@ class _Speed(ProgressColumn):
         return Text("" if not task.speed else f"{task.speed:.2f} fps")
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """For people: ``12.5 s``, ``3 min 05 s``, ``2 h 07 min``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -40,9 +40,8 @@ def vmaf_available() -> bool:
 class Vmaf:
     """Measures frames against their truth, model vmaf_v0.6.1; a context manager.
 
-    It sees luma in limited range, by the matrix of ``color`` (BT.709 where that is RGB), of the 8-bit RGB pictures it is
-    given. The two pictures of a pair travel one above the other
-    as one frame, so that nothing can match them wrongly.
+    It sees luma in limited range of the 8-bit RGB pictures it is given, by the matrix of ``color`` (BT.709 where that
+    is RGB). The two pictures of a pair travel one above the other as one frame: nothing can match them wrongly.
     """
 
     def __init__(self, width: int, height: int, color: ColorSpec) -> None:
