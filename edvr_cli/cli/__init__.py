@@ -19,6 +19,7 @@ from edvr_cli.cli.compare import compare_command
 from edvr_cli.cli.eval import evaluate_command
 from edvr_cli.cli.models import models
 from edvr_cli.cli.preview import preview_command
+from edvr_cli.cli.report import report_command
 from edvr_cli.cli.restore import deblur, upscale
 from edvr_cli.cli.train import train_command
 from edvr_cli.errors import EdvrError, StoppedError
@@ -50,6 +51,7 @@ edvr.add_command(bench_command)
 edvr.add_command(models)
 edvr.add_command(compare_command)
 edvr.add_command(preview_command)
+edvr.add_command(report_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -1,0 +1,89 @@
+"""``edvr report``: a page that shows what restoring changed."""
+
+import os
+from pathlib import Path
+
+import click
+import torch
+from rich.console import Console
+from rich.progress import Progress
+
+from edvr_cli.cli.parameters import DEVICE, KEY_VALUE, MODEL
+from edvr_cli.collection import describe
+from edvr_cli.errors import OutputError
+from edvr_cli.footage import Footage
+from edvr_cli.report import Model, build_report
+
+__all__ = ["report_command"]
+
+_FILE = click.Path(path_type=Path)
+_MEASURED = 300
+
+
+@click.command("report", no_args_is_help=True)
+@click.argument("source", metavar="IN", type=_FILE)
+@click.argument("result", metavar="OUT", type=_FILE)
+@click.option("-o", "--output", "target", metavar="FILE.html", type=_FILE, help="The page.  [default: OUT.html]")
+@click.option("--ref", metavar="TRUTH", type=_FILE, help="Measure both against this video or folder of images.")
+@click.option("--pictures", type=click.IntRange(1, 40), default=6, show_default=True, help="Frames to show.")
+@click.option(
+    "--frames",
+    type=click.IntRange(1),
+    default=_MEASURED,
+    show_default=True,
+    metavar="N",
+    help="Measure so many at most.",
+)
+@click.option("--vmaf/--no-vmaf", default=True, help="Measure VMAF besides, where there is a truth.")
+@click.option("-n", "--model", metavar="MODEL", type=MODEL, help="The model that made OUT: its card comes on the page.")
+@click.option("-d", "--device", type=DEVICE, default="auto", show_default=True, help="The device it was made on.")
+@click.option("--setting", "settings", type=KEY_VALUE, multiple=True, help="A further line, as crf=17; repeatable.")
+@click.option("-y", "--overwrite", is_flag=True, help="Replace the page if it exists.")
+def report_command(
+    source: Path,
+    result: Path,
+    target: Path | None,
+    ref: Path | None,
+    pictures: int,
+    frames: int,
+    vmaf: bool,
+    model: str | None,
+    device: torch.device,
+    settings: tuple[tuple[str, str], ...],
+    overwrite: bool,
+) -> None:
+    """Write a page that shows the video IN beside its restoration OUT; one file, for any browser, offline.
+
+    It has a slider over frames of both, the parts that changed most, figures over time, and what made OUT.
+    """
+    target = target or result.with_suffix(".html")
+    if target.exists() and not overwrite:
+        raise OutputError(f"{target} exists: choose another name with --output, or pass --overwrite")
+    footage = Footage.open(source), Footage.open(result)
+    truth = Footage.open(ref) if ref else None
+    console = Console(stderr=True, highlight=False)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("measuring", total=2 * min(frames, footage[1].count or frames))
+        page = build_report(
+            *footage,
+            truth=truth,
+            pictures=pictures,
+            most=frames,
+            vmaf=vmaf,
+            settings=dict(settings),
+            model=_model(model) if model else None,
+            device=device,
+            on_frame=lambda: bar.advance(task),
+        )
+    partial = target.with_name(f"{target.name}.part")
+    partial.write_text(page, encoding="utf-8")
+    partial.replace(target)
+    click.echo(os.fsencode(target))
+
+
+def _model(name: str) -> Model:
+    facts = describe(name)
+    kept = ("name", "summary", "task", "scale", "license", "parameters", "quality", "window_padding", "sha256")
+    rows = {key.replace("_", " "): str(facts[key]) for key in kept if facts.get(key)}
+    card = facts.get("card")
+    return Model(rows, Path(card).read_text(encoding="utf-8") if card else "")
