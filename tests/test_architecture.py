@@ -20,7 +20,7 @@ MODULES = {
 LAYERS = (
     ("__main__",),
     ("cli",),
-    ("train", "evaluation", "bench", "jobs", "cluster", "report", "collection", "compare", "preview"),
+    ("train", "evaluation", "bench", "jobs", "cluster", "report", "collection", "compare", "doctor", "preview"),
     ("", "pipeline"),
     ("source",),
     ("engine", "video", "weights", "shots", "overlap", "metrics", "footage"),

@@ -16,6 +16,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import edvr_cli
 from edvr_cli.cli.bench import bench_command
 from edvr_cli.cli.compare import compare_command
+from edvr_cli.cli.doctor import doctor_command
 from edvr_cli.cli.eval import evaluate_command
 from edvr_cli.cli.models import models
 from edvr_cli.cli.preview import preview_command
@@ -52,6 +53,7 @@ edvr.add_command(models)
 edvr.add_command(compare_command)
 edvr.add_command(preview_command)
 edvr.add_command(report_command)
+edvr.add_command(doctor_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

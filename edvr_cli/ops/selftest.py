@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from edvr_cli.errors import DeviceError
-from edvr_cli.ops.deform_conv import deform_conv2d_packed_reference, implementation
+from edvr_cli.ops.deform_conv import deform_conv2d_packed, deform_conv2d_packed_reference, implementation
 
-__all__ = ["check_kernel"]
+__all__ = ["check_kernel", "check_operation"]
 
 _SLOPE = 0.1
 _ALLOWANCE = 2  # times plain torch's own error at the same precision
@@ -36,6 +36,20 @@ def check_kernel(device: torch.device, dtype: torch.dtype, features: int = 64, g
     # Small and large maps are cut differently, into different machine code.
     for tiles in {choose_tiles(pixels, features, dtype.itemsize) for pixels in (1, 2**30)}:
         verify(partial(deform_conv2d_packed_triton, tiles=tiles), arguments)
+
+
+def check_operation(device: torch.device, dtype: torch.dtype) -> str:
+    """Compare what ``device`` uses, whichever it is, with the definition; returns its name.
+
+    Raises DeviceError as :func:`check_kernel` does.
+    """
+    arguments = _random_arguments(device, dtype, 64, 8)
+    name = implementation(*arguments)
+    if name == "triton":
+        check_kernel(device, dtype)
+    elif name != "reference":
+        verify(deform_conv2d_packed, arguments)
+    return name
 
 
 def verify(operation: Operation, arguments: tuple[Tensor, ...]) -> None:

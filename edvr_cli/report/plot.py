@@ -58,7 +58,8 @@ def line_plot(title: str, unit: str, curves: Mapping[str, Points], marks: Sequen
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+    least = 1e-3 * max(1.0, abs(high))  # less is no difference to see
+    return (low, high) if high - low >= least else (low - least / 2, high + least / 2)
 
 
 def _ticks(low: float, high: float, most: int) -> list[float]:

@@ -1,0 +1,74 @@
+"""``edvr doctor``: what there is, whether it works, and what would help."""
+
+import json
+import sys
+from dataclasses import asdict
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from edvr_cli.doctor import Device, Diagnosis, diagnose
+
+__all__ = ["doctor_command"]
+
+
+@click.command("doctor")
+@click.option("--speed/--no-speed", default=True, help="Restore frames for about a second, to tell the speed.")
+@click.option("--json", "as_json", is_flag=True, help="Write all of it to standard output as JSON, for bug reports.")
+def doctor_command(speed: bool, as_json: bool) -> None:
+    """Look at this machine: versions, devices, encoders, speed; and say what is wrong and what helps.
+
+    The deformable convolution of each device is checked against its definition. Exits with 1 if something is wrong.
+    """
+    with Console(stderr=True).status("looking"):
+        diagnosis = diagnose(speed=speed)
+    if as_json:
+        click.echo(json.dumps(asdict(diagnosis) | {"healthy": diagnosis.healthy}, indent=2, ensure_ascii=False))
+    else:
+        _show(diagnosis)
+    if not diagnosis.healthy:
+        sys.exit(1)
+
+
+def _show(d: Diagnosis) -> None:
+    console = Console(highlight=False)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    table.add_row("system", escape(f"{d.system['system']}, Python {d.system['python']}"))
+    table.add_row("processor", escape(f"{d.system['processor']}, {d.system['cores']} cores"))
+    table.add_row("versions", escape(", ".join(f"{name} {version}" for name, version in d.versions.items())))
+    for device in d.devices:
+        table.add_row(f"device {device.device}", escape(_device(device)))
+    table.add_row("encoders", escape(", ".join(d.video.encoders)))
+    hardware = [name for name, fault in d.video.hardware_encoders.items() if not fault]
+    table.add_row("in hardware", escape(", ".join(hardware) or "none opens"))
+    table.add_row("built for", escape(", ".join(d.video.hardware_decoders) or "decoding by the processor alone"))
+    table.add_row("FFmpeg", escape(f"{d.video.ffmpeg}{', measures VMAF' if d.video.vmaf else ''}"))
+    table.add_row("models here", escape(", ".join(d.models)))
+    if d.speed:
+        width, height = d.speed.size
+        each = d.speed.seconds_per_frame
+        table.add_row(
+            "speed",
+            f"edvr-s-x4 on {d.speed.device}, {d.speed.precision}: {each:.2g} s a frame of {width}×{height}, "
+            f"so about {each * 320 * 180 / (width * height):.2g} s at 320×180",
+        )
+    console.print(table)
+    console.print()
+    if not d.findings:
+        console.print("[green]Nothing to complain of.[/]")
+    for finding in d.findings:
+        color = "red" if finding.level == "wrong" else "yellow"
+        console.print(f"[{color}]{finding.level}:[/] {escape(finding.what)}. [bold]→ {escape(finding.remedy)}[/]")
+
+
+def _device(device: Device) -> str:
+    memory = "" if device.free_memory is None else f", {device.free_memory / 2**30:.1f} GiB free"
+    good = ", ".join(precision for precision, wrong in device.checked.items() if not wrong)
+    name = {"triton": "Triton kernel", "compiled": "compiled kernel", "reference": "plain PyTorch"}.get(
+        device.operation, "no kernel"
+    )
+    return f"{device.name}{memory}; {name}, right in {good or 'nothing'}"
