@@ -15,13 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edvr_cli.ops.conv import Conv, UpConv
 from edvr_cli.ops.deform_conv import deform_conv2d_packed
 from edvr_cli.window import Padding
 
-__all__ = ["EDVR", "TAIL_REACH", "EDVRConfig", "PCDAlignment", "Pyramid"]
+__all__ = ["EDVR", "SLOPE", "TAIL_REACH", "EDVRConfig", "PCDAlignment", "Pyramid"]
 
 TAIL_REACH = 2  # 1 (upconv1) + 1/2 (upconv2) + 1/4 (conv_hr) + 1/4 (conv_last), in features' pixels
-_SLOPE = 0.1
+SLOPE = 0.1
 _KERNEL = 3
 
 
@@ -76,20 +77,20 @@ class EDVR(nn.Module):
             self.predeblur = PredeblurModule(C, config.hr_in)
             self.conv_1x1 = nn.Conv2d(C, C, 1)
         else:
-            self.conv_first = _conv(3, C)
+            self.conv_first = Conv(3, C)
         self.feature_extraction = nn.Sequential(*(ResBlock(C) for _ in range(config.extraction_blocks)))
         if config.levels == 3:
-            self.conv_l2_1, self.conv_l2_2 = _conv(C, C, stride=2), _conv(C, C)
-            self.conv_l3_1, self.conv_l3_2 = _conv(C, C, stride=2), _conv(C, C)
+            self.conv_l2_1, self.conv_l2_2 = Conv(C, C, stride=2), Conv(C, C)
+            self.conv_l3_1, self.conv_l3_2 = Conv(C, C, stride=2), Conv(C, C)
         self.pcd_align = PCDAlignment(C, config.groups, config.levels, config.cascade)
         self.fusion = (
             TSAFusion(C, config.frames, config.reference) if config.tsa else nn.Conv2d(config.frames * C, C, 1)
         )
         self.reconstruction = nn.Sequential(*(ResBlock(C) for _ in range(config.reconstruction_blocks)))
-        self.upconv1 = _conv(C, 4 * C)
-        self.upconv2 = _conv(C, 4 * config.tail)
-        self.conv_hr = _conv(config.tail, config.tail)
-        self.conv_last = _conv(config.tail, 3)
+        self.upconv1 = UpConv(C, C)
+        self.upconv2 = UpConv(C, config.tail)
+        self.conv_hr = Conv(config.tail, config.tail)
+        self.conv_last = Conv(config.tail, 3)
 
     def forward(self, window: Tensor) -> Tensor:
         """Restore the middle frame of ``window``.
@@ -113,12 +114,12 @@ class EDVR(nn.Module):
 
         h, w are H, W, or a quarter of them when ``hr_in``.
         """
-        level1 = self.conv_1x1(self.predeblur(frame)) if self.config.predeblur else _lrelu(self.conv_first(frame))
+        level1 = self.conv_1x1(self.predeblur(frame)) if self.config.predeblur else self.conv_first(frame, SLOPE)
         level1 = self.feature_extraction(level1)
         if self.config.levels == 1:
             return [level1]
-        level2 = _lrelu(self.conv_l2_2(_lrelu(self.conv_l2_1(level1))))
-        level3 = _lrelu(self.conv_l3_2(_lrelu(self.conv_l3_1(level2))))
+        level2 = self.conv_l2_2(self.conv_l2_1(level1, SLOPE), SLOPE)
+        level3 = self.conv_l3_2(self.conv_l3_1(level2, SLOPE), SLOPE)
         return [level1, level2, level3]
 
     def fuse(self, aligned: Tensor) -> Tensor:
@@ -134,9 +135,8 @@ class EDVR(nn.Module):
 
         A value of the output depends on features at most ``TAIL_REACH`` away, so this may be done in strips.
         """
-        x = _lrelu(F.pixel_shuffle(self.upconv1(x), 2))
-        x = _lrelu(F.pixel_shuffle(self.upconv2(x), 2))
-        x = self.conv_last(_lrelu(self.conv_hr(x)))
+        x = self.upconv2(self.upconv1(x, SLOPE), SLOPE)
+        x = self.conv_last(self.conv_hr(x, SLOPE))
         base = frame if self.config.hr_in else F.interpolate(frame, scale_factor=4, mode="bilinear")
         return x + base
 
@@ -148,15 +148,15 @@ class PCDAlignment(nn.Module):
         super().__init__()
         C = features
         names = [f"l{level}" for level in range(levels, 0, -1)]  # coarsest first
-        self.offset_conv1 = nn.ModuleDict({name: _conv(2 * C, C) for name in names})
-        self.offset_conv2 = nn.ModuleDict({name: _conv(C if name == names[0] else 2 * C, C) for name in names})
-        self.offset_conv3 = nn.ModuleDict({name: _conv(C, C) for name in names[1:]})
+        self.offset_conv1 = nn.ModuleDict({name: Conv(2 * C, C) for name in names})
+        self.offset_conv2 = nn.ModuleDict({name: Conv(C if name == names[0] else 2 * C, C) for name in names})
+        self.offset_conv3 = nn.ModuleDict({name: Conv(C, C) for name in names[1:]})
         self.dcn_pack = nn.ModuleDict({name: DeformConv(C, groups) for name in names})
-        self.feat_conv = nn.ModuleDict({name: _conv(2 * C, C) for name in names[1:]})
+        self.feat_conv = nn.ModuleDict({name: Conv(2 * C, C) for name in names[1:]})
         self.cascade = cascade
         if cascade:
-            self.cas_offset_conv1 = _conv(2 * C, C)
-            self.cas_offset_conv2 = _conv(C, C)
+            self.cas_offset_conv1 = Conv(2 * C, C)
+            self.cas_offset_conv2 = Conv(C, C)
             self.cas_dcnpack = DeformConv(C, groups)
 
     def forward(self, neighbor: Pyramid, reference: Pyramid) -> Tensor:
@@ -167,7 +167,7 @@ class PCDAlignment(nn.Module):
         ]
 
         def compare(aligned: Tensor) -> Tensor:
-            return self.cas_offset_conv1(torch.cat((aligned, reference[0]), dim=1))
+            return self.cas_offset_conv1(torch.cat((aligned, reference[0]), dim=1), SLOPE)
 
         return self.align(neighbor, pairs, compare if self.cascade else None)
 
@@ -175,24 +175,23 @@ class PCDAlignment(nn.Module):
         """:meth:`forward` after its first convolutions, which a caller may know a cheaper way to.
 
         ``pairs`` are the outputs of ``offset_conv1``, finest first (they are overwritten); ``compare`` maps
-        aligned features to the output of ``cas_offset_conv1`` for them and the reference (None: no cascade).
+        aligned features to the activated output of ``cas_offset_conv1`` for them and the reference (None: no
+        cascade).
         """
         top = len(neighbor)
-        offset = _lrelu(self.offset_conv2[f"l{top}"](_lrelu(pairs[-1])))
-        aligned = self.dcn_pack[f"l{top}"](neighbor[-1], offset, _SLOPE if top > 1 else 1.0)
+        offset = self.offset_conv2[f"l{top}"](_lrelu(pairs[-1]), SLOPE)
+        aligned = self.dcn_pack[f"l{top}"](neighbor[-1], offset, SLOPE if top > 1 else 1.0)
         for level in range(top - 1, 0, -1):
             name = f"l{level}"
             # A displacement is twice as many pixels on a map twice as large.
             offset = torch.cat((_lrelu(pairs[level - 1]), _up(offset) * 2), dim=1)
-            offset = _lrelu(self.offset_conv3[name](_lrelu(self.offset_conv2[name](offset))))
+            offset = self.offset_conv3[name](self.offset_conv2[name](offset, SLOPE), SLOPE)
             own = self.dcn_pack[name](neighbor[level - 1], offset)
-            aligned = self.feat_conv[name](torch.cat((own, _up(aligned)), dim=1))
-            if level > 1:
-                aligned = _lrelu(aligned)
+            aligned = self.feat_conv[name](torch.cat((own, _up(aligned)), dim=1), SLOPE if level > 1 else 1.0)
         if compare is None:
             return aligned
-        offset = _lrelu(self.cas_offset_conv2(_lrelu(compare(aligned))))
-        return self.cas_dcnpack(aligned, offset, _SLOPE)
+        offset = self.cas_offset_conv2(compare(aligned), SLOPE)
+        return self.cas_dcnpack(aligned, offset, SLOPE)
 
 
 class DeformConv(nn.Module):
@@ -204,7 +203,7 @@ class DeformConv(nn.Module):
         self.weight = nn.Parameter(torch.empty(features, features, _KERNEL, _KERNEL))
         self.bias = nn.Parameter(torch.zeros(features))
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
-        self.conv_offset = _conv(features, 3 * groups * taps)
+        self.conv_offset = Conv(features, 3 * groups * taps)
         # Alignment starts from "everything stays where it is".
         for parameter in self.conv_offset.parameters():
             nn.init.zeros_(parameter)
@@ -221,17 +220,17 @@ class TSAFusion(nn.Module):
         super().__init__()
         C = features
         self.reference = reference
-        self.temporal_attn1 = _conv(C, C)
-        self.temporal_attn2 = _conv(C, C)
+        self.temporal_attn1 = Conv(C, C)
+        self.temporal_attn2 = Conv(C, C)
         self.feat_fusion = nn.Conv2d(frames * C, C, 1)
         self.spatial_attn1 = nn.Conv2d(frames * C, C, 1)
         self.spatial_attn2 = nn.Conv2d(2 * C, C, 1)
-        self.spatial_attn3 = _conv(C, C)
+        self.spatial_attn3 = Conv(C, C)
         self.spatial_attn4 = nn.Conv2d(C, C, 1)
-        self.spatial_attn5 = _conv(C, C)
+        self.spatial_attn5 = Conv(C, C)
         self.spatial_attn_l1 = nn.Conv2d(C, C, 1)
-        self.spatial_attn_l2 = _conv(2 * C, C)
-        self.spatial_attn_l3 = _conv(C, C)
+        self.spatial_attn_l2 = Conv(2 * C, C)
+        self.spatial_attn_l3 = Conv(C, C)
         self.spatial_attn_add1 = nn.Conv2d(C, C, 1)
         self.spatial_attn_add2 = nn.Conv2d(C, C, 1)
 
@@ -247,9 +246,9 @@ class TSAFusion(nn.Module):
         a = _lrelu(self.spatial_attn1(weighted))
         a = _lrelu(self.spatial_attn2(_pools(a)))
         below = _lrelu(self.spatial_attn_l1(a))
-        below = _lrelu(self.spatial_attn_l2(_pools(below)))
-        below = _up_to(_lrelu(self.spatial_attn_l3(below)), a)
-        a = _lrelu(self.spatial_attn3(a)) + below
+        below = self.spatial_attn_l2(_pools(below), SLOPE)
+        below = _up_to(self.spatial_attn_l3(below, SLOPE), a)
+        a = self.spatial_attn3(a, SLOPE) + below
         a = self.spatial_attn5(_up_to(_lrelu(self.spatial_attn4(a)), fused))
         added = self.spatial_attn_add2(_lrelu(self.spatial_attn_add1(a)))
         return fused * a.sigmoid() * 2 + added
@@ -262,21 +261,21 @@ class PredeblurModule(nn.Module):
         super().__init__()
         C = features
         self.hr_in = hr_in
-        self.conv_first = _conv(3, C)
+        self.conv_first = Conv(3, C)
         if hr_in:
-            self.stride_conv_hr1, self.stride_conv_hr2 = _conv(C, C, stride=2), _conv(C, C, stride=2)
-        self.stride_conv_l2, self.stride_conv_l3 = _conv(C, C, stride=2), _conv(C, C, stride=2)
+            self.stride_conv_hr1, self.stride_conv_hr2 = Conv(C, C, stride=2), Conv(C, C, stride=2)
+        self.stride_conv_l2, self.stride_conv_l3 = Conv(C, C, stride=2), Conv(C, C, stride=2)
         self.resblock_l3 = ResBlock(C)
         self.resblock_l2_1, self.resblock_l2_2 = ResBlock(C), ResBlock(C)
         self.resblock_l1 = nn.ModuleList(ResBlock(C) for _ in range(5))
 
     def forward(self, frame: Tensor) -> Tensor:
         """(B, 3, H, W) → (B, C, H, W), or a quarter of H and W when ``hr_in``."""
-        x = _lrelu(self.conv_first(frame))
+        x = self.conv_first(frame, SLOPE)
         if self.hr_in:
-            x = _lrelu(self.stride_conv_hr2(_lrelu(self.stride_conv_hr1(x))))
-        level2 = _lrelu(self.stride_conv_l2(x))
-        level3 = _lrelu(self.stride_conv_l3(level2))
+            x = self.stride_conv_hr2(self.stride_conv_hr1(x, SLOPE), SLOPE)
+        level2 = self.stride_conv_l2(x, SLOPE)
+        level3 = self.stride_conv_l3(level2, SLOPE)
         level3 = _up_to(self.resblock_l3(level3), level2)
         level2 = _up_to(self.resblock_l2_2(self.resblock_l2_1(level2) + level3), x)
         for block in self.resblock_l1[:2]:
@@ -292,8 +291,8 @@ class ResBlock(nn.Module):
 
     def __init__(self, features: int) -> None:
         super().__init__()
-        self.conv1 = _conv(features, features)
-        self.conv2 = _conv(features, features)
+        self.conv1 = Conv(features, features)
+        self.conv2 = Conv(features, features)
         # Published initialization: a tenth, so that a deep stack starts near the identity.
         for conv in (self.conv1, self.conv2):
             nn.init.kaiming_normal_(conv.weight)
@@ -303,16 +302,12 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → the same shape."""
-        return x + self.conv2(F.relu(self.conv1(x), inplace=True))
-
-
-def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, _KERNEL, stride, padding=1)
+        return self.conv2(self.conv1(x, 0.0), add=x)
 
 
 def _lrelu(x: Tensor) -> Tensor:
     """LeakyReLU on the spot: every caller hands over a convolution's fresh output."""
-    return F.leaky_relu(x, _SLOPE, inplace=True)
+    return F.leaky_relu(x, SLOPE, inplace=True)
 
 
 def _pools(x: Tensor) -> Tensor:

@@ -20,9 +20,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edvr_cli.edvr import EDVR, TAIL_REACH, Pyramid
+from edvr_cli.edvr import EDVR, SLOPE, TAIL_REACH, Pyramid
 from edvr_cli.errors import DeviceError
 from edvr_cli.memory import SMALLEST_TILE, Plan, free_memory, is_out_of_memory, plan
+from edvr_cli.ops.conv import Conv
 from edvr_cli.ops.selftest import check_kernel
 from edvr_cli.precision import Precision, dtype_for
 from edvr_cli.tiling import Tile, tiles
@@ -173,7 +174,8 @@ class StreamingEDVR:
             aligned = self._align(features, features[reference].pyramid)
         del features
         with self.part("fusion"):
-            stacked = torch.stack([aligned[n] for n in indices], dim=1)
+            # Side by side in each pixel: the fusion's 1×1 convolutions take them so, without another copy.
+            stacked = torch.cat([aligned[n] for n in indices], dim=1).unflatten(1, (len(indices), -1))
             del aligned
             fused = self.model.fuse(stacked)
             del stacked
@@ -192,7 +194,7 @@ class StreamingEDVR:
             constant = reference_half(reference[0])
 
             def compare(aligned: Tensor) -> Tensor:
-                return neighbor_half(aligned).add_(constant)
+                return neighbor_half(aligned, SLOPE, add=constant)
 
         return {
             n: self.model.pcd_align.align(
@@ -248,7 +250,8 @@ def _halves(conv: nn.Module) -> nn.ModuleList:
     assert isinstance(conv, nn.Conv2d)
     parts = nn.ModuleList()
     for weight, bias in zip(conv.weight.chunk(2, dim=1), (None, conv.bias), strict=True):
-        half = nn.Conv2d(weight.shape[1], conv.out_channels, 3, padding=1, bias=bias is not None, device="meta")
+        with torch.device("meta"):  # no random weights
+            half = Conv(weight.shape[1], conv.out_channels, bias=bias is not None)
         half.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last), requires_grad=False)
         half.bias = bias
         parts.append(half)

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from edvr_cli.ops.conv import Conv, UpConv
 from edvr_cli.ops.vectors_cpu import LANES
 from edvr_cli.ops.winograd_cpu import WinogradConv2d, winograd
 
@@ -23,7 +24,7 @@ def test_it_equals_a_direct_convolution(size, outputs):
     conv = nn.Conv2d(LANES * 2, outputs, 3, padding=1).requires_grad_(False)
     x = torch.randn(2, LANES * 2, *size)
     y = WinogradConv2d(conv)(x)
-    assert y.is_contiguous(memory_format=torch.channels_last)
+    assert y.stride(1) == 1
     torch.testing.assert_close(y.double(), direct(conv, x), atol=2e-5, rtol=0)
 
 
@@ -32,6 +33,37 @@ def test_without_a_bias_none_is_added():
     conv = nn.Conv2d(LANES, 8, 3, padding=1, bias=False).requires_grad_(False)
     x = torch.randn(1, LANES, 9, 9)
     torch.testing.assert_close(WinogradConv2d(conv)(x).double(), direct(conv, x), atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("adds", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_follows_the_convolution_is_fused(slope, adds, dtype):
+    """A sum, then LeakyReLU; tiles at the border see neither more nor less of the map that is added."""
+    torch.manual_seed(0)
+    conv = Conv(LANES, LANES * 2).requires_grad_(False).to(dtype)
+    x = torch.randn(2, LANES, 7, 12, dtype=dtype)
+    add = torch.randn(2, LANES * 2, 7, 12, dtype=dtype) if adds else None
+    expected = direct(conv, x) + (add.double() if adds else 0)
+    expected = torch.where(expected >= 0, expected, expected * slope)
+    y = WinogradConv2d(conv)(x, slope, add)
+    torch.testing.assert_close(y.double(), expected, atol=2e-5 if dtype == torch.float32 else 0.1, rtol=0)
+
+
+@pytest.mark.parametrize("outputs", [LANES, 8, LANES * 3])
+def test_pixels_are_shuffled_on_the_way_out(outputs):
+    """Also where the outputs of a pixel fill no vector."""
+    conv = UpConv(LANES, outputs).requires_grad_(False)
+    x = torch.randn(2, LANES, 6, 9)
+    torch.testing.assert_close(WinogradConv2d(conv)(x, 0.1), conv(x, 0.1), atol=2e-5, rtol=0)
+
+
+def test_maps_may_be_parts_of_wider_ones():
+    """Some channels of a map, or every other image."""
+    conv = Conv(LANES, LANES).requires_grad_(False)
+    wide = torch.randn(4, LANES * 3, 9, 9).contiguous(memory_format=torch.channels_last)
+    x, add = wide[::2, LANES : LANES * 2], wide[1::2, LANES * 2 :]
+    torch.testing.assert_close(WinogradConv2d(conv)(x, 0.1, add), conv(x, 0.1, add), atol=2e-5, rtol=0)
 
 
 def test_bfloat16_errs_by_less_than_two_percent():

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 import torch
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -106,23 +107,17 @@ def _show(report: Report) -> None:
 
 def _table(case: CaseResult) -> Table:
     published = case.network.published
-    table = Table("", *("s/frame", "least", "repeats", "ratio", "floor", "of floor", "TFLOP", "memory"))
+    table = Table("", *("s/frame", "least", "ratio", "floor", "of floor", "TFLOP", "memory"), box=SIMPLE)
     table.title = f"EDVR-{case.size.upper()}, {case.width}×{case.height}"
     for column in table.columns[1:]:
         column.justify = "right"
-    table.add_row(
-        f"published, fp32, {published.op}",
-        *_time(published.time),
-        "1" if published.time else "",
-        "",
-        "",
-        f"{published.flops / 1e12:.3g}",
-        _memory(published.memory),
-    )
+    work = f"{published.flops / 1e12:.3g}"
+    ratio = "1" if published.time else ""
+    table.add_row("published", *_time(published.time), ratio, "", "", work, _memory(published.memory))
     for engine in case.network.engines:
         ratio = f"{published.time.median / engine.time.median:.2f}" if published.time and engine.time else ""
         table.add_row(
-            f"engine, {engine.precision}" + (f", tiles of {engine.tile}" if engine.tile else ""),
+            f"engine, {engine.precision}",
             *_time(engine.time),
             ratio,
             f"{engine.floor:.3g}",
@@ -135,26 +130,26 @@ def _table(case: CaseResult) -> Table:
 
 def _lines(case: CaseResult) -> list[str]:
     """What the table has no columns for."""
-    lines = []
+    published = case.network.published
+    lines = [f"published: fp32, deformable convolutions by {published.op}"]
     for engine in case.network.engines:
         if engine.time:
             parts = ", ".join(f"{name} {engine.parts[name]:.3g}" for name in PARTS)
-            lines.append(f"{engine.precision}, parts in s/frame: {parts}")
+            tiles = f"tiles of {engine.tile}; " if engine.tile else ""
+            lines.append(f"engine, {engine.precision}: {tiles}parts in s/frame: {parts}")
     if video := case.video:
         lines.append(
             f"video of {video.frames} frames, {video.precision}, s/frame: decode {video.decode:.3g}, "
             f"network {video.network:.3g}, encode (x264 {video.preset}) {video.encode:.3g}, "
             f"end to end {video.end_to_end:.3g} ({video.network / video.end_to_end:.0%} of the network's speed)"
         )
-    left_out = [("published", case.network.published.why_not)]
+    left_out = [("published", published.why_not)]
     left_out += [(f"engine, {engine.precision}", engine.why_not) for engine in case.network.engines]
     return [*lines, *(f"left out: {name}: {why}" for name, why in left_out if why)]
 
 
-def _time(timing: Timing | None) -> tuple[str, str, str]:
-    if timing is None:
-        return "", "", ""
-    return f"{timing.median:.3g}", f"{timing.least:.3g}", str(len(timing.repeats))
+def _time(timing: Timing | None) -> tuple[str, str]:
+    return ("", "") if timing is None else (f"{timing.median:.3g}", f"{timing.least:.3g}")
 
 
 def _memory(peak: int | None) -> str:

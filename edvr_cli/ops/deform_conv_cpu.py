@@ -4,7 +4,6 @@ The columns (K times the feature map) are never in memory as a whole: every thre
 stays in its L2 cache and multiplies it at once. The contract and the plain twin are in ``deform_conv``.
 """
 
-import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -100,6 +99,7 @@ def _convolve(
                     flat(pixels[n]),
                     H,
                     W,
+                    C,
                     tap_positions,
                     block_offset.numpy(),
                     block_mask.numpy(),
@@ -152,56 +152,53 @@ def _workers(threads: int) -> ThreadPoolExecutor:
 def _sampler(lanes: int) -> Callable[..., None]:
     """The sampling loop for groups of ``lanes`` channels (a constant to the compiler).
 
-    ``sample(x, H, W, taps, offset, mask, start, columns, pixel, weight)`` fills columns (P, K·C), channels
+    ``sample(x, H, W, C, taps, offset, mask, start, columns, pixel, weight)`` fills columns (P, K·C), channels
     fastest, with the masked samples of the P pixels from ``start`` on. x (H·W·C,), taps (2, G·K) the
     undisplaced positions (dy, dx), offset (P, 2·G·K), mask (P, G·K); pixel and weight (4, G·K) are scratch.
     """
 
     @numba.njit(nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
-    def sample(x, H, W, taps, offset, mask, start, columns, pixel, weight):  # type: ignore[no-untyped-def]
-        GK = mask.shape[1]
-        C = x.size // (H * W)
-        K = GK * lanes // C
+    def sample(x, H, W, C, taps, offset, mask, start, columns, pixel, weight):  # type: ignore[no-untyped-def]
+        K = mask.shape[1] * lanes // C
         for p in range(mask.shape[0]):
             row = (start + p) // W
-            column = (start + p) - row * W
-            # First the arithmetic for all taps, as one loop that vectorizes ...
-            for j in range(GK):
-                # Far outside is as good as just outside, and fits an int32.
-                y = min(max(offset[p, 2 * j] + (_f4(row) + taps[0, j]), _f4(-2)), _f4(H + 1))
-                z = min(max(offset[p, 2 * j + 1] + (_f4(column) + taps[1, j]), _f4(-2)), _f4(W + 1))
-                floor_y, floor_z = math.floor(y), math.floor(z)
-                y0, z0 = _i4(floor_y), _i4(floor_z)
-                dy, dz = y - _f4(floor_y), z - _f4(floor_z)
-                top = (_f4(1) - dy) * mask[p, j] if 0 <= y0 < H else _f4(0)
-                bottom = dy * mask[p, j] if -1 <= y0 < H - 1 else _f4(0)
-                left = _f4(1) - dz if 0 <= z0 < W else _f4(0)
-                right = dz if -1 <= z0 < W - 1 else _f4(0)
-                up = min(max(y0, 0), H - 1) * W
-                down = min(max(y0 + 1, 0), H - 1) * W
-                west = min(max(z0, 0), W - 1)
-                east = min(max(z0 + 1, 0), W - 1)
-                pixel[0, j], pixel[1, j] = up + west, up + east
-                pixel[2, j], pixel[3, j] = down + west, down + east
-                weight[0, j], weight[1, j] = top * left, top * right
-                weight[2, j], weight[3, j] = bottom * left, bottom * right
-            # ... then the gathers.
-            for j in range(GK):
-                g = j // K
-                c = g * lanes
-                blend(
-                    x,
-                    np.int64(pixel[0, j]) * C + c,
-                    np.int64(pixel[1, j]) * C + c,
-                    np.int64(pixel[2, j]) * C + c,
-                    np.int64(pixel[3, j]) * C + c,
-                    weight[0, j],
-                    weight[1, j],
-                    weight[2, j],
-                    weight[3, j],
-                    columns,
-                    (p * K + j - g * K) * C + c,
-                    lanes,
-                )
+            locate(H, W, row, start + p - row * W, taps, offset[p], mask[p], pixel, weight)
+            for t in range(K):
+                for g in range(C // lanes):
+                    j, c = g * K + t, g * lanes
+                    blend(
+                        x,
+                        np.int64(pixel[0, j]) * C + c, np.int64(pixel[1, j]) * C + c,
+                        np.int64(pixel[2, j]) * C + c, np.int64(pixel[3, j]) * C + c,
+                        weight[0, j], weight[1, j], weight[2, j], weight[3, j],
+                        columns, (p * K + t) * C + c, lanes,
+                    )  # fmt: skip
 
     return sample
+
+
+@numba.njit(nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
+def locate(H, W, row, column, taps, offset, mask, pixel, weight):  # type: ignore[no-untyped-def]
+    """The four corners of all taps of a pixel, as pixels and weights; a loop that vectorizes."""
+    last_y, last_x, width = _i4(H - 1), _i4(W - 1), _i4(W)
+    for j in range(mask.size):
+        # Far outside is as good as just outside, and fits an int32. NaN does not: all that follows is bounded.
+        y = min(max(offset[2 * j] + (_f4(row) + taps[0, j]), _f4(-1)), _f4(H))
+        z = min(max(offset[2 * j + 1] + (_f4(column) + taps[1, j]), _f4(-1)), _f4(W))
+        floor_y, floor_z = np.floor(y), np.floor(z)
+        y0, z0 = _i4(floor_y), _i4(floor_z)
+        right = z - floor_z
+        bottom = (y - floor_y) * mask[j]
+        top, left = mask[j] - bottom, _f4(1) - right
+        top = top if (y0 >= 0) & (y0 <= last_y) else _f4(0)
+        bottom = bottom if (y0 >= -1) & (y0 < last_y) else _f4(0)
+        left = left if (z0 >= 0) & (z0 <= last_x) else _f4(0)
+        right = right if (z0 >= -1) & (z0 < last_x) else _f4(0)
+        up = min(max(y0, _i4(0)), last_y) * width
+        down = min(max(y0 + _i4(1), _i4(0)), last_y) * width
+        west = min(max(z0, _i4(0)), last_x)
+        east = min(max(z0 + _i4(1), _i4(0)), last_x)
+        pixel[0, j], pixel[1, j] = up + west, up + east
+        pixel[2, j], pixel[3, j] = down + west, down + east
+        weight[0, j], weight[1, j] = top * left, top * right
+        weight[2, j], weight[3, j] = bottom * left, bottom * right

@@ -68,27 +68,32 @@ def enter(typingctx, x, i, down, right, out, o, plane):  # type: ignore[no-untyp
 
 
 @intrinsic
-def leave(typingctx, x, i, plane, bias, b, out, o, down, right):  # type: ignore[no-untyped-def]
-    """out[tile at o] = Aᵀ m A + bias[b :]; the products m are at x[i + plane·f :].
+def leave(typingctx, x, i, plane, bias, b, add, a, add_down, add_right, slope, out, o, down, right):  # type: ignore[no-untyped-def]
+    """out[tile at o] = LeakyReLU(Aᵀ m A + bias[b :] + add[tile at a]); the products m are at x[i + plane·f :].
 
-    ``down`` and ``right`` are the strides to the tile's next row and column.
+    ``down`` and ``right`` are the strides to the tile's next row and column, as ``add``'s are in its tile.
     """
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         memory = _Memory(context, builder, signature, args)
-        i, plane, b, o, down, right = memory.sizes(1, 2, 4, 6, 7, 8)
-        load, store = memory.access(0), memory.access(5)
+        i, plane, b, a, add_down, add_right, o, down, right = memory.sizes(1, 2, 4, 6, 7, 8, 11, 12, 13)
+        load, load_add, store = memory.access(0), memory.access(5), memory.access(10)
         constant = memory.access(3)(b)
+        slopes = _spread(builder, args[9])
+        zero = cgutils.get_null_value(_FLOATS)
         columns = [
             _outof(builder, [load(memory.step(i, plane, r * PATCH + c)) for r in range(PATCH)]) for c in range(PATCH)
         ]
         for r in range(TILE):
-            at = memory.step(o, down, r)
-            for c, value in enumerate(_outof(builder, [column[r] for column in columns])):
-                store(memory.step(at, right, c), builder.fadd(value, constant))
+            at, add_at = memory.step(o, down, r), memory.step(a, add_down, r)
+            for c, product in enumerate(_outof(builder, [column[r] for column in columns])):
+                added = load_add(memory.step(add_at, add_right, c))
+                total = builder.fadd(builder.fadd(product, constant), added)
+                positive = builder.fcmp_ordered(">=", total, zero)
+                store(memory.step(at, right, c), builder.select(positive, total, builder.fmul(total, slopes)))
         return context.get_dummy_value()
 
-    return types.void(x, i, plane, bias, b, out, o, down, right), codegen
+    return types.void(x, i, plane, bias, b, add, a, add_down, add_right, slope, out, o, down, right), codegen
 
 
 @intrinsic(prefer_literal=True)
