@@ -19,6 +19,7 @@ from edvr_cli.cli.bench import bench_command
 from edvr_cli.cli.compare import compare_command
 from edvr_cli.cli.doctor import doctor_command
 from edvr_cli.cli.eval import evaluate_command
+from edvr_cli.cli.info import info_command
 from edvr_cli.cli.models import models
 from edvr_cli.cli.preview import preview_command
 from edvr_cli.cli.report import report_command
@@ -47,6 +48,7 @@ def edvr() -> None:
 
 edvr.add_command(upscale)
 edvr.add_command(deblur)
+edvr.add_command(info_command)
 edvr.add_command(evaluate_command)
 edvr.add_command(train_command)
 edvr.add_command(bench_command)

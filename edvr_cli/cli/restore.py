@@ -24,6 +24,7 @@ from edvr_cli.jobs.video import Resume, restore_video
 from edvr_cli.models import Task, default_model
 from edvr_cli.precision import PRECISIONS, Precision
 from edvr_cli.video.encoders import Encoding
+from edvr_cli.video.interlace import Deinterlace
 from edvr_cli.video.source import RawFormat, Reading
 from edvr_cli.video.streams import PipeFormat
 from edvr_cli.video.target import STANDARD_OUTPUT
@@ -60,6 +61,8 @@ class _Options(TypedDict):
     subtitles: bool
     strict_streams: bool
     allow_network: bool
+    deinterlace: Deinterlace | None
+    hwaccel: str | None
     fps: Fraction | None
     raw_input: RawFormat | None
     pipe_format: PipeFormat
@@ -122,6 +125,11 @@ _PARAMETERS: list[Callable[[Any], Any]] = [
         "--pipe-format", type=click.Choice(["y4m", "raw"]), default="y4m", show_default=True,
         help="What is written to standard output, if OUT is -.",
     ),
+    click.option(
+        "--deinterlace", type=click.Choice(["frame", "field"]),
+        help="Make interlaced pictures progressive (bwdif): a frame for each, or one for each of its two fields.",
+    ),
+    click.option("--hwaccel", metavar="KIND", help="Decode on a device: cuda, vaapi, ..., auto: the first there is."),
     click.option("--allow-network", is_flag=True, help="Let IN be an address, or lead to other files and addresses."),
     click.option("-y", "--overwrite", is_flag=True, help="Replace OUT if it exists."),
     click.option("--resume", flag_value="require", help="Go on with an interrupted run, or fail if there is none."),
@@ -258,7 +266,13 @@ def _restorer(
         audio=options["audio"],
         subtitles=options["subtitles"],
         strict_streams=options["strict_streams"],
-        reading=Reading(options["fps"], options["raw_input"], options["allow_network"]),
+        reading=Reading(
+            rate=options["fps"],
+            raw=options["raw_input"],
+            allow_network=options["allow_network"],
+            deinterlace=options["deinterlace"],
+            hwaccel=options["hwaccel"],
+        ),
         pipe_format=options["pipe_format"],
         overwrite=options["overwrite"],
         threads=options["threads"],

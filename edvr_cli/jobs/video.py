@@ -160,6 +160,7 @@ def restore_video(
             "end": seconds(end),
             "frames": max_frames,
             "segment length": segment_seconds,
+            "deinterlace": None if reading is None else reading.deinterlace,
             **encoder_settings(encoder),
         },
         choices={"tile": engine.tile_size, "threads": threads or cpu_count()},

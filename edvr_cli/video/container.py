@@ -1,11 +1,13 @@
 """Opening a source: local files only, one sentence for each way in which it is not a video."""
 
 import os
+import re
 import sys
 from functools import lru_cache
 from pathlib import Path
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
@@ -17,20 +19,26 @@ _REFUSED_FORMATS = {
     "adf", "bintext", "concat", "dash", "data", "ffmetadata", "hls", "idf", "image2", "imf", "lavfi", "rtsp", "sdp",
     "tty", "xbin",
 }  # fmt: skip
+# By itself libav lets a local playlist lead to local files alone.
+_PERMISSIONS = {"protocol_whitelist": "file,crypto,data,http,https,httpproxy,tcp,tls,udp,rtp,rtmp,rtmps,ftp"}
 # What the boxes of an encrypted mp4 are called; looked for where FFmpeg can only say "invalid data".
 _ENCRYPTION_MARKS = (b"encv", b"pssh", b"sinf")
 
 
-def open_source(path: str | os.PathLike[str], *, allow_network: bool = False) -> InputContainer:
-    """Open a media file for reading; close it by using it as a context manager.
+def open_source(
+    path: str | os.PathLike[str], *, allow_network: bool = False, hwaccel: HWAccel | None = None
+) -> InputContainer:
+    """Open a media file for reading, on a device if one is given; close it by using it as a context manager.
 
     Neither the network nor another file can be reached through what the file says, unless ``allow_network`` is
     given; ``path`` may be an address then. Raises InputError for a path that is missing, a directory, unreadable,
     or not media.
     """
-    if allow_network and "://" in (address := os.fspath(path)):
-        return _open(address, Path(address), {})
     name = Path(path)
+    # A path has one slash where an address has two.
+    address = re.fullmatch(r"([a-z][a-z0-9+.-]+):/+(.+)", name.as_posix())
+    if allow_network and address and not name.exists():
+        return _open(f"{address[1]}://{address[2]}", name, _PERMISSIONS, hwaccel=hwaccel)
     if not name.exists():
         raise InputError(f"{name}: no such file.")
     if name.is_dir():
@@ -38,7 +46,7 @@ def open_source(path: str | os.PathLike[str], *, allow_network: bool = False) ->
     if name.is_file() and name.stat().st_size == 0:
         raise InputError(f"{name} is empty.")
     # The "file:" prefix keeps a colon in a name from being taken for a protocol.
-    return _open(f"file:{name}", name, {} if allow_network else _restrictions("file"))
+    return _open(f"file:{name}", name, _PERMISSIONS if allow_network else _restrictions("file"), hwaccel=hwaccel)
 
 
 def open_pipe(path: Path, options: dict[str, str]) -> InputContainer:
@@ -50,9 +58,16 @@ def open_pipe(path: Path, options: dict[str, str]) -> InputContainer:
     return _open(address, path, {**_restrictions(protocol), **options}, "rawvideo" if options else None)
 
 
-def _open(address: str, name: Path, options: dict[str, str], format_name: str | None = None) -> InputContainer:
+def _open(
+    address: str,
+    name: Path,
+    options: dict[str, str],
+    format_name: str | None = None,
+    *,
+    hwaccel: HWAccel | None = None,
+) -> InputContainer:
     try:
-        return av.open(address, format=format_name, options=options, metadata_errors="replace")
+        return av.open(address, format=format_name, options=options, metadata_errors="replace", hwaccel=hwaccel)
     except PermissionError as error:
         raise InputError(f"{name} cannot be read: permission denied.") from error
     except (av.FFmpegError, OSError, ValueError) as error:

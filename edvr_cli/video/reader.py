@@ -8,16 +8,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-import torch
 from av.video.frame import VideoFrame
-from av.video.plane import VideoPlane
 from torch import Tensor
 
 from edvr_cli.errors import InputError
 from edvr_cli.video.decoder import Warn
 from edvr_cli.video.info import Source, VideoInfo
 from edvr_cli.video.layout import PixelLayout
+from edvr_cli.video.samples import to_planes
 from edvr_cli.video.source import as_source
 
 
@@ -103,7 +101,7 @@ class VideoReader:
                 break
             self._check_size(frame, seconds)
             corrupt += frame.is_corrupt
-            yield SourceFrame(_planes(frame, info.layout), info.layout, count, pts, info.time_base, duration)
+            yield SourceFrame(to_planes(frame, info.layout), info.layout, count, pts, info.time_base, duration)
             count += 1
             if count == self._max_frames:
                 break
@@ -147,22 +145,6 @@ class _Clock:
     def report(self) -> None:
         if self._repaired:
             self._warn(f"{self._repaired} frames had no usable time in the source; they follow at the frame rate.")
-
-
-def _planes(frame: VideoFrame, layout: PixelLayout) -> tuple[Tensor, ...]:
-    """The frame's samples, copied out of libav's padded buffers."""
-    # "yuvj" is "yuv" with the range in the name, which a stream may switch between; the samples are alike.
-    if frame.format.name.replace("yuvj", "yuv") != layout.name.replace("yuvj", "yuv"):
-        frame = frame.reformat(format=layout.name)
-    shapes = layout.plane_shapes(frame.height, frame.width)
-    return tuple(_samples(plane, layout, *shape) for plane, shape in zip(frame.planes, shapes, strict=True))
-
-
-def _samples(plane: VideoPlane, layout: PixelLayout, rows: int, columns: int) -> Tensor:
-    stored = layout.stored_dtype
-    samples: np.ndarray = np.frombuffer(plane, stored)  # type: ignore[call-overload]  # a buffer, said not to be
-    grid = samples[: rows * (abs(plane.line_size) // samples.itemsize)].reshape(rows, -1)[:, :columns]
-    return torch.from_numpy((grid if plane.line_size > 0 else grid[::-1]).astype(stored.newbyteorder("=")))
 
 
 def _ignore(message: str) -> None:

@@ -5,19 +5,27 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import chain
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 
+import torch
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.video.frame import VideoFrame
+from torch import Tensor
 
 from edvr_cli.errors import InputError
 from edvr_cli.video.container import main_video, open_pipe, open_source
 from edvr_cli.video.decoder import Warn, decode, decode_once, first_frame
+from edvr_cli.video.hardware import hardware_decoder
 from edvr_cli.video.images import decode_images, find_images, gaps
 from edvr_cli.video.info import Source, VideoInfo, color_of, describe_stream
+from edvr_cli.video.interlace import INTERLACED_NOTE, Deinterlace, DeinterlacedSource, looks_interlaced
 from edvr_cli.video.layout import native_layout, nearest_layout
+from edvr_cli.video.samples import to_planes
 
+_LOOKED_AT = 8  # frames, for interlacing
 DEFAULT_RATE = Fraction(25)
 STANDARD_INPUT = Path("-")
 
@@ -36,12 +44,16 @@ class Reading:
     """What the user says of the input.
 
     ``rate`` is the frames a second of pictures and raw samples (None: 25), ``raw`` the meaning of a pipe without
-    a header. ``allow_network`` lets a file lead to others and to the network.
+    a header. ``allow_network`` lets a file lead to others and to the network. ``deinterlace`` makes interlaced
+    pictures progressive, one frame for each or one for each field. ``hwaccel`` is the kind of device that decodes
+    (``cuda``, ``auto`` for the first there is, and so on), where it can.
     """
 
     rate: Fraction | None = None
     raw: RawFormat | None = None
     allow_network: bool = False
+    deinterlace: Deinterlace | None = None
+    hwaccel: str | None = None
 
 
 def as_source(path: str | os.PathLike[str] | Source, reading: Reading | None = None) -> Source:
@@ -49,14 +61,18 @@ def as_source(path: str | os.PathLike[str] | Source, reading: Reading | None = N
     if not isinstance(path, str | os.PathLike):
         return path
     reading = reading or Reading()
-    name = Path(path)
+    source = _plain_source(Path(path), reading)
+    return source if reading.deinterlace is None else DeinterlacedSource(source, reading.deinterlace)
+
+
+def _plain_source(name: Path, reading: Reading) -> Source:
     if name == STANDARD_INPUT or name.is_fifo():
         return PipeSource(name, reading)
     if name.is_dir() or "%" in name.name:
         pictures = find_images(name)
         if pictures is not None:
             return ImageSource(name, tuple(pictures), reading.rate)
-    return FileSource(name, allow_network=reading.allow_network)
+    return FileSource(name, allow_network=reading.allow_network, hwaccel=reading.hwaccel)
 
 
 @dataclass(frozen=True)
@@ -65,25 +81,48 @@ class FileSource:
 
     path: Path
     allow_network: bool = False
+    hwaccel: str | None = None
     rereadable: bool = field(default=True, init=False)
 
     def describe(self) -> VideoInfo:
-        """What is in it; decodes one frame."""
+        """What is in it; decodes a few frames."""
         with self.side_streams() as container:
             stream = main_video(container, self.path)
-            return describe_stream(self, container, stream, first_frame(container, stream, self.path))
+            frame = first_frame(container, stream, self.path)
+            info = describe_stream(self, container, stream, frame)
+            frames = [frame, *islice(decode_once(container, stream, self.path, _ignore), _LOOKED_AT - 1)]
+        rate = _plausible_rate(info, frames)
+        count = info.frame_count
+        if rate != info.average_rate and info.duration and rate:  # The count was an estimate by the other rate.
+            count = round(info.duration * rate)
+        interlaced = info.interlaced or looks_interlaced([_luma(item) for item in frames])
+        info = replace(info, average_rate=rate, frame_count=count, interlaced=interlaced)
+        return replace(info, notes=(*info.notes, INTERLACED_NOTE)) if info.interlaced else info
 
     def frames(self, *, instant: Fraction | None, threads: int, on_warning: Warn) -> Iterator[VideoFrame]:
         """Decoded frames in display order, from the start or from a little before ``instant`` (seconds)."""
-        return decode(self.path, self.side_streams, instant=instant, threads=threads, on_warning=on_warning)
+        opener = self.side_streams
+        if self.hwaccel is not None:
+            opener = partial(open_source, self.path, allow_network=self.allow_network, hwaccel=self._device(on_warning))
+        return decode(self.path, opener, instant=instant, threads=threads, on_warning=on_warning)
 
     def files(self) -> tuple[Path, ...]:
-        """The file itself."""
-        return (self.path,)
+        """The file itself; an address is none."""
+        return (self.path,) if self.path.is_file() else ()
 
     def side_streams(self) -> InputContainer:
         """The file, open."""
         return open_source(self.path, allow_network=self.allow_network)
+
+    def _device(self, on_warning: Warn) -> HWAccel | None:
+        """The device to decode on, or None where there is none that decodes this file; then that is told."""
+        assert self.hwaccel is not None
+        with self.side_streams() as container:
+            codec = main_video(container, self.path).codec_context.codec
+        device = hardware_decoder(self.hwaccel, codec)
+        if device is None:
+            on_warning(f"--hwaccel {self.hwaccel}: no such device decodes {codec.name} here; the processor does.")
+        return device
 
 
 @dataclass(frozen=True)
@@ -197,6 +236,27 @@ class PipeSource:
             raise InputError(f"--raw-input: {raw.pix_fmt!r} is no pixel format that is read as it is.")
         rate = self._reading.rate or DEFAULT_RATE
         return {"video_size": f"{raw.width}x{raw.height}", "pixel_format": raw.pix_fmt, "framerate": str(rate)}
+
+
+def _plausible_rate(info: VideoInfo, frames: list[VideoFrame]) -> Fraction | None:
+    """The frame rate of the first frames where the container's is far off, as that of short Matroska files often is."""
+    times = sorted(frame.pts for frame in frames if frame.pts is not None)
+    if len(times) < 4 or times[-1] == times[0]:
+        return info.average_rate
+    seen = (len(times) - 1) / ((times[-1] - times[0]) * info.time_base)
+    if info.average_rate is not None and info.average_rate < 4 * seen:
+        return info.average_rate
+    return seen.limit_denominator(1001)
+
+
+def _luma(frame: VideoFrame) -> Tensor:
+    """(H, W) in [0, 1] of the frame's first plane; of packed formats a mixture of the channels."""
+    layout = nearest_layout(frame.format.name)
+    return to_planes(frame, layout)[0].to(torch.float32) / (layout.peak << layout.shift)
+
+
+def _ignore(message: str) -> None:
+    """The reader tells of damage again."""
 
 
 def _closing(container: InputContainer) -> Iterator[VideoFrame]:
