@@ -185,9 +185,11 @@ class Display:
             self._progress.update(self._frames, completed=event.frames, total=event.frames)
             if self._files is None:
                 self._progress.stop()
-        speed = event.restored / event.seconds if event.seconds else 0.0
-        frames = "1 frame" if event.restored == 1 else f"{event.restored} frames"
-        self._say(f"{frames} in {duration(event.seconds)} ({speed:.2f} fps), verified.")
+        frames = "1 frame" if event.frames == 1 else f"{event.frames} frames"
+        if event.restored < event.frames:
+            frames += f", {event.restored} of them by this run,"
+        speed = f" ({event.restored / event.seconds:.2f} fps)" if event.restored and event.seconds else ""
+        self._say(f"{frames} in {duration(event.seconds)}{speed}, verified.")
 
     def _pause(self, event: Paused) -> None:
         if self._progress is not None and self._files is None:

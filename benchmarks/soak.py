@@ -1,0 +1,212 @@
+"""Kill, fill and damage: does a job end with the same frames, whatever happens to it on the way?
+
+    python benchmarks/soak.py kills --count 50      kill -9 at random moments, again and again
+    python benchmarks/soak.py disk                  a file system that is too small (needs the right to mount a tmpfs)
+    python benchmarks/soak.py damage --count 20     segments and manifests cut short or changed between runs
+    python benchmarks/soak.py folder DIR            many files in one command
+
+A tiny random network, so that the work around it is what is tried. Exit code 1 where anything is not as it should be.
+"""
+
+import argparse
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+
+from edvr_cli.edvr import EDVR, EDVRConfig
+from edvr_cli.weights import save_model
+
+SEED = 6
+CONFIG = EDVRConfig(features=8, groups=2, extraction_blocks=1, reconstruction_blocks=1, tail=4, tsa=False, levels=1)
+SOURCE, TARGET = "in.mp4", "out.mp4"
+OPTIONS = ["--model", "model.safetensors", "--preset", "ultrafast", "--segment", "0.4", "--device", "cpu"]
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["kills", "disk", "damage", "folder"])
+    parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("--count", type=int, default=50)
+    parser.add_argument("--frames", type=int, default=150)
+    arguments = parser.parse_args()
+    generator = random.Random(SEED)
+    with tempfile.TemporaryDirectory(prefix="edvr-soak-") as name:
+        folder = Path(name)
+        if arguments.what == "folder":
+            prepare_model(folder)
+            sys.exit(many_files(folder, arguments.folder))
+        prepare_model(folder)
+        make_video(folder / SOURCE, arguments.frames)
+        began = time.monotonic()
+        assert edvr(folder, "whole.mp4").returncode == 0
+        print(f"uninterrupted: {arguments.frames} frames in {time.monotonic() - began:.1f} s")
+        if arguments.what == "kills":
+            kills(folder, arguments.count, generator)
+        elif arguments.what == "damage":
+            damages(folder, arguments.count, generator)
+        else:
+            full_disk(folder)
+
+
+def kills(folder: Path, count: int, generator: random.Random) -> None:
+    """Kill runs at random moments until ``count`` are killed; let the last job end."""
+    killed = finished = kept = 0
+    while killed < count:
+        process = subprocess.Popen(
+            command(TARGET, "--json"), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        assert process.stdout is not None
+        if generator.random() < 0.8:
+            process.stdout.readline()  # the work begins
+            time.sleep(generator.uniform(0, 4))
+        else:
+            time.sleep(generator.uniform(0, 6))
+        process.send_signal(signal.SIGKILL)
+        process.stdout.close()
+        if process.wait() == -signal.SIGKILL:
+            killed += 1
+            kept += bool(list(folder.glob(".*.edvr/*.mkv")))
+        else:
+            assert process.returncode == 0, process.returncode
+            check(folder)
+            finished += 1
+    run = edvr(folder, TARGET)
+    assert run.returncode == 0, run.stderr
+    check(folder)
+    finished += 1
+    print(f"killed {killed} times ({kept} with segments on disk), {finished} jobs finished: frames identical, clean")
+
+
+def damages(folder: Path, count: int, generator: random.Random) -> None:
+    """Interrupt a job, damage what it keeps, and let it go on."""
+    refused = 0
+    for _ in range(count):
+        process = subprocess.Popen(
+            command(TARGET, "--json"), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        assert process.stdout is not None
+        for _ in range(generator.randint(25, 120)):
+            process.stdout.readline()
+        process.send_signal(signal.SIGKILL)
+        process.stdout.close()
+        process.wait()
+        kept = [path for path in folder.glob(".*.edvr/*") if path.suffix in (".mkv", ".jsonl") and path.stat().st_size]
+        for path in generator.sample(kept, min(2, len(kept))):
+            if generator.random() < 0.5:
+                os.truncate(path, generator.randrange(path.stat().st_size))
+            else:
+                data = bytearray(path.read_bytes())
+                data[generator.randrange(len(data))] ^= 1 << generator.randrange(8)
+                path.write_bytes(data)
+        run = edvr(folder, TARGET)
+        if run.returncode == 1 and "--fresh" in run.stderr:  # The manifest's first line was hit.
+            refused += 1
+            run = edvr(folder, TARGET, "--fresh")
+        assert run.returncode == 0, run.stderr
+        check(folder)
+    print(f"damaged {count} jobs ({refused} refused until --fresh): frames identical, clean")
+
+
+def full_disk(folder: Path) -> None:
+    """Work on a file system without room, then with room."""
+    disk = folder / "disk"
+    disk.mkdir()
+    size = (folder / "whole.mp4").stat().st_size
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size // 2 // 4096 * 4096}", "tmpfs", str(disk)], check=True)
+    try:
+        target = f"disk/{TARGET}"
+        for part, room in (("segments", 0.5), ("join", 1.5), ("enough", 3)):
+            subprocess.run(["mount", "-o", f"remount,size={int(size * room) // 4096 * 4096}", str(disk)], check=True)
+            run = edvr(folder, target)
+            print(f"{part}: exit {run.returncode}: {' / '.join(run.stderr.strip().splitlines()[-2:])}")
+            assert run.returncode == (0 if part == "enough" else 1), run.stderr
+            assert not (folder / target).exists() or part == "enough"
+            assert not list(disk.rglob("*.part"))
+        assert sorted(path.name for path in disk.iterdir()) == [TARGET]
+        assert digest(folder / target) == digest(folder / "whole.mp4")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+    print("full disk: frames identical, clean")
+
+
+def many_files(folder: Path, inputs: Path) -> int:
+    """All of a folder's files in one command; returns its exit code."""
+    began = time.monotonic()
+    run = subprocess.run(
+        [*command(str(folder / "out"), "--frames", "6", source=str(inputs)), "-r", "--include", "*"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "160"},
+    )
+    lines = run.stderr.splitlines()
+    print("\n".join(lines[next(n for n, line in enumerate(lines) if line.startswith("file ")) :]))
+    print(f"exit {run.returncode} after {time.monotonic() - began:.0f} s; {len(run.stdout.splitlines())} results")
+    left = list(folder.rglob(".*.edvr"))
+    return int(bool(left))
+
+
+def check(folder: Path) -> None:
+    """The output is what the uninterrupted run made, and nothing else is there; it is removed for the next round."""
+    assert digest(folder / TARGET) == digest(folder / "whole.mp4"), "other frames"
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == [SOURCE, "model.safetensors", TARGET, "whole.mp4"], names
+    (folder / TARGET).unlink()
+
+
+def digest(path: Path) -> str:
+    """Of all decoded frames and their times."""
+    value = hashlib.sha256()
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            value.update(f"{frame.pts * frame.time_base}".encode())
+            value.update(frame.to_ndarray().tobytes())
+    return value.hexdigest()
+
+
+def command(target: str, *options: str, source: str = SOURCE) -> list[str]:
+    """The command line."""
+    return [sys.executable, "-m", "edvr_cli", "upscale", source, target, *OPTIONS, *options]
+
+
+def edvr(folder: Path, target: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run it to its end."""
+    return subprocess.run(command(target, *options), cwd=folder, capture_output=True, text=True, check=False)
+
+
+def prepare_model(folder: Path) -> None:
+    """A network that nobody trained."""
+    torch.manual_seed(SEED)
+    save_model(EDVR(CONFIG).eval(), folder / "model.safetensors")
+
+
+def make_video(path: Path, frames: int) -> None:
+    """Noise that moves, with a cut every 37 frames."""
+    generator = np.random.default_rng(SEED)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", 25, options={"preset": "ultrafast", "g": "24", "bf": "2"})
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for number in range(frames):
+            if number % 37 == 0:
+                scene = generator.integers(0, 256, (64, 96, 3), dtype=np.uint8) // 2 + (number % 2) * 100
+            frame = av.VideoFrame.from_ndarray(np.roll(scene, number, axis=1).astype(np.uint8))
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+if __name__ == "__main__":
+    main()
