@@ -27,10 +27,21 @@ from edvr_cli.shots import CutDetector
 from edvr_cli.source import Source, mark
 from edvr_cli.video.color import alpha_plane, planes_to_rgb, rgb_to_planes
 from edvr_cli.video.encoders import EncoderPlan
+from edvr_cli.video.info import VideoInfo
 from edvr_cli.video.reader import SourceFrame
 from edvr_cli.window import Window, windows
 
-__all__ = ["Frame", "FrameSink", "decode", "model_scale", "output_size", "restore_frames", "restore_segments"]
+__all__ = [
+    "Frame",
+    "FrameSink",
+    "decode",
+    "model_scale",
+    "output_size",
+    "restore_frames",
+    "restore_segments",
+    "rgb_of",
+    "see",
+]
 
 Frame = Tensor | np.ndarray
 """A float tensor (3, H, W), RGB in [0, 1], or a uint8 array (H, W, 3), RGB."""
@@ -130,13 +141,12 @@ class _Restored:
     duration: int | None
 
 
-def decode(source: Source, position: Position, *, shots: bool, device: torch.device) -> Generator[Decoded, None, None]:
-    """The frames that ``position`` knows and those after it, as RGB on ``device``, with their cuts."""
+def see(source: Source, position: Position, *, shots: bool) -> Generator[Seen, None, None]:
+    """The frames that ``position`` knows and those after it, with their cuts."""
     detector = CutDetector() if shots else None
     first = position.frame - len(position.before)
     with closing(source.frames(position)) as frames:
         for number, frame in enumerate(frames, start=first):
-            rgb = planes_to_rgb(frame.planes, frame.layout, source.info.color, device=device)
             starts_shot = False
             if number < position.frame:
                 starts_shot = position.before[number - first].starts_shot
@@ -144,7 +154,19 @@ def decode(source: Source, position: Position, *, shots: bool, device: torch.dev
                     detector.resume(_luma(frame), position.motion)
             elif detector is not None:
                 starts_shot = detector.starts_shot(_luma(frame))
-            yield Seen(number, frame, starts_shot, detector.motion if detector is not None else ()), rgb
+            yield Seen(number, frame, starts_shot, detector.motion if detector is not None else ())
+
+
+def decode(source: Source, position: Position, *, shots: bool, device: torch.device) -> Generator[Decoded, None, None]:
+    """What :func:`see` gives, with the frames' RGB on ``device``."""
+    with closing(see(source, position, shots=shots)) as frames:
+        for seen in frames:
+            yield seen, rgb_of(seen.frame, source.info, device)
+
+
+def rgb_of(frame: SourceFrame, info: VideoInfo, device: torch.device) -> Tensor:
+    """A source frame as (3, H, W) float32 on ``device``."""
+    return planes_to_rgb(frame.planes, frame.layout, info.color, device=device)
 
 
 def restore_segments(

@@ -68,6 +68,7 @@ def test_arrows_go_down_only(module: str):
         ({"safetensors"}, "edvr_cli.weights"),
         ({"matplotlib"}, "edvr_cli.chart"),
         ({"filelock"}, "edvr_cli.jobs"),
+        ({"ray"}, "edvr_cli.cluster"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -261,6 +261,14 @@ def test_events_can_be_read_by_scripts(edvr):
     assert json.loads(failed.out)["message"].startswith("out.mp4 exists") and failed.code == 1
 
 
+def test_a_cluster_needs_its_extra(edvr, monkeypatch: pytest.MonkeyPatch):
+    """And says which."""
+    monkeypatch.setattr("edvr_cli.cli.restore.find_spec", lambda name: None)
+    run = edvr(*UPSCALE, "in.mp4", "out.mp4", "--cluster", "auto")
+    assert run.code == 1
+    assert run.err.splitlines()[-1] == "edvr: --cluster needs Ray: pip install 'edvr-cli[cluster]'."
+
+
 def test_limits_can_be_set(edvr, monkeypatch: pytest.MonkeyPatch):
     """Of threads and memory; less memory means tiles."""
     monkeypatch.setattr(torch, "set_num_threads", lambda count: None)

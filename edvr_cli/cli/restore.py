@@ -3,11 +3,13 @@
 import os
 from collections.abc import Callable
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import click
 import torch
+from click.core import ParameterSource
 
 from edvr_cli.cli.interrupt import patient_interrupt
 from edvr_cli.cli.json_lines import JsonLines
@@ -16,11 +18,12 @@ from edvr_cli.cli.paths import read_paths, single_target
 from edvr_cli.cli.progress import Display
 from edvr_cli.edvr import EDVR
 from edvr_cli.engine import DEFAULT_HALO
-from edvr_cli.errors import EdvrError, InputError, ModelError
+from edvr_cli.errors import DeviceError, EdvrError, InputError, ModelError
 from edvr_cli.events import Finished, OnEvent
 from edvr_cli.jobs.batch import restore_batch, watch
 from edvr_cli.jobs.entries import Entry, Selection, find_entries, is_batch
 from edvr_cli.jobs.video import Resume, restore_video
+from edvr_cli.jobs.workers import Hire
 from edvr_cli.models import Task, default_model
 from edvr_cli.precision import PRECISIONS, Precision
 from edvr_cli.video.encoders import Encoding
@@ -67,6 +70,7 @@ class _Options(TypedDict):
     raw_input: RawFormat | None
     pipe_format: PipeFormat
     overwrite: bool
+    cluster: str | None
     threads: int | None
     max_memory: int | None
     segment_seconds: float
@@ -135,6 +139,7 @@ _PARAMETERS: list[Callable[[Any], Any]] = [
     click.option("--resume", flag_value="require", help="Go on with an interrupted run, or fail if there is none."),
     click.option("--fresh", "resume", flag_value="never", help="Start over, without what an earlier run kept."),
     click.option("resume", "--resume-if-possible", flag_value="auto", default=True, hidden=True),
+    click.option("--cluster", metavar="ADDRESS", help="Restore on a Ray cluster: auto, HOST:PORT or ray://HOST:PORT."),
     click.option("--max-memory", type=SIZE, help="Memory for the network: 6G, 800M.  [default: what is free]"),
     click.option("--threads", type=click.IntRange(1), metavar="N", help="Processor threads.  [default: one a core]"),
     click.option(
@@ -202,7 +207,8 @@ def _restore(task: Task, suffix: str, scale: float, options: _Options) -> None:
         torch.set_num_threads(options["threads"])
     display = JsonLines() if options["json"] else Display(bar=options["progress"])
     with display, patient_interrupt(display.interrupted) as stop:
-        restore = _restorer(model, scale, options, stop, display)
+        hire = _hire(options) if options["cluster"] is not None else None
+        restore = _restorer(model, scale, options, stop, display, hire)
         if not batch:
             finished = [restore(entries[0]).target]
         else:
@@ -240,8 +246,19 @@ def _finder(inputs: list[str], output: Path | None, suffix: str, options: _Optio
     return find
 
 
+def _hire(options: _Options) -> Hire:
+    """The cluster that is asked for."""
+    if find_spec("ray") is None:
+        raise DeviceError("--cluster needs Ray: pip install 'edvr-cli[cluster]'.")
+    from edvr_cli.cluster import Cluster  # noqa: PLC0415 (an extra)
+
+    chosen = click.get_current_context().get_parameter_source("device") != ParameterSource.DEFAULT
+    gpus = options["device"].type == "cuda" if chosen else None
+    return Cluster(str(options["cluster"]), gpus=gpus, threads=options["threads"])
+
+
 def _restorer(
-    model: EDVR, scale: float, options: _Options, stop: Callable[[], bool], on_event: OnEvent
+    model: EDVR, scale: float, options: _Options, stop: Callable[[], bool], on_event: OnEvent, hire: Hire | None
 ) -> Callable[[Entry], Finished]:
     tile = options["tile"]
     return lambda entry: restore_video(
@@ -280,5 +297,6 @@ def _restorer(
         segment_seconds=options["segment_seconds"],
         resume=options["resume"],
         stop=stop,
+        hire=hire,
         on_event=on_event,
     )

@@ -17,20 +17,21 @@ from edvr_cli.engine import DEFAULT_HALO, StreamingEDVR
 from edvr_cli.errors import OutputError, StoppedError
 from edvr_cli.events import Event, Finished, FrameRestored, Joining, Notice, OnEvent, Paused, Started
 from edvr_cli.jobs.fingerprint import fingerprint, model_digest
-from edvr_cli.jobs.manifest import Gap, Header, Manifest
+from edvr_cli.jobs.manifest import Header, Manifest
 from edvr_cli.jobs.pipe import restore_to_pipe
 from edvr_cli.jobs.settings import encoder_settings, seconds, total_frames
 from edvr_cli.jobs.space import check_space, space_needed
+from edvr_cli.jobs.workers import Hire, ThisMachine, Work, Workers
 from edvr_cli.jobs.workspace import Workspace
 from edvr_cli.limits import cpu_count
-from edvr_cli.pipeline import decode, model_scale, output_size, restore_segments
-from edvr_cli.precision import Precision, name_of
+from edvr_cli.pipeline import model_scale, output_size
+from edvr_cli.precision import Precision
 from edvr_cli.segments import Lengths
 from edvr_cli.source import Source
 from edvr_cli.video.encoders import EncoderPlan, Encoding, plan_encoder
 from edvr_cli.video.mux import mux
 from edvr_cli.video.probe import probe
-from edvr_cli.video.segments import SegmentWriter, encoded, is_whole
+from edvr_cli.video.segments import encoded, is_whole
 from edvr_cli.video.source import Reading, as_source
 from edvr_cli.video.streams import Y4M, MuxPlan, PipeFormat, encoding_for, plan_mux
 from edvr_cli.video.target import check_target, put_in_place, sync_file, workplace
@@ -69,6 +70,7 @@ def restore_video(
     segment_seconds: float = 4.0,
     resume: Resume = "auto",
     stop: Callable[[], bool] | None = None,
+    hire: Hire | None = None,
     on_event: OnEvent | None = None,
 ) -> Finished:
     """Restore a video into another: same frames, times, sound, subtitles, chapters and metadata.
@@ -84,6 +86,7 @@ def restore_video(
     beside the target until it is whole, and another call with the same source, model and settings goes on with
     them, whatever ended the first; ``resume`` says whether it may. ``stop`` is asked after each segment.
     ``threads`` bounds those of decoder and encoder (None: one a core), ``max_memory`` the network's bytes.
+    ``hire`` has others restore the segments, see :mod:`edvr_cli.cluster`; None is this process.
 
     Raises EdvrError's children: InputError, OutputError, ModelError, DeviceError; StoppedError after ``stop``.
     """
@@ -103,18 +106,27 @@ def restore_video(
     streams = plan_mux(
         info, encoder, target, audio=audio, subtitles=subtitles, strict=strict_streams, pipe_format=pipe_format
     )
-    engine = StreamingEDVR(
-        network,
-        precision=precision,
-        tile=tile,
-        halo=halo,
-        max_memory=max_memory,
-        on_smaller_tile=lambda size: tell(Notice(f"Out of memory: went on with tiles of {size} pixels.")),
-    )
-    engine.prepare(info.height, info.width)
+
+    def engine() -> StreamingEDVR:
+        return StreamingEDVR(
+            network,
+            precision=precision,
+            tile=tile,
+            halo=halo,
+            max_memory=max_memory,
+            on_smaller_tile=lambda size: tell(Notice(f"Out of memory: went on with tiles of {size} pixels.")),
+        )
+
     notices: list[str] = []  # from the reader's thread
     part = Source(info, start, end, max_frames, threads or cpu_count(), notices.append)
     lengths = Lengths.of(segment_seconds, info.average_rate)
+
+    workers: Workers
+    if hire is None or streams.piped:
+        own = engine()
+        workers = ThisMachine(own, info)
+    else:
+        workers = hire(network, info, precision=precision, tile=tile, halo=halo)
 
     def started(total: int | None, kept: int) -> Started:
         return Started(
@@ -124,9 +136,9 @@ def restore_video(
             output_size=(width, height),
             total=total,
             model=network.name,
-            device=str(engine.device),
-            precision=name_of(engine.dtype),
-            tile=engine.tile_size,
+            device=workers.device,
+            precision=workers.precision,
+            tile=workers.tile,
             resized=(width, height) != (info.width * network.config.scale, info.height * network.config.scale),
             kept=kept,
         )
@@ -138,7 +150,7 @@ def restore_video(
             tell(Notice(warning))
         header = streams.format == Y4M
         count = restore_to_pipe(
-            part, engine, encoder, header=header, shots=shots, lengths=lengths, total=total, stop=stop, tell=tell
+            part, own, encoder, header=header, shots=shots, lengths=lengths, total=total, stop=stop, tell=tell
         )
         for notice in notices:
             tell(Notice(notice))
@@ -153,7 +165,7 @@ def restore_video(
         model={"name": network.name, "sha256": model_digest(network)},
         settings={
             "program version": edvr_cli.__version__,
-            "precision": name_of(engine.dtype),
+            "precision": workers.precision,
             "shots": shots,
             "tile pad": halo,
             "start": seconds(start),
@@ -163,13 +175,13 @@ def restore_video(
             "deinterlace": None if reading is None else reading.deinterlace,
             **encoder_settings(encoder),
         },
-        choices={"tile": engine.tile_size, "threads": threads or cpu_count()},
+        choices={"tile": workers.tile, "threads": threads or cpu_count()},
     )
     job = _Job(
         source=part,
         target=target,
         workspace=workspace,
-        engine=engine,
+        workers=workers,
         encoder=encoder,
         streams=streams,
         shots=shots,
@@ -213,7 +225,7 @@ class _Job:
     source: Source
     target: Path
     workspace: Workspace
-    engine: StreamingEDVR
+    workers: Workers
     encoder: EncoderPlan
     streams: MuxPlan
     shots: bool
@@ -231,27 +243,14 @@ class _Job:
             done += 1
             self.tell(FrameRestored(done, total))
 
+        directory = self.workspace.directory
+        work = Work(self.source, self.encoder, directory, self.shots, self.lengths, manifest.add, on_frame, self.stop)
         for gap in list(manifest.gaps()):
-            if not self._fill(gap, manifest, on_frame):
+            if not self.workers.fill(gap, work):
                 raise StoppedError(f"{self.target} is not finished.")
         if manifest.frame_count is None:
             manifest.set_end(max(segment.end.frame for segment in manifest.segments))
         return done - kept
-
-    def _fill(self, gap: Gap, manifest: Manifest, on_frame: Callable[[], None]) -> bool:
-        self.engine.prepare(self.source.info.height, self.source.info.width)  # Frames are numbered anew.
-        # A tiled frame stays on the host, whence its tiles travel.
-        device = self.engine.device if self.engine.whole_frames else torch.device("cpu")
-        return restore_segments(
-            decode(self.source, gap.begin, shots=self.shots, device=device),
-            self.engine,
-            SegmentWriter(self.workspace.directory, self.encoder, self.source.info.time_base, manifest.add),
-            begin=gap.begin.frame,
-            end=gap.end,
-            lengths=self.lengths,
-            on_frame=on_frame,
-            stop=self.stop,
-        )
 
     def join(self, manifest: Manifest) -> None:
         """Put the segments together with the source's other streams, verify that, and give it the target's name."""
@@ -301,9 +300,8 @@ def _chosen(job: _Job, manifest: Manifest, tile: int | None, threads: int | None
     """The job with what its first run chose, where the user chooses nothing else now."""
     choices = manifest.header.choices
     if tile is None:
-        job.engine.tile = choices["tile"]
-        job.engine.prepare(job.source.info.height, job.source.info.width)
-    elif job.engine.tile_size != choices["tile"]:
+        job.workers.use_tile(choices["tile"])
+    elif job.workers.tile != choices["tile"]:
         before = f"tiles of {choices['tile']}" if choices["tile"] else "whole frames"
         job.tell(Notice(f"Earlier frames were restored in {before}; the rest may differ from them a little."))
     return {"encoder": replace(job.encoder, threads=threads or choices["threads"])}

@@ -56,15 +56,19 @@ class PacketCutter:
             if packet is None:
                 break
             self._kept.append(packet)
-        if len(self._kept) > _MOST_KEPT or any(packet.pts is None for packet in self._kept):
+        times = [packet.pts for packet in self._kept if packet.pts is not None]
+        if len(self._kept) > _MOST_KEPT or len(times) < len(self._kept):
             return None
         # Frames shown from a key frame on need nothing from before it.
-        keys = [n for n, packet in enumerate(self._kept) if packet.is_keyframe and packet.pts <= first]
+        keys = [number for number, time in enumerate(times) if self._kept[number].is_keyframe and time <= first]
         if not keys:
             return None
         del self._kept[: keys[-1]]
-        origin = min(packet.pts for packet in self._kept)
-        return Part(_file(self._stream, self._kept, origin), origin)
+        origin = min(times[keys[-1] :])
+        try:
+            return Part(_file(self._stream, self._kept, origin), origin)
+        except (av.FFmpegError, ValueError):  # A codec that does not travel so.
+            return None
 
     def _read(self) -> Iterator[Packet]:
         for packet in self._container.demux(self._stream):
@@ -81,7 +85,7 @@ def _file(stream: VideoStream, packets: list[Packet], origin: int) -> bytes:
         for packet in packets:
             # A copy: muxing moves a packet's times to the target's clock.
             part = Packet(bytes(packet))
-            part.pts = packet.pts - origin
+            part.pts = None if packet.pts is None else packet.pts - origin
             part.dts = None if packet.dts is None else packet.dts - origin
             part.is_keyframe, part.time_base = packet.is_keyframe, Fraction(1, 1000)
             part.stream = copy

@@ -16,7 +16,7 @@ from edvr_cli.video.encoders import EncoderPlan
 from edvr_cli.video.target import sync_directory, sync_file
 from edvr_cli.video.writer import EncodedVideo, VideoWriter
 
-__all__ = ["PARTIAL", "SegmentWriter", "encoded", "is_whole"]
+__all__ = ["PARTIAL", "SegmentWriter", "encoded", "is_whole", "store_segment"]
 
 PARTIAL = ".part"  # what a segment's name ends with as long as it is being written
 
@@ -61,15 +61,7 @@ class SegmentWriter:
         """End the segment at ``position``, and put it in place."""
         assert self._writer is not None
         video = self._writer.finish()
-        part = video.path
-        try:
-            sync_file(part)
-            digest = _digest(part)
-            path = part.with_suffix("")
-            part.replace(path)
-            sync_directory(self._directory)
-        except OSError as error:
-            raise OutputError(f"{part} cannot be written: {error.strerror}.") from error
+        path, digest = _put_in_place(video.path)
         self._writer = None
         self._on_segment(
             Segment(
@@ -83,6 +75,35 @@ class SegmentWriter:
                 end=position,
             )
         )
+
+
+def store_segment(segment: Segment, data: bytes, directory: Path) -> None:
+    """Put a segment that was made elsewhere into ``directory``, whole or not at all.
+
+    Raises OutputError where it cannot be written, or where ``data`` is not what it should be.
+    """
+    part = directory / f"{segment.name}{PARTIAL}"
+    try:
+        part.write_bytes(data)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OutputError(f"{part} cannot be written: {error.strerror}.") from error
+    _, digest = _put_in_place(part)
+    if digest != segment.sha256:
+        raise OutputError(f"{segment.name} was damaged on its way here.")
+
+
+def _put_in_place(part: Path) -> tuple[Path, str]:
+    """(final path, digest) of a finished segment."""
+    path = part.with_suffix("")
+    try:
+        sync_file(part)
+        digest = _digest(part)
+        part.replace(path)
+        sync_directory(path.parent)
+    except OSError as error:
+        raise OutputError(f"{part} cannot be written: {error.strerror}.") from error
+    return path, digest
 
 
 def encoded(segment: Segment, directory: Path, time_base: Fraction) -> EncodedVideo:
