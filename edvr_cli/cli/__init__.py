@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
@@ -15,53 +16,60 @@ import click
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import edvr_cli
-from edvr_cli.cli.bench import bench_command
-from edvr_cli.cli.compare import compare_command
-from edvr_cli.cli.doctor import doctor_command
-from edvr_cli.cli.eval import evaluate_command
-from edvr_cli.cli.info import info_command
-from edvr_cli.cli.models import models
-from edvr_cli.cli.preview import preview_command
-from edvr_cli.cli.report import report_command
-from edvr_cli.cli.restore import deblur, upscale
-from edvr_cli.cli.train import train_command
+from edvr_cli.cli import messages
+from edvr_cli.cli.commands import Commands
 from edvr_cli.errors import EdvrError, StoppedError
 
 __all__ = ["edvr", "main"]
 
 INTERRUPTED = 130
 
+_DESCRIPTION = """Restore video with EDVR: upscale it, or remove its blur.
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(edvr_cli.__version__, "-V", "--version", prog_name="edvr")
-def edvr() -> None:
-    """Restore video with EDVR: upscale it, or remove its blur.
+\b
+edvr preview in.mp4                 see a few moments restored, and how long all would take
+edvr upscale in.mp4 out.mp4         enlarge four times
+edvr report in.mp4 out.mp4          look at what changed
 
-    \b
-    edvr upscale in.mp4 out.mp4 --scale 4
-    edvr deblur in.mp4 out.mp4 --model MODEL
+Every command explains itself: edvr upscale --help. Results go to standard output, all else to standard error.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. NO_COLOR=1 turns colors off.
+"""
 
-    The result's path goes to standard output, all else to standard error. Exit codes: 0 done, 1 failed,
-    2 wrong usage, 130 interrupted.
-    """
-
-
-edvr.add_command(upscale)
-edvr.add_command(deblur)
-edvr.add_command(info_command)
-edvr.add_command(evaluate_command)
-edvr.add_command(train_command)
-edvr.add_command(bench_command)
-edvr.add_command(models)
-edvr.add_command(compare_command)
-edvr.add_command(preview_command)
-edvr.add_command(report_command)
-edvr.add_command(doctor_command)
+edvr = Commands(
+    {
+        "Restore": {
+            "upscale": ("restore:upscale", "Enlarge a video, or a folder of them."),
+            "deblur": ("restore:deblur", "Remove motion blur."),
+            "preview": ("preview:preview_command", "Restore a few moments, to see what comes out and how fast."),
+        },
+        "Look": {
+            "info": ("info:info_command", "What is in a video, and what would become of each part."),
+            "compare": ("compare:compare_command", "PSNR, SSIM and VMAF of one video against another."),
+            "report": ("report:report_command", "A page with a before/after slider and figures."),
+        },
+        "Models": {
+            "models": ("models:models", "List, fetch, check, add and convert models."),
+            "eval": ("eval:evaluate_command", "Measure a model by the published protocols."),
+            "train": ("train:train_command", "Train a network on your own footage."),
+        },
+        "Machine": {
+            "doctor": ("doctor:doctor_command", "Check this machine, and say what would help."),
+            "bench": ("bench:bench_command", "Measure the speed of the network."),
+            "completion": ("completion:completion", "Tab completion for bash, zsh and fish."),
+        },
+    },
+    name="edvr",
+    help=_DESCRIPTION,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    params=messages.LOG_OPTIONS.copy(),
+)
+click.version_option(edvr_cli.__version__, "-V", "--version", prog_name="edvr")(edvr)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit; anything the user can act on becomes one sentence on standard error."""
     _keep_memory()
+    messages.begin()
     for name in ("SIGTERM", "SIGHUP"):  # the second one where a terminal is closed; Windows has none
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
@@ -70,12 +78,17 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         edvr.main(arguments, prog_name="edvr", standalone_mode=False)
     except click.ClickException as error:
         error.show()
+        messages.log(error.format_message(), "error")
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt, StoppedError):
         click.echo("edvr: interrupted.", err=True)
+        messages.log("interrupted", "error")
         sys.exit(INTERRUPTED)
     except EdvrError as error:
+        if messages.wants_traceback():
+            traceback.print_exc()
         click.echo(f"edvr: {error}", err=True)
+        messages.log(str(error), "error")
         sys.exit(1)
     sys.exit(0)
 

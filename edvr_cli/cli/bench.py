@@ -13,6 +13,7 @@ from rich.table import Table
 
 from edvr_cli.bench import SIZES, CaseResult, Report, bench, default_precisions
 from edvr_cli.bench.hardware import Timing
+from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.parameters import DEVICE
 from edvr_cli.engine import PARTS
 from edvr_cli.precision import PRECISIONS
@@ -77,7 +78,7 @@ def bench_command(
     maps at the rate of a large copy, whichever takes longer. Then the parts of the engine's time, and a video
     decoded, encoded, and restored end to end. Times are medians.
     """
-    progress = Console(stderr=True, highlight=False)
+    progress = Messages()
     report = bench(
         sizes or (("s", "m") if quick else tuple(SIZES)),
         resolutions or (((320, 180),) if quick else ((320, 180), (640, 360), (1280, 720))),

@@ -19,6 +19,7 @@ from rich.table import Table
 from torch import Tensor
 
 from edvr_cli.chart import Panel, write_chart
+from edvr_cli.cli.messages import Messages
 from edvr_cli.compare import METRICS, Comparison, FrameScore, OnPair, Size, compare
 from edvr_cli.errors import EdvrError, OutputError
 from edvr_cli.footage import Footage
@@ -88,12 +89,12 @@ def compare_command(
     edvr compare source.mp4 restored.mp4              how much restoring changed (A enlarged by bicubic)
     edvr compare bicubic.mp4 edvr.mp4 --ref true.mp4  which is nearer to the truth
     """
-    console = Console(stderr=True, highlight=False)
+    console = Messages()
     for target in (plot, *([pictures / name for name in ("worst.png", "best.png")] if pictures else [])):
         if target is not None and target.exists() and not overwrite:
             raise OutputError(f"{target} exists: choose another name, or pass --overwrite")
     if vmaf and not vmaf_available():
-        console.print("[yellow]note:[/] the FFmpeg of this platform cannot measure VMAF; it is left out.")
+        console.warn("the FFmpeg of this platform cannot measure VMAF; it is left out.")
         vmaf = False
     truth = Footage.open(ref or a)
     measured: Size = size or (truth.size if ref else "larger")

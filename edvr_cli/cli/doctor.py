@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from edvr_cli.cli.messages import Messages
 from edvr_cli.doctor import Device, Diagnosis, diagnose
 
 __all__ = ["doctor_command"]
@@ -22,7 +23,7 @@ def doctor_command(speed: bool, as_json: bool) -> None:
 
     The deformable convolution of each device is checked against its definition. Exits with 1 if something is wrong.
     """
-    with Console(stderr=True).status("looking"):
+    with Messages().status("looking"):
         diagnosis = diagnose(speed=speed)
     if as_json:
         click.echo(json.dumps(asdict(diagnosis) | {"healthy": diagnosis.healthy}, indent=2, ensure_ascii=False))

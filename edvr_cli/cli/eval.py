@@ -10,6 +10,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.parameters import DEVICE
 from edvr_cli.errors import EdvrError
 from edvr_cli.evaluation import ClipScore, Method, Options, evaluate, mean_score
@@ -80,7 +81,7 @@ def evaluate_command(
     if method is None:
         method = load_model(model or default_model("sr"), device)
     options = Options(rounding, compress, copies, frames, vmaf)
-    progress = Console(stderr=True, highlight=False)
+    progress = Messages()
     scores = []
     for score in evaluate(truth, inputs, method, options):
         progress.print(f"{score.clip}: {score.psnr_y:.2f} dB (Y), {score.frames} frames")

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 from edvr_cli import collection
+from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.parameters import MODEL
 from edvr_cli.errors import EdvrError, ModelError
 from edvr_cli.models import model_folders
@@ -54,7 +55,7 @@ def _list(as_json: bool) -> None:
         mark = "*" if m.entry and m.entry.shipped else ""
         table.add_row(f"[bold]{m.name}[/]{mark}" if m.path else m.name, *_cells(m))
     Console(highlight=False).print(table)
-    Console(stderr=True, highlight=False).print(
+    Messages().print(
         f"\n* comes with the package. Your folder: {model_folders()[-1]}. Fetch one: edvr models pull NAME",
         soft_wrap=True,
     )
@@ -124,7 +125,7 @@ def pull(names: tuple[str, ...]) -> None:
     A download that was cut off goes on where it ended; a file is used only after its sha256 was checked.
     EDVR_MODEL_URL names another place to fetch from, HTTPS_PROXY and HTTP_PROXY a proxy.
     """
-    console = Console(stderr=True, highlight=False)
+    console = Messages()
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     for name in names:
         with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:
@@ -138,7 +139,7 @@ def pull(names: tuple[str, ...]) -> None:
 @click.argument("names", metavar="[MODEL]...", nargs=-1, type=MODEL)
 def verify(names: tuple[str, ...]) -> None:
     """Check models, given by name or file, or all that are here: digest, names and shapes of parameters."""
-    console = Console(stderr=True, highlight=False)
+    console = Messages()
     failed = []
     for name in names or [m.name for m in collection.list_models() if m.path]:
         try:
@@ -159,7 +160,7 @@ def verify(names: tuple[str, ...]) -> None:
 def add(file: Path, name: str, overwrite: bool) -> None:
     """Copy the checkpoint FILE into your folder, to be used by name."""
     called, path = collection.add(file, name=name, overwrite=overwrite)
-    Console(stderr=True, highlight=False, markup=False).print(f"use it as --model {called}")
+    Messages().print(f"use it as --model {called}")
     click.echo(path)
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 import torch
-from rich.console import Console
 from rich.markup import escape
 
+from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.parameters import DEVICE, MODEL, TILE, TIME
 from edvr_cli.cli.progress import duration
 from edvr_cli.cli.thumbnail import show_picture
@@ -68,7 +68,7 @@ def preview_command(
     Below the whole frames is the part where they differ most, magnified. Says how long the whole file would take.
     The pictures' paths go to standard output.
     """
-    console = Console(stderr=True, highlight=False)
+    console = Messages()
     footage = Footage.open(source)
     network = load_model(model or default_model("sr"), device)
     engine = StreamingEDVR(network, precision=precision, tile=None if isinstance(tile, str) else tile)

@@ -4,7 +4,6 @@ import time
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -20,6 +19,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from edvr_cli.cli.messages import Messages
 from edvr_cli.events import (
     BatchEnded,
     Event,
@@ -48,7 +48,7 @@ class Display:
     """
 
     def __init__(self, *, bar: bool = True) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Messages()
         self._bar = bar and self._console.is_terminal
         self._progress: Progress | None = None
         self._started = self._said = time.monotonic()
@@ -73,7 +73,7 @@ class Display:
             case FrameRestored():
                 self._advance(event)
             case Notice():
-                self._say(f"[yellow]note:[/] {escape(event.message)}")
+                self._console.warn(escape(event.message))
             case Joining():
                 self._say("Putting it together.")
             case Paused():

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 import torch
-from rich.console import Console
 from rich.progress import Progress
 
+from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.parameters import DEVICE, KEY_VALUE, MODEL
 from edvr_cli.collection import describe
 from edvr_cli.errors import OutputError
@@ -61,7 +61,7 @@ def report_command(
         raise OutputError(f"{target} exists: choose another name with --output, or pass --overwrite")
     footage = Footage.open(source), Footage.open(result)
     truth = Footage.open(ref) if ref else None
-    console = Console(stderr=True, highlight=False)
+    console = Messages()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("measuring", total=2 * min(frames, footage[1].count or frames))
         page = build_report(

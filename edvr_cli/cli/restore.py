@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from edvr_cli.cli.interrupt import patient_interrupt
 from edvr_cli.cli.json_lines import JsonLines
-from edvr_cli.cli.parameters import DEVICE, KEY_VALUE, RATE, RAW_FORMAT, SCALE, SIZE, TILE, TIME
+from edvr_cli.cli.parameters import DEVICE, KEY_VALUE, MODEL, RATE, RAW_FORMAT, SCALE, SIZE, TILE, TIME
 from edvr_cli.cli.paths import read_paths, single_target
 from edvr_cli.cli.progress import Display
 from edvr_cli.edvr import EDVR
@@ -91,7 +91,9 @@ _PARAMETERS: list[Callable[[Any], Any]] = [
     click.option("--exclude", metavar="PATTERN", multiple=True, help="Of folders and patterns, all but these."),
     click.option("--skip-existing", is_flag=True, help="Leave out files whose output exists."),
     click.option("--watch", is_flag=True, help="Wait for files to appear in the folder IN, until Ctrl-C."),
-    click.option("-n", "--model", "--weights", "model", metavar="MODEL", help="A model's name or checkpoint file."),
+    click.option(
+        "-n", "--model", "--weights", "model", metavar="MODEL", type=MODEL, help="A model's name or checkpoint file.",
+    ),
     click.option("-d", "--device", type=DEVICE, default="auto", show_default=True, help="cpu, cuda, cuda:1, mps."),
     click.option(
         "--precision",

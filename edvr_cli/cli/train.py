@@ -8,11 +8,11 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from edvr_cli.chart import NO_CHARTS, charts_available
+from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.parameters import DEVICE
 from edvr_cli.train import events
 from edvr_cli.train.cache import Clip, build_cache, sources_in
@@ -214,7 +214,7 @@ class _Display:
     """Shows a run on standard error: a bar on a terminal, else a line every half minute."""
 
     def __init__(self, *, bar: bool) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Messages()
         self._said = 0.0
         self._bar = Progress(
             TextColumn("{task.fields[stage]}"), BarColumn(), MofNCompleteColumn(),

@@ -1,0 +1,53 @@
+"""The commands by name, each loaded when it is run: asking for help, or a shell's Tab, does not wait for torch."""
+
+from collections.abc import Mapping
+from importlib import import_module
+
+import click
+from click.shell_completion import CompletionItem
+
+from edvr_cli.cli.messages import LOG_OPTIONS
+
+__all__ = ["Commands"]
+
+
+class Commands(click.Group):
+    """A group of ``sections``: title → command → (module and attribute, what the list of commands says)."""
+
+    def __init__(self, sections: Mapping[str, Mapping[str, tuple[str, str]]], **attributes: object) -> None:
+        self._sections = sections
+        self._places = {name: place for section in sections.values() for name, (place, _) in section.items()}
+        stand_ins = {
+            name: click.Command(name, short_help=help_) for s in sections.values() for name, (_, help_) in s.items()
+        }
+        super().__init__(commands=stand_ins, **attributes)  # type: ignore[arg-type]  # those of click.Group
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command itself, with the options that every command has."""
+        if cmd_name not in self._places:
+            return None
+        module, attribute = self._places[cmd_name].split(":")
+        command: click.Command = getattr(import_module(f"edvr_cli.cli.{module}"), attribute)
+        for leaf in command.commands.values() if isinstance(command, click.Group) else (command,):
+            leaf.params += [option for option in LOG_OPTIONS if option not in leaf.params]
+        return command
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names, in the order of the table."""
+        return list(self._places)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in ``edvr --help``."""
+        width = max(map(len, self._places))
+        for title, section in self._sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), help_) for name, (_, help_) in section.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names that begin so."""
+        found = [
+            CompletionItem(name, help=command.short_help)
+            for name, command in self.commands.items()
+            if name.startswith(incomplete)
+        ]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
