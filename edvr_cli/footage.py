@@ -16,16 +16,14 @@ from edvr_cli.resample import resize
 from edvr_cli.video.color import planes_to_rgb
 from edvr_cli.video.probe import VideoInfo, probe
 from edvr_cli.video.reader import VideoReader
+from edvr_cli.video.source import DEFAULT_RATE, ImageSource
 
 __all__ = ["Footage", "Picture", "to_size"]
-
-_IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
-_FOLDER_RATE = Fraction(25)
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One frame: ``rgb`` (3, H, W) uint8, seconds since the file's beginning, and its number from 0."""
+    """One frame: ``rgb`` (3, H, W) uint8, seconds since the footage's beginning, and its number from 0."""
 
     rgb: Tensor
     seconds: float
@@ -34,70 +32,55 @@ class Picture:
 
 @dataclass(frozen=True)
 class Footage:
-    """A video, or a folder of images in the order of their names: 25 a second, for want of another rate.
-
-    ``size`` is (width, height) in pixels, turned upright. ``count`` and ``duration`` (seconds) are what the file
-    claims, None where it does not. ``timed``: whether its times mean anything.
-    """
+    """A video, or a folder or pattern of numbered images, from ``begin`` (seconds) on."""
 
     path: Path
     info: VideoInfo
-    images: tuple[Path, ...] = ()
+    begin: Fraction = Fraction(0)
 
     @classmethod
-    def open(cls, path: Path) -> "Footage":
-        """Look into it. Raises InputError where it is neither."""
-        if not path.is_dir():
-            return cls(path, probe(path))
-        images = tuple(sorted(file for file in path.iterdir() if file.suffix.lower() in _IMAGES))
-        if not images:
-            raise InputError(f"{path} holds no images: give a video, or a folder of PNG, JPEG, TIFF, BMP or WebP files")
-        return cls(path, probe(images[0]), images)
+    def open(cls, path: Path, begin: Fraction = Fraction(0)) -> "Footage":
+        """Look into it. Raises InputError where it is neither, or can be read but once."""
+        info = probe(path)
+        if not info.source.rereadable:
+            raise InputError(f"{path} is a pipe, which can be read but once: write it to a file first")
+        return cls(path, info, begin)
 
     @property
     def timed(self) -> bool:
-        """False for images."""
-        return not self.images
+        """Whether its times mean anything; those of images do not."""
+        return not isinstance(self.info.source, ImageSource)
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) of a picture."""
+        """(width, height) in pixels, upright."""
         size = self.info.width, self.info.height
         return (size[1], size[0]) if self.info.rotation % 180 else size
 
     @property
     def rate(self) -> Fraction:
         """Frames a second, on average."""
-        return _FOLDER_RATE if self.images else self.info.average_rate or _FOLDER_RATE
+        return self.info.average_rate or DEFAULT_RATE
 
     @property
     def count(self) -> int | None:
         """Frames, as far as the file tells."""
-        return len(self.images) or self.info.frame_count
+        count = self.info.frame_count
+        return count and max(1, count - round(self.begin * self.rate))
 
     @property
     def duration(self) -> float | None:
         """Seconds, as far as the file tells."""
-        if self.images or self.info.duration is None:
-            return None if self.count is None else float(self.count / self.rate)
-        return self.info.duration
+        return None if self.info.duration is None else max(0.0, self.info.duration - float(self.begin))
 
     def pictures(self, *, start: float | None = None, most: int | None = None) -> Iterator[Picture]:
         """The frames from ``start`` seconds on, at most ``most``, numbered from the first one yielded."""
-        if self.images:
-            first = 0 if start is None else max(0, round(start * self.rate))
-            last = None if most is None else first + most
-            for index, image in enumerate(self.images[first:last]):
-                with VideoReader(image, max_frames=1) as reader:
-                    for frame in reader:
-                        rgb = planes_to_rgb(frame.planes, frame.layout, reader.info.color)
-                        yield Picture(_upright(rgb, 0), float((first + index) / self.rate), index)
-            return
-        instant = None if start is None else Fraction(max(0.0, start)).limit_denominator(1_000_000)
-        with VideoReader(self.path, start=instant, max_frames=most, info=self.info) as reader:
+        instant = self.begin + Fraction(max(0.0, start or 0.0)).limit_denominator(1_000_000)
+        origin = self.begin + self.info.start_time
+        with VideoReader(self.info.source, start=instant or None, max_frames=most, info=self.info) as reader:
             for frame in reader:
-                seconds = float(frame.pts * frame.time_base - self.info.start_time)
                 rgb = planes_to_rgb(frame.planes, frame.layout, self.info.color)
+                seconds = float(frame.pts * frame.time_base - origin)
                 yield Picture(_upright(rgb, self.info.rotation), seconds, frame.index)
 
 

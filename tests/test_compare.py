@@ -135,6 +135,17 @@ def test_frames_are_matched_by_time(tmp_path):
     assert compare(later, full, vmaf=False).mean("psnr") == float("inf")
 
 
+def test_a_part_is_compared_from_where_it_begins(clips, tmp_path, capsys):
+    """--start counts in the truth."""
+    whole = list(Footage.open(clips / "a.mkv").pictures())
+    part = Footage.open(clips / "a.mkv", Fraction(3, 25))
+    assert torch.equal(next(part.pictures()).rgb, whole[3].rgb)
+    assert next(part.pictures()).seconds == pytest.approx(0)
+    folder = folder_of(tmp_path / "part", [picture.rgb for picture in whole[3:]])
+    assert run("compare", clips / "a.mkv", folder, "--start", "0.12", "--no-vmaf") == 0
+    assert "equal" in capsys.readouterr().out
+
+
 def test_a_dropped_frame_shifts_nothing(tmp_path):
     """A frame that one file lacks has no partner; those after it keep theirs."""
     pictures = [torch.full((3, H, W), 20 * n, dtype=torch.uint8) for n in range(6)]
@@ -223,5 +234,5 @@ def test_what_cannot_be_compared_is_said(clips, tmp_path, capsys):
     assert "none.mkv" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
     assert run("compare", clips / "a.mkv", tmp_path / "empty") == 1
-    assert "holds no images" in capsys.readouterr().err
+    assert str(tmp_path / "empty") in capsys.readouterr().err
     assert run("compare", clips / "a.mkv", clips / "b.mkv", "--size", "big") == 2

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from edvr_cli.chart import Panel, write_chart
 from edvr_cli.cli.messages import Messages
+from edvr_cli.cli.parameters import TIME
 from edvr_cli.compare import METRICS, Comparison, FrameScore, OnPair, Size, compare
 from edvr_cli.errors import EdvrError, OutputError
 from edvr_cli.footage import Footage
@@ -57,6 +59,7 @@ class _Size(click.ParamType):
     type=_Size(),
     help="Size both are brought to (bicubic) before they are compared.  [default: TRUTH's, or the larger of A and B]",
 )
+@click.option("--start", type=TIME, default=0, metavar="TIME", help="Begin A, or TRUTH, here: B is a part of it.")
 @click.option("--frames", type=click.IntRange(1), metavar="N", help="Compare this many frames at most.")
 @click.option("--vmaf/--no-vmaf", default=True, help="Measure VMAF besides.")
 @click.option("--plot", metavar="FILE.png", type=_FILE, help="Draw the figures over time (needs matplotlib).")
@@ -72,6 +75,7 @@ def compare_command(
     b: Path,
     ref: Path | None,
     size: Size | None,
+    start: Fraction,
     frames: int | None,
     vmaf: bool,
     plot: Path | None,
@@ -96,7 +100,7 @@ def compare_command(
     if vmaf and not vmaf_available():
         console.warn("the FFmpeg of this platform cannot measure VMAF; it is left out.")
         vmaf = False
-    truth = Footage.open(ref or a)
+    truth = Footage.open(ref or a, start)
     measured: Size = size or (truth.size if ref else "larger")
     comparisons, extremes = [], _Extremes()
     for path in (a, b) if ref else (b,):

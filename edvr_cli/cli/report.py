@@ -1,6 +1,7 @@
 """``edvr report``: a page that shows what restoring changed."""
 
 import os
+from fractions import Fraction
 from pathlib import Path
 
 import click
@@ -8,7 +9,7 @@ import torch
 from rich.progress import Progress
 
 from edvr_cli.cli.messages import Messages
-from edvr_cli.cli.parameters import DEVICE, KEY_VALUE, MODEL
+from edvr_cli.cli.parameters import DEVICE, KEY_VALUE, MODEL, TIME
 from edvr_cli.collection import describe
 from edvr_cli.errors import OutputError
 from edvr_cli.footage import Footage
@@ -25,6 +26,7 @@ _MEASURED = 300
 @click.argument("result", metavar="OUT", type=_FILE)
 @click.option("-o", "--output", "target", metavar="FILE.html", type=_FILE, help="The page.  [default: OUT.html]")
 @click.option("--ref", metavar="TRUTH", type=_FILE, help="Measure both against this video or folder of images.")
+@click.option("--start", type=TIME, default=0, metavar="TIME", help="Begin IN and TRUTH here: OUT is a part of them.")
 @click.option("--pictures", type=click.IntRange(1, 40), default=6, show_default=True, help="Frames to show.")
 @click.option(
     "--frames",
@@ -44,6 +46,7 @@ def report_command(
     result: Path,
     target: Path | None,
     ref: Path | None,
+    start: Fraction,
     pictures: int,
     frames: int,
     vmaf: bool,
@@ -59,8 +62,8 @@ def report_command(
     target = target or result.with_suffix(".html")
     if target.exists() and not overwrite:
         raise OutputError(f"{target} exists: choose another name with --output, or pass --overwrite")
-    footage = Footage.open(source), Footage.open(result)
-    truth = Footage.open(ref) if ref else None
+    footage = Footage.open(source, start), Footage.open(result)
+    truth = Footage.open(ref, start) if ref else None
     console = Messages()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("measuring", total=2 * min(frames, footage[1].count or frames))
