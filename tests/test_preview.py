@@ -105,7 +105,7 @@ def test_the_command_writes_pictures_and_videos_and_tells_the_time(footage, tmp_
     printed = capsys.readouterr()
     names = ["in_0m00.40s.png", "in_0m00.40s.mp4", "in_0m00.80s.png", "in_0m00.80s.mp4"]
     assert printed.out.split() == [str(tmp_path / "out" / name) for name in names]
-    assert "for its 24" in printed.err
+    assert "for all 24 frames" in printed.err
     assert len(list(Footage.open(tmp_path / "out" / names[1]).pictures())) == 2
     assert Footage.open(tmp_path / "out" / names[0]).size == (2 * 128 + 8, 96 + 8 + 96)
     assert run(*arguments) == 1

@@ -108,8 +108,8 @@ def preview_command(
             show_picture(console, torch.cat([crop.of(p) for p in (restored[0].before, restored[0].after)], dim=2))
     if pace:
         each = sorted(pace)[len(pace) // 2]
-        total = "" if footage.count is None else f": about {duration(each * footage.count)} for its {footage.count}"
-        console.print(f"{each:.2g} s a frame{total}", soft_wrap=True)
+        every = f", about {duration(each * footage.count)} for all {footage.count} frames" if footage.count else ""
+        console.print(f"{each:.2g} s a frame now{every}", soft_wrap=True)
 
 
 def _clock(seconds: float) -> str:

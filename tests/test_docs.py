@@ -1,0 +1,48 @@
+"""The documentation names what exists."""
+
+import re
+from importlib import import_module
+from pathlib import Path
+
+import click
+import pytest
+
+from edvr_cli.cli import edvr
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = sorted(path.name for path in DOCS.glob("*.md"))
+
+
+def test_what_the_api_page_imports_exists():
+    """Every name of every import, and every attribute of the package."""
+    text = (DOCS / "api.md").read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    imports = re.findall(r"^from (edvr_cli[\w.]*) import (.+)$", code, re.MULTILINE)
+    imports += [("edvr_cli", name) for name in re.findall(r"\bedvr_cli\.(\w+)\(", code)]
+    imports += [("edvr_cli.collection", name) for name in re.findall(r"\bcollection\.(\w+)\(", code)]
+    assert len(imports) > 8
+    for module, names in imports:
+        for name in names.split(", "):
+            if not hasattr(import_module(module), name):
+                import_module(f"{module}.{name}")
+    for event in re.findall(r"^\| `(\w+)`", text, re.MULTILINE):
+        assert hasattr(import_module("edvr_cli.events"), event)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_and_options_in_the_pages_exist(page):
+    """``edvr NAME`` and each ``--option`` on its line."""
+    context = click.Context(edvr)
+    known = {name: edvr.get_command(context, name) for name in edvr.list_commands(context)}
+    for line in (DOCS / page).read_text(encoding="utf-8").splitlines():
+        for match in re.finditer(r"(?:^    |`)edvr (\w+)((?: (?!#)[^`#|]+)?)", line):
+            name, rest = match[1], match[2]
+            assert name in known, line
+            command = known[name]
+            if isinstance(command, click.Group) and rest.split():
+                command = command.commands.get(rest.split()[0], command)
+            options = {
+                option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)
+            }
+            for option in re.findall(r"(?<!\S)(--[a-z][\w-]*)", rest):
+                assert option in options | {"--help"}, f"{page}: {line}"
