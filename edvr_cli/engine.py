@@ -24,6 +24,7 @@ from edvr_cli.edvr import EDVR, SLOPE, TAIL_REACH, Pyramid
 from edvr_cli.errors import DeviceError
 from edvr_cli.memory import SMALLEST_TILE, Plan, free_memory, is_out_of_memory, plan
 from edvr_cli.ops.conv import Conv
+from edvr_cli.ops.deform_conv import missing_kernel
 from edvr_cli.ops.selftest import check_kernel
 from edvr_cli.precision import Precision, dtype_for
 from edvr_cli.tiling import Tile, tiles
@@ -106,6 +107,14 @@ class StreamingEDVR:
     def tile_size(self) -> int:
         """Largest side of a tile's core in input pixels, or 0 for whole frames (known from the first frame on)."""
         return 0 if self.whole_frames else self._plan.tile
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for whoever waits for this engine."""
+        missing = missing_kernel(self.device)
+        if not missing:
+            return ()
+        return (f"This will be slow, without a kernel for deformable convolutions on {self.device}: {missing}.",)
 
     def modules(self) -> Iterator[nn.Module]:
         """Every module that a window goes through."""

@@ -26,7 +26,7 @@ LAYERS = (
     ("engine", "video", "weights", "shots", "overlap", "metrics", "footage"),
     ("edvr", "memory", "models", "precision", "tiling", "resample"),
     ("ops", "window", "events", "segments", "download", "naming", "chart", "limits"),
-    ("errors",),
+    ("errors", "allocation"),
 )
 
 

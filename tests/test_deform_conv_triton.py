@@ -270,13 +270,13 @@ def test_gpu_tensors_get_the_kernel_where_triton_runs(monkeypatch: pytest.Monkey
     """Without Triton, in float64, or where a gradient is wanted, they get the definition."""
     with FakeTensorMode():
         x = torch.empty(1, 8, 4, 4, device="cuda", dtype=HALF)
-        monkeypatch.setattr(deform_conv, "_runs_triton", lambda device: True)
+        monkeypatch.setattr(deform_conv, "missing_kernel", lambda device: "")
         assert deform_conv.implementation(x, x.float(), None) == "triton"
         assert deform_conv.implementation(x, x.double()) == "reference"
         assert deform_conv.implementation(x.requires_grad_()) == "reference"
         with torch.no_grad():
             assert deform_conv.implementation(x) == "triton"
-        monkeypatch.setattr(deform_conv, "_runs_triton", lambda device: False)
+        monkeypatch.setattr(deform_conv, "missing_kernel", lambda device: "Triton is not installed")
         with torch.no_grad():
             assert deform_conv.implementation(x) == "reference"
 
@@ -285,7 +285,7 @@ def test_triton_is_not_used_without_a_c_compiler(monkeypatch: pytest.MonkeyPatch
     """Triton builds its launcher with one at first use; a machine without gets the definition, not an error."""
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setenv("PATH", "")
-    assert not deform_conv._runs_triton.__wrapped__(torch.device("cuda"))
+    assert "C compiler" in deform_conv.missing_kernel.__wrapped__(torch.device("cuda"))
 
 
 def test_triton_is_imported_only_when_the_kernel_runs():

@@ -166,3 +166,13 @@ def test_precisions_are_refused_where_they_make_no_sense():
         StreamingEDVR(model, precision="fp16")
     with pytest.raises(ValueError, match="auto, fp32, fp16, bf16"):
         StreamingEDVR(model, precision="half")
+
+
+def test_a_device_without_a_kernel_is_told(monkeypatch):
+    """In a sentence with the reason."""
+    engine = StreamingEDVR(random_network(), precision="fp32")
+    assert engine.notes == ()
+    monkeypatch.setattr(engine_module, "missing_kernel", lambda device: "numba is not installed")
+    assert engine.notes == (
+        "This will be slow, without a kernel for deformable convolutions on cpu: numba is not installed.",
+    )

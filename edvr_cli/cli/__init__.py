@@ -1,6 +1,5 @@
 """The ``edvr`` command: the only part of the package that prints, exits, and knows of a terminal."""
 
-import ctypes
 import os
 import signal
 import sys
@@ -16,6 +15,7 @@ import click
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import edvr_cli
+from edvr_cli.allocation import keep_memory
 from edvr_cli.cli import messages
 from edvr_cli.cli.commands import Commands
 from edvr_cli.errors import EdvrError, StoppedError
@@ -68,7 +68,7 @@ click.version_option(edvr_cli.__version__, "-V", "--version", prog_name="edvr")(
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit; anything the user can act on becomes one sentence on standard error."""
-    _keep_memory()
+    keep_memory()
     messages.begin()
     for name in ("SIGTERM", "SIGHUP"):  # the second one where a terminal is closed; Windows has none
         number = getattr(signal, name, None)
@@ -91,21 +91,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         messages.log(str(error), "error")
         sys.exit(1)
     sys.exit(0)
-
-
-def _keep_memory() -> None:
-    """Let one frame's maps lie where the last one's did.
-
-    Otherwise the C library gives large blocks back to Linux as they are freed, and Linux clears every page
-    anew: a seventh of the time of a frame in fp32.
-    """
-    try:
-        set_option = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError, TypeError):
-        return  # another C library than glibc
-    no_maps, no_trimming = (-4, 0), (-1, -1)  # M_MMAP_MAX, M_TRIM_THRESHOLD
-    for option, value in (no_maps, no_trimming):
-        set_option(option, value)
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -121,10 +121,12 @@ def restore_video(
     part = Source(info, start, end, max_frames, threads or cpu_count(), notices.append)
     lengths = Lengths.of(segment_seconds, info.average_rate)
 
+    warnings = list(streams.warnings)
     workers: Workers
     if hire is None or streams.piped:
         own = engine()
         workers = ThisMachine(own, info)
+        warnings += own.notes
     else:
         workers = hire(network, info, precision=precision, tile=tile, halo=halo)
 
@@ -146,7 +148,7 @@ def restore_video(
     if streams.piped:
         total = total_frames(info, start, end, max_frames)
         tell(started(total, 0))
-        for warning in streams.warnings:
+        for warning in warnings:
             tell(Notice(warning))
         header = streams.format == Y4M
         count = restore_to_pipe(
@@ -204,7 +206,7 @@ def restore_video(
         job = replace(job, **_chosen(job, manifest, tile, threads))
         total = total_frames(info, start, end, max_frames) if manifest.frame_count is None else manifest.frame_count
         with _pausing(job, manifest, total):
-            warnings = [*streams.warnings, *_space_warnings(job, manifest, total)]
+            warnings += _space_warnings(job, manifest, total)
             tell(started(total, manifest.frames_done()))
             for warning in warnings:
                 tell(Notice(warning))

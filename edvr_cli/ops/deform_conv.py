@@ -32,6 +32,7 @@ __all__ = [
     "deform_conv2d_packed_reference",
     "deform_conv2d_reference",
     "implementation",
+    "missing_kernel",
 ]
 
 _HAS_NUMBA = find_spec("numba") is not None
@@ -93,7 +94,7 @@ def implementation(x: Tensor, *others: Tensor | None) -> str:
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
         return "reference"
     if x.is_cuda and all(t.device == x.device and t.dtype in _KERNEL_TYPES for t in tensors):
-        return "triton" if _runs_triton(x.device) else "reference"
+        return "reference" if missing_kernel(x.device) else "triton"
     if _HAS_NUMBA and all(t.device.type == "cpu" and t.dtype == x.dtype for t in tensors):
         return "compiled" if x.dtype in _COMPILED_TYPES else "reference"
     return "reference"
@@ -113,13 +114,27 @@ def _trains_compiled(x: Tensor, packed: Tensor, weight: Tensor, bias: Tensor) ->
 
 
 @lru_cache
-def _runs_triton(device: torch.device) -> bool:
-    """Whether Triton can run here: it compiles its launcher with the system's C compiler and Python's headers."""
+def missing_kernel(device: torch.device) -> str:
+    """Why ``device`` computes in plain torch, several times as slowly, in a few words; "" where it has a kernel.
+
+    Triton compiles its launcher with the system's C compiler and Python's headers.
+    """
+    if device.type == "cpu":
+        return "" if _HAS_NUMBA else "numba is not installed"
+    if device.type != "cuda":
+        return f"there is none for {device.type}"
     compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
     headers = Path(sysconfig.get_path("include", "posix_prefix"), "Python.h")
-    if find_spec("triton") is None or not compiler or not headers.is_file():
-        return False
-    return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
+    missing = ""
+    if find_spec("triton") is None:
+        missing = "Triton is not installed"
+    elif not compiler:
+        missing = "Triton needs a C compiler, gcc or clang"
+    elif not headers.is_file():
+        missing = "Triton needs Python's headers (the package python3-dev or python3-devel)"
+    elif torch.version.hip is None and torch.cuda.get_device_capability(device) < (8, 0):
+        missing = "it needs a GPU of compute capability 8.0"
+    return missing
 
 
 def deform_conv2d_reference(

@@ -10,12 +10,12 @@ from functools import lru_cache
 from itertools import count
 from threading import Barrier, Lock
 
-import numba
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from edvr_cli.ops.compiled import compiled
 from edvr_cli.ops.product_cpu import chunk, flat, multiplies_bfloat16, pack, product
 from edvr_cli.ops.vectors_cpu import LANES, ROWS, VECTORS, blend
 
@@ -157,7 +157,7 @@ def _sampler(lanes: int) -> Callable[..., None]:
     undisplaced positions (dy, dx), offset (P, 2·G·K), mask (P, G·K); pixel and weight (4, G·K) are scratch.
     """
 
-    @numba.njit(nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
+    @compiled(nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
     def sample(x, H, W, C, taps, offset, mask, start, columns, pixel, weight):  # type: ignore[no-untyped-def]
         K = mask.shape[1] * lanes // C
         for p in range(mask.shape[0]):
@@ -177,7 +177,7 @@ def _sampler(lanes: int) -> Callable[..., None]:
     return sample
 
 
-@numba.njit(nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
+@compiled(nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
 def locate(H, W, row, column, taps, offset, mask, pixel, weight):  # type: ignore[no-untyped-def]
     """The four corners of all taps of a pixel, as pixels and weights; a loop that vectorizes."""
     last_y, last_x, width = _i4(H - 1), _i4(W - 1), _i4(W)

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -21,6 +20,7 @@ from numba.extending import intrinsic
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from edvr_cli.ops.compiled import compiled
 from edvr_cli.ops.deform_conv_cpu import _workers, deform_conv2d_packed_compiled
 
 __all__ = ["deform_conv2d_packed_trained"]
@@ -165,7 +165,7 @@ def _pusher(lanes: int) -> Callable[..., None]:
     to_places (P, 3·G·K) is written, the mask's part with respect to what is before its sigmoid.
     """
 
-    @numba.njit(nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
+    @compiled(nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
     def push(x, H, W, taps, places, start, columns, to_x, to_places):  # type: ignore[no-untyped-def]
         GK = taps.shape[1]
         C = x.size // (H * W)

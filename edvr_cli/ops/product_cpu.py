@@ -4,12 +4,12 @@ A library's product costs microseconds to set up, and on some processors half th
 are weights: packed once, in the order in which they are read.
 """
 
-import numba
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from edvr_cli.ops.compiled import compiled
 from edvr_cli.ops.vectors_cpu import LANES, ROWS, VECTORS, multiply
 
 __all__ = ["chunk", "flat", "multiplies_bfloat16", "pack", "product"]
@@ -42,7 +42,7 @@ def pack(weight: Tensor, narrow: bool) -> np.ndarray:
     return flat(torch.cat(parts))
 
 
-@numba.njit
+@compiled()
 def chunk(O, number):  # type: ignore[no-untyped-def]
     """From and to which output the chunk of that number goes: equal parts of at most ``VECTORS`` vectors."""
     vectors = (O + LANES - 1) // LANES
@@ -50,7 +50,7 @@ def chunk(O, number):  # type: ignore[no-untyped-def]
     return vectors * number // chunks * LANES, vectors * (number + 1) // chunks * LANES
 
 
-@numba.njit(nogil=True)
+@compiled(nogil=True)
 def product(a, i, rows, C, weight, j, width, out, o):  # type: ignore[no-untyped-def]
     """out[o :] = a[i :] · weight[j :], (rows, C) · (C, width), float32; both may be touched up to whole ``ROWS``."""
     for r in range(0, rows, ROWS):

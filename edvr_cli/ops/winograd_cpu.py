@@ -12,12 +12,12 @@ where the factors of the products are rounded, 5 times (docs/performance.md says
 from functools import lru_cache
 from itertools import count
 
-import numba
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edvr_cli.ops.compiled import compiled
 from edvr_cli.ops.conv import UpConv
 from edvr_cli.ops.deform_conv_cpu import _workers
 from edvr_cli.ops.product_cpu import chunk, flat, multiplies_bfloat16, pack, product
@@ -135,7 +135,7 @@ def _memory(maps: Tensor) -> tuple[np.ndarray, tuple[int, int, int]]:
     return flat(maps.as_strided((extent,), (1,))), (image, row, pixel)
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@compiled(nogil=True, error_model="numpy")
 def _convolve(x, add, y, span, layout, strides, weight, bias, slope, entered, products, border):  # type: ignore[no-untyped-def]
     """Fill the tiles ``span`` (from, to) of y. entered, products and border are scratch.
 
