@@ -121,6 +121,12 @@ def compare_command(
         click.echo(_as_csv(comparisons), nl=False)
     else:
         _show(comparisons)
+        if not ref and any(c.image.size != c.truth.size for c in comparisons):
+            console.print(
+                "One of the two was made from the other? Then this says how much changed, not which is better: "
+                "only --ref ORIGINAL can tell that.",
+                soft_wrap=True,
+            )
     mean = comparisons[-1].mean("psnr")
     if min_psnr is not None and mean is not None and mean < min_psnr:
         raise EdvrError(f"{b} has {mean:.2f} dB, less than --min-psnr {min_psnr:g}")

@@ -56,7 +56,7 @@ def _list(as_json: bool) -> None:
         table.add_row(f"[bold]{m.name}[/]{mark}" if m.path else m.name, *_cells(m))
     Console(highlight=False).print(table)
     Messages().print(
-        f"\n* comes with the package. Your folder: {model_folders()[-1]}. Fetch one: edvr models pull NAME",
+        f"\n* comes with the package. Others are looked for in {model_folders()[-1]}\nFetch one: edvr models pull NAME",
         soft_wrap=True,
     )
 
