@@ -52,7 +52,7 @@ class _Options(TypedDict):
     tile: int | str
     tile_pad: int
     shots: bool
-    codec: str
+    codec: str | None
     crf: float | None
     preset: str | None
     pix_fmt: str | None

@@ -158,16 +158,28 @@ def describe_stream(
         start_time=Fraction(container.start_time or 0, av.time_base),
         duration=duration,
         frame_count=stream.frames or (round(duration * rate) if duration and rate else None),
-        sample_aspect_ratio=_positive(stream.sample_aspect_ratio) or Fraction(1),
+        sample_aspect_ratio=_positive(stream.sample_aspect_ratio)
+        or _positive(stream.codec_context.sample_aspect_ratio)
+        or Fraction(1),
         rotation=frame.rotation % 360,
         display_matrix=matrix,
         interlaced=frame.interlaced_frame,
         hdr=hdr_metadata(frame),
-        unkept=unkept_metadata(frame, text),
+        unkept=unkept_metadata(frame, text) + _hidden_alpha(stream, frame),
         streams=others,
         chapters=len(container.chapters()),
         metadata=dict(container.metadata),
         notes=notes,
+    )
+
+
+def _hidden_alpha(stream: VideoStream, frame: VideoFrame) -> tuple[str, ...]:
+    """VP8 and VP9 in WebM keep transparency beside the pictures, where FFmpeg's own decoders do not look."""
+    hidden = stream.metadata.get("alpha_mode", stream.metadata.get("ALPHA_MODE")) == "1"
+    return (
+        ("Transparency beside the VP8 or VP9 picture",)
+        if hidden and not nearest_layout(frame.format.name).alpha
+        else ()
     )
 
 

@@ -26,11 +26,9 @@ from edvr_cli.video.info import VideoInfo
 from edvr_cli.video.sequence import write_images
 from edvr_cli.video.streams import MuxPlan, StreamPlan
 from edvr_cli.video.subtitles import SubtitleConverter
+from edvr_cli.video.tags import advanced_timecode, kept_metadata
 from edvr_cli.video.writer import EncodedVideo
 
-# What muxers write themselves, or what is true only of the source's own encoding.
-_STALE_METADATA = {"encoder", "major_brand", "minor_version", "compatible_brands", "duration", "bps"}
-_STALE_PREFIXES = ("_statistics", "number_of_", "bps-", "duration-")
 _MAX_TIMESCALE = (1 << 31) - 1
 # How far past the end of a cut the source is read, in seconds: streams may be interleaved this loosely.
 _INTERLEAVING = 30
@@ -101,7 +99,8 @@ def mux(
             av.open(f"file:{Path(target)}", "w", format=plan.format, container_options=options) as output,
         ):
             video_stream, routes = _add_streams(output, source, encoded.streams.video[0], info, plan, clock)
-            output.metadata.update(_kept_metadata(info.metadata))
+            _set_timecode(video_stream, info, clock if cut_start else None)
+            output.metadata.update(kept_metadata(info.metadata))
             if source is not None:
                 output.set_chapters(_chapters(source, window))
             output.start_encoding()
@@ -127,7 +126,12 @@ def _muxer_options(plan: MuxPlan, info: VideoInfo, tick: Fraction) -> dict[str, 
         # behind 0; its blocks can be that early as they are.
         return {"avoid_negative_ts": "disabled"}
     scale = tick.denominator
-    options = {"video_track_timescale": str(scale), "movflags": "faststart", "strict": "experimental"}
+    options = {
+        "video_track_timescale": str(scale),
+        "movflags": "faststart+use_metadata_tags" if plan.any_tag else "faststart",
+        "strict": "experimental",
+        "write_tmcd": "1",
+    }
     rates = [stream.sample_rate for stream in info.streams if stream.sample_rate]
     movie_scale = math.lcm(scale, *rates)
     options["movie_timescale"] = str(movie_scale if movie_scale <= _MAX_TIMESCALE else scale)
@@ -176,13 +180,25 @@ def _add_video(
         stream.codec_context.framerate = info.average_rate
     if plan.format in ("mp4", "mov") and encoded.codec_context.codec.canonical_name == "hevc":
         stream.codec_context.codec_tag = "hvc1"  # The tag that Apple's players ask for.
+    if encoded.codec_context.codec.canonical_name == "prores":
+        stream.codec_context.codec_tag = encoded.codec_context.codec_tag  # Its kind: 422 HQ, 4444, and so on.
     stream.codec_context.sample_aspect_ratio = info.sample_aspect_ratio
     if info.display_matrix is not None:
         stream.set_display_matrix(info.display_matrix)
+    if plan.alpha_beside:
+        stream.metadata["alpha_mode"] = "1"
     if original is not None:
-        stream.metadata.update(_kept_metadata(original.metadata))
+        stream.metadata.update(kept_metadata(original.metadata))
         stream.disposition = original.disposition
     return stream
+
+
+def _set_timecode(stream: Stream, info: VideoInfo, cut: VideoClock | None) -> None:
+    """Where a video is a cut, its timecode is that of the cut's first frame."""
+    timecode = stream.metadata.get("timecode", stream.metadata.get("TIMECODE"))
+    if cut is not None and timecode is not None and info.average_rate is not None:
+        skipped = round((cut.begin - info.start_time) * info.average_rate)
+        stream.metadata["timecode"] = advanced_timecode(timecode, skipped, info.average_rate)
 
 
 def _add_other(
@@ -196,7 +212,7 @@ def _add_other(
         return None
     converter = SubtitleConverter(original, output, item.codec) if item.action == "convert" else None
     stream = output.add_stream_from_template(original, opaque=True) if converter is None else converter.stream
-    stream.metadata.update(_kept_metadata(original.metadata))
+    stream.metadata.update(kept_metadata(original.metadata))
     stream.disposition = original.disposition
     if original.type == "attachment":
         return None
@@ -208,14 +224,6 @@ def _picture(info: VideoInfo, index: int) -> bytes:
     with info.source.side_streams() as container:
         assert container is not None
         return next((bytes(packet) for packet in container.demux(container.streams[index]) if packet.size), b"")
-
-
-def _kept_metadata(metadata: dict[str, str]) -> dict[str, str]:
-    return {
-        key: value
-        for key, value in metadata.items()
-        if key.lower() not in _STALE_METADATA and not key.lower().startswith(_STALE_PREFIXES)
-    }
 
 
 def _chapters(source: InputContainer, window: _Window) -> list:

@@ -22,6 +22,7 @@ from edvr_cli.video.encoders import DEFAULT_CODEC, EncoderPlan, Encoding, in_y4m
 from edvr_cli.video.images import ENCODERS, ImageNames, output_names
 from edvr_cli.video.info import Source, StreamInfo, VideoInfo
 from edvr_cli.video.source import ImageSource
+from edvr_cli.video.tags import lost_tags
 from edvr_cli.video.target import STANDARD_OUTPUT
 
 Action = Literal["copy", "convert", "drop"]
@@ -54,13 +55,17 @@ class MuxPlan:
 
     ``format`` is libav's name of the container, or `PICTURES`, `Y4M` or `RAW`, which hold the video alone.
     ``notes`` are sentences about what changes although nothing is dropped, such as coarser times, ``images`` the
-    names of the pictures where these are the target.
+    names of the pictures where these are the target. ``any_tag`` says that mp4 and mov must write metadata in a way
+    that holds any tag, as phones do, instead of the usual one, ``alpha_beside`` that transparency is kept beside the
+    pictures, as VP9's is, and must be announced.
     """
 
     format: str
     streams: tuple[StreamPlan, ...]
     notes: tuple[str, ...] = ()
     images: ImageNames | None = None
+    any_tag: bool = False
+    alpha_beside: bool = False
 
     @property
     def piped(self) -> bool:
@@ -159,7 +164,19 @@ def _plan_container(info: VideoInfo, encoder: EncoderPlan, target: Path, *, audi
                 plans.append(StreamPlan(stream, "drop", "", ""))
                 continue
             plans.append(_plan_stream(source, stream, packets.get(stream.index), format_name, info))
-    return MuxPlan(format_name, tuple(plans), _notes(info, encoder, format_name))
+    notes = _notes(info, encoder, format_name)
+    any_tag = False
+    lost = lost_tags(info.metadata, format_name, {})
+    if lost and format_name in ("mp4", "mov"):
+        otherwise = lost_tags(info.metadata, format_name, {"movflags": "use_metadata_tags"})
+        any_tag = len(otherwise) < len(lost)
+        lost = otherwise if any_tag else lost
+    if lost:
+        notes = (*notes, f"Metadata that {format_name} does not hold is dropped: {', '.join(lost)}.")
+    alpha_beside = encoder.codec_id == "vp9" and encoder.layout.alpha
+    if alpha_beside and format_name not in ("matroska", "webm"):
+        notes = (*notes, f"Transparency is dropped: {format_name} does not hold VP9's; .webm and .mkv do.")
+    return MuxPlan(format_name, tuple(plans), notes, any_tag=any_tag, alpha_beside=alpha_beside)
 
 
 def _all_dropped(info: VideoInfo, why: str) -> tuple[StreamPlan, ...]:
@@ -182,7 +199,8 @@ def _source_notes(info: VideoInfo, plan: MuxPlan) -> tuple[str, ...]:
     """What is assumed of the source, and what of it nothing here can write."""
     assumed = () if plan.images is not None else info.notes
     lost = (
-        f"{what} {'are' if what.endswith('s') else 'is'} dropped: no encoder here writes it." for what in info.unkept
+        f"{what} {'are' if what.endswith('s') else 'is'} dropped: it cannot be carried over here."
+        for what in info.unkept
     )
     metadata: tuple[str, ...] = ()
     if plan.images is not None or plan.piped:
@@ -234,8 +252,10 @@ def _plan_stream(
     source: InputContainer, stream: StreamInfo, packet: Packet | None, format_name: str, info: VideoInfo
 ) -> StreamPlan:
     template = source.streams[stream.index]
-    if stream.kind == "data" and info.chapters and stream.codec == "bin_data":
+    if stream.kind == "data" and info.chapters and stream.codec == "bin_data" and packet is None:
         return StreamPlan(stream, "drop", "", "")  # The chapters' own text track; they are written anew.
+    if stream.kind == "data" and "timecode" in template.metadata and not template.name:
+        return StreamPlan(stream, "drop", "", "")  # Written anew from the video's metadata, which repeats it.
     refusal = _trial(template, packet, format_name, cover=stream.cover)
     if refusal is None:
         return StreamPlan(stream, "copy", stream.codec)
