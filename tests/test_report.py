@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from edvr_cli.cli import main
+from edvr_cli.cli.json_lines import JsonLines
+from edvr_cli.events import Finished, FrameRestored, Started
 from edvr_cli.footage import Footage
 from edvr_cli.report import Model, build_report
 from edvr_cli.report.plot import line_plot
@@ -139,6 +141,26 @@ def test_the_command_writes_one_file_and_never_over_another(clips, tmp_path, cap
     assert [path.name for path in tmp_path.iterdir()] == ["r.html"]
     assert run(*arguments) == 1
     assert "exists" in capsys.readouterr().err
+
+
+def test_what_a_run_told_of_itself_comes_on_the_page(clips, tmp_path, capsys):
+    """From the lines that upscale --json writes; those of another file are refused."""
+    result = clips / "out <b>.mp4"
+    started = Started(
+        clips / "in.mp4", result, (64, 48), (128, 96), 12, "edvr-s-x4", "cuda:0", "fp16", tile=256, resized=False
+    )
+    lines = JsonLines()
+    for event in (started, FrameRestored(1, 12), Finished(result, 12, 83.0)):
+        lines(event)
+    (tmp_path / "run.jsonl").write_text(capsys.readouterr().out)
+    arguments = ["report", clips / "in.mp4", result, "--frames", 1, "--pictures", 1, "-o", tmp_path / "r.html"]
+    assert run(*arguments, "--run", tmp_path / "run.jsonl") == 0
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    for told in ("cuda:0", "fp16", "256 pixels", "1 min 23 s", "Model card"):
+        assert told in text
+    (tmp_path / "run.jsonl").write_text('{"event": "started", "target": "other.mp4"}\n')
+    assert run(*arguments, "-y", "--run", tmp_path / "run.jsonl") == 1
+    assert "does not tell of" in capsys.readouterr().err
 
 
 # --- In a browser

@@ -1,5 +1,6 @@
 """``edvr report``: a page that shows what restoring changed."""
 
+import json
 import os
 from fractions import Fraction
 from pathlib import Path
@@ -10,8 +11,9 @@ from rich.progress import Progress
 
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.parameters import DEVICE, KEY_VALUE, MODEL, TIME
-from edvr_cli.collection import describe
-from edvr_cli.errors import OutputError
+from edvr_cli.cli.progress import duration
+from edvr_cli.collection import describe, list_models
+from edvr_cli.errors import InputError, OutputError
 from edvr_cli.footage import Footage
 from edvr_cli.report import Model, build_report
 
@@ -39,6 +41,9 @@ _MEASURED = 300
 @click.option("--vmaf/--no-vmaf", default=True, help="Measure VMAF besides, where there is a truth.")
 @click.option("-n", "--model", metavar="MODEL", type=MODEL, help="The model that made OUT: its card comes on the page.")
 @click.option("-d", "--device", type=DEVICE, default="auto", show_default=True, help="The device it was made on.")
+@click.option(
+    "--run", "run_file", metavar="FILE", type=_FILE, help="What `edvr upscale --json` wrote: its settings and model."
+)
 @click.option("--setting", "settings", type=KEY_VALUE, multiple=True, help="A further line, as crf=17; repeatable.")
 @click.option("-y", "--overwrite", is_flag=True, help="Replace the page if it exists.")
 def report_command(
@@ -52,16 +57,24 @@ def report_command(
     vmaf: bool,
     model: str | None,
     device: torch.device,
+    run_file: Path | None,
     settings: tuple[tuple[str, str], ...],
     overwrite: bool,
 ) -> None:
     """Write a page that shows the video IN beside its restoration OUT; one file, for any browser, offline.
 
     It has a slider over frames of both, the parts that changed most, figures over time, and what made OUT.
+
+    \b
+    edvr upscale in.mp4 out.mp4 --json > run.jsonl
+    edvr report in.mp4 out.mp4 --run run.jsonl
     """
     target = target or result.with_suffix(".html")
     if target.exists() and not overwrite:
         raise OutputError(f"{target} exists: choose another name with --output, or pass --overwrite")
+    made = _run_settings(run_file, result) if run_file else {}
+    if model is None and made.get("model") in {listed.name for listed in list_models()}:
+        model = made["model"]
     footage = Footage.open(source, start), Footage.open(result)
     truth = Footage.open(ref, start) if ref else None
     console = Messages()
@@ -73,7 +86,7 @@ def report_command(
             pictures=pictures,
             most=frames,
             vmaf=vmaf,
-            settings=dict(settings),
+            settings=made | dict(settings),
             model=_model(model) if model else None,
             device=device,
             on_frame=lambda: bar.advance(task),
@@ -82,6 +95,25 @@ def report_command(
     partial.write_text(page, encoding="utf-8")
     partial.replace(target)
     click.echo(os.fsencode(target))
+
+
+def _run_settings(path: Path, result: Path) -> dict[str, str]:
+    """What a run told of the file it made, from its lines of JSON. Raises InputError where it made another."""
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        events = [line for line in lines if Path(line.get("target", "")).name == result.name]
+        begun = next(event for event in events if event["event"] == "started")
+    except (OSError, ValueError, AttributeError, StopIteration) as error:
+        raise InputError(f"{path} does not tell of {result.name}: give what `edvr upscale --json` wrote") from error
+    settings = {
+        "model": begun["model"],
+        "device": begun["device"],
+        "precision": begun["precision"],
+        "tiles": f"{begun['tile']} pixels" if begun["tile"] else "whole frames",
+    }
+    for end in (event for event in events if event["event"] == "finished"):
+        settings |= {"frames": str(end["frames"]), "took": duration(end["seconds"])}
+    return settings
 
 
 def _model(name: str) -> Model:
