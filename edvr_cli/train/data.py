@@ -85,7 +85,10 @@ class Samples(Dataset[Batch]):
         background = self._still(rng)
         foreground = self._still(rng) if two else None
         mask = _blob(rng, size + 2 * _MARGIN) if two else None
-        scene = Scene(background, random_path(rng, speed), foreground, mask, random_path(rng, speed))
+        # What hardly moves is hardly blurred: there is little to learn from it.
+        slowness = 1.5 if recipe.task == "sr" else 1.0
+        camera, thing = (random_path(rng, speed, slowness=slowness) for _ in range(2))
+        scene = Scene(background, camera, foreground, mask, thing)
         times = torch.arange(frames, dtype=torch.float32) - frames // 2
         middle = frames // 2
         sharp = scene.render(times if recipe.task == "sr" else times[middle : middle + 1], size)

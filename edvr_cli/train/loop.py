@@ -24,6 +24,7 @@ from edvr_cli.train.data import Batch, Samples, batches
 from edvr_cli.train.events import Event, Finished, Notice, OnEvent, Progress, RolledBack, Validated
 from edvr_cli.train.guard import Guard
 from edvr_cli.train.log import RunLog
+from edvr_cli.train.passthrough import let_through
 from edvr_cli.train.recipe import Recipe
 from edvr_cli.train.stages import Stage, grow, learning_rate, rebuild, stages, trained
 from edvr_cli.weights import save_model
@@ -133,6 +134,8 @@ class _Trainer:
         model = rebuild(self.recipe, stage)
         if start is not None:
             grow(start, model)
+        else:
+            let_through(model)
         if stage.name == "align":
             with torch.random.fork_rng():
                 torch.manual_seed(self.recipe.seed)

@@ -97,9 +97,9 @@ class Scene:
         return moved.flip(-1).permute(0, 3, 1, 2)
 
 
-def random_path(rng: np.random.Generator, speed: float) -> Path:
-    """A path of at most about ``speed`` pixels a frame, slow ones more likely, in any direction."""
-    v, direction = speed * rng.random() ** 1.5, rng.uniform(0, 2 * math.pi)
+def random_path(rng: np.random.Generator, speed: float, *, slowness: float = 1.5) -> Path:
+    """A path of at most about ``speed`` pixels a frame, anywhere; slow ones more likely above ``slowness`` 1."""
+    v, direction = speed * rng.random() ** slowness, rng.uniform(0, 2 * math.pi)
     velocity = v * math.cos(direction), v * math.sin(direction)
     bend, shake = rng.normal(scale=0.08 * v, size=2), rng.normal(scale=0.2 * v, size=2) * (rng.random() < 0.5)
     turn = rng.normal(scale=0.006 * min(1, speed / 4), size=2)
