@@ -13,8 +13,8 @@ def png(rgb: Tensor) -> bytes:
     return _encode(rgb, "png", "rgb24", {})
 
 
-def jpeg(rgb: Tensor, quality: int = 3) -> bytes:
-    """(3, H, W) uint8 as a JPEG file without chroma subsampling; ``quality`` 2 (best) to 31."""
+def jpeg(rgb: Tensor, quality: int = 1) -> bytes:
+    """(3, H, W) uint8 as a JPEG file without chroma subsampling; ``quality`` 1 (best) to 31."""
     return _encode(rgb, "mjpeg", "yuvj444p", {"qmin": str(quality), "qmax": str(quality)})
 
 
