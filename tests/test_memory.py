@@ -31,6 +31,16 @@ def test_a_full_hd_frame_fits_eight_gibibytes():
     assert chosen.tile >= 128
 
 
+def test_a_full_hd_frame_on_a_gpu_of_eight_gigabytes_goes_through_in_few_tiles():
+    """In fp16, with a tenth of the 8 GB taken by the driver and the kernels; the estimate stays below what is left."""
+    free = int(0.9 * 8e9)
+    chosen = plan(M, 1080, 1920, None, 32, free, itemsize=2)
+    side = chosen.tile + 64
+    kept = -(-1080 // chosen.tile) * -(-1920 // chosen.tile) * side**2 if chosen.keep_features else 0
+    assert chosen.tile >= 480
+    assert bytes_needed(M, min(1080, side), side, kept_pixels=kept, itemsize=2) < free
+
+
 def test_a_tile_size_that_was_asked_for_is_kept():
     """Only what is kept between windows adapts."""
     assert plan(M, 1080, 1920, 256, 32, 64 * GIB) == Plan(256, keep_features=True)
