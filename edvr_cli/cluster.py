@@ -99,6 +99,7 @@ class ClusterWorkers:
         self._options = {**options, "max_retries": _RETRIES}
         self._recipe = recipe
         self._info = info
+        self.notes: tuple[str, ...] = ()
         facts = _get(_describe.options(**self._options).remote(recipe, info))
         self.tile, self.precision, device, self._reach = facts
         self.device = f"{cluster.slots} × {device}"

@@ -17,8 +17,8 @@ from filelock import FileLock
 
 from edvr_cli.errors import EdvrError, InputError, OutputError, StoppedError
 from edvr_cli.events import Event, Finished, FrameRestored, Joining, Notice, Paused, Started
-from edvr_cli.jobs import space
-from edvr_cli.jobs import video as job
+from edvr_cli.jobs import job, space
+from edvr_cli.jobs.fingerprint import fingerprint
 from edvr_cli.jobs.video import restore_video
 from edvr_cli.jobs.workspace import Workspace
 from edvr_cli.video.encoders import Encoding
@@ -438,16 +438,16 @@ def test_a_large_input_is_recognized_by_blocks(tmp_path: Path):
     path = tmp_path / "large"
     path.touch()
     os.truncate(path, 200 << 20)
-    seen = {job.fingerprint(path).sha256}
+    seen = {fingerprint(path).sha256}
     for place in (0, 100 << 20, (200 << 20) - 1):
         with path.open("rb+") as file:
             for step in range(0, 4 << 20, 1 << 18):
                 file.seek(max(0, place - step))
                 file.write(b"x")
-        seen.add(job.fingerprint(path).sha256)
+        seen.add(fingerprint(path).sha256)
     assert len(seen) == 4
     with pytest.raises(InputError, match="cannot be read"):
-        job.fingerprint(tmp_path / "none")
+        fingerprint(tmp_path / "none")
 
 
 def test_fresh_starts_over_and_resume_demands_something(folder: Path, tmp_path: Path):
@@ -494,6 +494,18 @@ def test_two_runs_never_work_on_one_job(folder: Path, tmp_path: Path):
     assert same_as_whole(folder, tmp_path / "out.mp4")
     with FileLock(tmp_path / "unrelated.lock"):
         pass
+
+
+def test_an_empty_directory_of_a_killed_run_is_swept_away(folder: Path, tmp_path: Path):
+    """Also where the output is in place."""
+    target = tmp_path / "out.mp4"
+    target.touch()
+    directory = Workspace(target).directory
+    directory.mkdir()
+    (directory / "lock").touch()
+    with pytest.raises(OutputError, match="exists"):
+        restore(folder / "in.mp4", target)
+    assert names(tmp_path) == ["out.mp4"]
 
 
 def test_only_files_of_the_job_are_ever_removed(folder: Path, tmp_path: Path):

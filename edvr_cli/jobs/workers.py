@@ -40,11 +40,12 @@ class Work:
 
 
 class Workers(Protocol):
-    """Restores gaps; ``tile`` is the largest side of a tile's core, 0 for whole frames."""
+    """Restores gaps; ``tile`` is the largest side of a tile's core (0: whole frames), ``notes`` what to say first."""
 
     device: str
     precision: Precision
     tile: int
+    notes: tuple[str, ...]
 
     def use_tile(self, tile: int) -> None:
         """Restore in tiles of this size from now on."""
@@ -68,6 +69,7 @@ class ThisMachine:
         self._size = info.height, info.width
         self.device = str(engine.device)
         self.precision = name_of(engine.dtype)
+        self.notes = tuple(engine.notes)
         engine.prepare(*self._size)
         self.tile = engine.tile_size
 

@@ -57,6 +57,12 @@ class Workspace:
             self._leave()  # While no other run can come in.
             lock.release()
 
+    def sweep(self) -> None:
+        """Remove the directory of a run that was killed before it had anything, or after it had cleaned up."""
+        if self.directory.is_dir() and not self.manifest.exists():
+            with self.locked():
+                pass
+
     def clear(self) -> None:
         """Remove the files of earlier runs, the lock excepted; the manifest last, which says what they are."""
         self._clear_pictures()
