@@ -10,11 +10,13 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import click
 import imageio_ffmpeg
 import numpy as np
 import pytest
 
 import edvr_cli
+from edvr_cli.cli import edvr
 from edvr_cli.errors import InputError, OutputError
 from edvr_cli.events import Notice
 from edvr_cli.jobs.video import restore_video
@@ -60,8 +62,8 @@ def test_ffmpeg_to_edvr_to_ffmpeg(tmp_path: Path, clip: Path):
     """All three at once, through shell pipes: every frame arrives, and nothing but frames is on standard output."""
     model = tmp_path / "sr.safetensors"
     save_model(random_network(**TINY), model)
-    edvr = f'"{sys.executable}" -m edvr_cli upscale --model "{model}" --scale 2 - -'
-    line = f'"{FFMPEG}" -v error -i "{clip}" -f yuv4mpegpipe - | {edvr} | "{FFMPEG}" -v error -i - -c:v ffv1 out.mkv'
+    upscale = f'"{sys.executable}" -m edvr_cli upscale --model "{model}" --scale 2 - -'
+    line = f'"{FFMPEG}" -v error -i "{clip}" -f yuv4mpegpipe - | {upscale} | "{FFMPEG}" -v error -i - -c:v ffv1 out.mkv'
     environment = {**os.environ, "PYTHONPATH": str(Path(edvr_cli.__file__).parents[1])}
     shell = ["bash", "-o", "pipefail", "-c", line]
     run = subprocess.run(shell, check=False, cwd=tmp_path, capture_output=True, text=True, env=environment)
@@ -179,6 +181,12 @@ def test_a_reader_that_goes_is_an_error(clip: Path):
     with pytest.raises(OutputError, match="closed"), os.fdopen(sender, "wb", buffering=0) as stream:
         pipe = PipeWriter(plan, info.time_base, header=True, stream=stream)
         pipe.write(0, frame.planes, 0)
+
+
+def test_json_and_video_do_not_share_standard_output(clip: Path):
+    """Neither would be of use."""
+    with pytest.raises(click.UsageError, match="standard output"):
+        edvr.main(["upscale", str(clip), "-", "--json"], standalone_mode=False)
 
 
 @pytest.mark.parametrize(

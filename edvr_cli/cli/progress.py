@@ -1,6 +1,7 @@
 """Events of a restoration as a progress bar, or as plain lines where there is no terminal."""
 
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -189,7 +190,7 @@ class Display:
         if event.restored < event.frames:
             frames += f", {event.restored} of them by this run,"
         speed = f" ({event.restored / event.seconds:.2f} fps)" if event.restored and event.seconds else ""
-        self._say(f"{frames} in {duration(event.seconds)}{speed}, verified.")
+        self._say(f"{frames} in {duration(event.seconds)}{speed}{'' if event.target == Path('-') else ', verified'}.")
 
     def _pause(self, event: Paused) -> None:
         if self._progress is not None and self._files is None:

@@ -195,6 +195,8 @@ def _restore(task: Task, suffix: str, scale: float, options: _Options) -> None:
     start, end = options["start"], options["end"]
     if start is not None and end is not None and end <= start:
         raise click.UsageError("--end must come after --start.")
+    if options["json"] and output == STANDARD_OUTPUT:
+        raise click.UsageError("--json writes to standard output, which the video goes to.")
     batch = is_batch(inputs) or options["watch"]
     if batch:
         find = _finder(inputs, output, suffix, options)

@@ -114,6 +114,8 @@ def first_frame(container: InputContainer, stream: VideoStream, path: str | os.P
         raise InputError(f"{path} holds no frames: only a header, or its data is missing.")
     detail = f": {reason(failure)}" if failure else ""
     codec = stream.codec_context.name
+    if codec == "webp":
+        raise InputError(f"{path}: animated WebP is not decoded here; convert it first: ffmpeg -i IN.webp OUT.apng.")
     raise InputError(f"{path}: none of the first {seen} packets of its {codec} video decodes{detail}.")
 
 
