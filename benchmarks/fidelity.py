@@ -126,7 +126,8 @@ def compare(before: Facts, after: Facts, said: str, *, cut: bool) -> list[str]:
     chapters = f"{before.chapters}" if before.chapters == after.chapters else f"{before.chapters} → {after.chapters}"
     lost = [key for key, value in before.metadata.items() if after.metadata.get(key) != value]
     lowered = {key.lower(): value for key, value in after.metadata.items()}
-    lost = [key for key in lost if lowered.get(key.lower()) != before.metadata[key]]
+    # FFmpeg tells a tag twice that mp4 keeps in two places.
+    lost = [key for key in lost if lowered.get(key.lower(), "").split(";")[0] != before.metadata[key]]
     metadata = "same" if not lost else f"lost: {', '.join(lost)}" + _said(said, *lost)
     return [frames, times, color, form, _streams(before, after, said, shift, cut=cut), chapters, metadata]
 
