@@ -166,7 +166,7 @@ def many_files(folder: Path, inputs: Path) -> int:
     """All of a folder's files in one command; returns its exit code."""
     began = time.monotonic()
     run = subprocess.run(
-        [*command(str(folder / "out"), "--frames", "6", "--scale", "2", source=str(inputs)), "-r", "--include", "*"],
+        [*command(str(folder / "out"), "--frames", "1", "--scale", "1", source=str(inputs)), "-r", "--include", "*"],
         cwd=folder,
         capture_output=True,
         text=True,
