@@ -30,6 +30,7 @@ LEAST = EDVRConfig(
 )  # fmt: skip
 # Written by every muxer about itself, or true of the old encoding only.
 STALE = {"encoder", "major_brand", "minor_version", "compatible_brands", "duration", "vendor_id", "handler_name"}
+PLACE = re.compile(r"[+-][\d.]+[+-][\d.]+.*")
 
 
 @dataclass
@@ -124,12 +125,17 @@ def compare(before: Facts, after: Facts, said: str, *, cut: bool) -> list[str]:
         else (f"{before.aspect} {before.matrix} → {after.aspect} {after.matrix}" + _said(said, "aspect", "mirror"))
     )
     chapters = f"{before.chapters}" if before.chapters == after.chapters else f"{before.chapters} → {after.chapters}"
-    lost = [key for key, value in before.metadata.items() if after.metadata.get(key) != value]
-    lowered = {key.lower(): value for key, value in after.metadata.items()}
+    kept = {key.lower(): value for key, value in after.metadata.items()}
     # FFmpeg tells a tag twice that mp4 keeps in two places.
-    lost = [key for key in lost if lowered.get(key.lower(), "").split(";")[0] != before.metadata[key]]
+    lost = [key for key, value in before.metadata.items() if not alike(value, kept.get(key.lower(), "").split(";")[0])]
     metadata = "same" if not lost else f"lost: {', '.join(lost)}" + _said(said, *lost)
     return [frames, times, color, form, _streams(before, after, said, shift, cut=cut), chapters, metadata]
+
+
+def alike(value: str, found: str) -> bool:
+    """Whether a tag came back; mp4 tells places (``location``) to four digits."""
+    numbers = [[float(n) for n in re.findall(r"[+-][\d.]+", text)] for text in (value, found)]
+    return value == found or (bool(PLACE.fullmatch(value)) and numbers[0] == numbers[1])
 
 
 def _streams(before: Facts, after: Facts, said: str, shift: Fraction, *, cut: bool) -> str:

@@ -19,12 +19,12 @@ from torch import Tensor
 from edvr_cli.edvr import EDVR
 from edvr_cli.engine import DEFAULT_HALO, StreamingEDVR
 from edvr_cli.errors import ModelError
+from edvr_cli.excerpt import Excerpt, mark
 from edvr_cli.overlap import Drain, prefetch
 from edvr_cli.precision import Precision
 from edvr_cli.resample import Kernel, resize
 from edvr_cli.segments import Lengths, Position
 from edvr_cli.shots import CutDetector
-from edvr_cli.source import Source, mark
 from edvr_cli.video.color import alpha_plane, planes_to_rgb, rgb_to_planes
 from edvr_cli.video.encoders import EncoderPlan
 from edvr_cli.video.info import VideoInfo
@@ -141,7 +141,7 @@ class _Restored:
     duration: int | None
 
 
-def see(source: Source, position: Position, *, shots: bool) -> Generator[Seen, None, None]:
+def see(source: Excerpt, position: Position, *, shots: bool) -> Generator[Seen, None, None]:
     """The frames that ``position`` knows and those after it, with their cuts."""
     detector = CutDetector() if shots else None
     first = position.frame - len(position.before)
@@ -157,7 +157,7 @@ def see(source: Source, position: Position, *, shots: bool) -> Generator[Seen, N
             yield Seen(number, frame, starts_shot, detector.motion if detector is not None else ())
 
 
-def decode(source: Source, position: Position, *, shots: bool, device: torch.device) -> Generator[Decoded, None, None]:
+def decode(source: Excerpt, position: Position, *, shots: bool, device: torch.device) -> Generator[Decoded, None, None]:
     """What :func:`see` gives, with the frames' RGB on ``device``."""
     with closing(see(source, position, shots=shots)) as frames:
         for seen in frames:

@@ -22,7 +22,7 @@ LAYERS = (
     ("cli",),
     ("train", "evaluation", "bench", "jobs", "cluster", "report", "collection", "compare", "doctor", "preview"),
     ("", "pipeline"),
-    ("source",),
+    ("excerpt",),
     ("engine", "video", "weights", "shots", "overlap", "metrics", "footage"),
     ("edvr", "memory", "models", "precision", "tiling", "resample"),
     ("ops", "window", "events", "segments", "download", "naming", "chart", "limits"),

@@ -12,12 +12,12 @@ from edvr_cli.edvr import EDVR
 from edvr_cli.engine import StreamingEDVR
 from edvr_cli.errors import OutputError
 from edvr_cli.events import Event, Finished, FrameRestored, Joining
+from edvr_cli.excerpt import Excerpt
 from edvr_cli.jobs import tasks
 from edvr_cli.jobs.manifest import Gap
 from edvr_cli.jobs.tasks import Task, divide, perform, with_frames
 from edvr_cli.jobs.workers import ThisMachine, Work
 from edvr_cli.segments import START, Lengths, Segment
-from edvr_cli.source import Source
 from edvr_cli.video.encoders import Encoding
 from edvr_cli.video.info import VideoInfo
 from edvr_cli.video.probe import probe
@@ -147,7 +147,7 @@ def test_a_task_carries_little_more_than_its_frames(tmp_path: Path):
     source = make_clip(
         tmp_path / "in.mp4", frames=60, options={"preset": "ultrafast", "g": "12", "bf": "2", "qp": "20"}
     )
-    divided = divide(Source(probe(source)), Gap(START, None), shots=True, lengths=Lengths(12, 12), reach=5)
+    divided = divide(Excerpt(probe(source)), Gap(START, None), shots=True, lengths=Lengths(12, 12), reach=5)
     sizes = [len(task.part.data) for task in divided if task.part is not None]
     assert len(sizes) == 5 and max(sizes) < source.stat().st_size * 0.7
 

@@ -8,12 +8,12 @@ from typing import Literal
 
 from edvr_cli.errors import OutputError, StoppedError
 from edvr_cli.events import FrameRestored, Joining, Notice, OnEvent, Paused, Started
+from edvr_cli.excerpt import Excerpt
 from edvr_cli.jobs.manifest import Header, Manifest
 from edvr_cli.jobs.space import check_space, space_needed
 from edvr_cli.jobs.workers import Work, Workers
 from edvr_cli.jobs.workspace import Workspace
 from edvr_cli.segments import Lengths
-from edvr_cli.source import Source
 from edvr_cli.video.encoders import EncoderPlan
 from edvr_cli.video.mux import mux
 from edvr_cli.video.segments import encoded, is_whole
@@ -35,7 +35,7 @@ class Job:
     the user wants of these (None: nothing).
     """
 
-    source: Source
+    source: Excerpt
     target: Path
     workspace: Workspace
     workers: Workers

@@ -7,9 +7,9 @@ import torch
 from edvr_cli.engine import StreamingEDVR
 from edvr_cli.errors import StoppedError
 from edvr_cli.events import FrameRestored, Notice, OnEvent
+from edvr_cli.excerpt import Excerpt
 from edvr_cli.pipeline import decode, restore_segments
 from edvr_cli.segments import START, Lengths
-from edvr_cli.source import Source
 from edvr_cli.video.encoders import EncoderPlan
 from edvr_cli.video.pipes import PipeWriter
 
@@ -17,7 +17,7 @@ __all__ = ["restore_to_pipe"]
 
 
 def restore_to_pipe(
-    source: Source,
+    source: Excerpt,
     engine: StreamingEDVR,
     encoder: EncoderPlan,
     *,

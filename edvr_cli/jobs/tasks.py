@@ -17,10 +17,10 @@ import torch
 
 from edvr_cli.engine import StreamingEDVR
 from edvr_cli.errors import InputError
+from edvr_cli.excerpt import Excerpt, mark
 from edvr_cli.jobs.manifest import Gap
 from edvr_cli.pipeline import Decoded, Seen, restore_segments, rgb_of, see
 from edvr_cli.segments import Lengths, Mark, Position, Segment
-from edvr_cli.source import Source, mark
 from edvr_cli.video.encoders import EncoderPlan
 from edvr_cli.video.info import VideoInfo
 from edvr_cli.video.packets import PacketCutter, Part
@@ -62,7 +62,7 @@ class _Known:
     motion: tuple[float, ...]
 
 
-def divide(source: Source, gap: Gap, *, shots: bool, lengths: Lengths, reach: int) -> Generator[Task, None, None]:
+def divide(source: Excerpt, gap: Gap, *, shots: bool, lengths: Lengths, reach: int) -> Generator[Task, None, None]:
     """The segments of ``gap``, in order, as one machine would make them; windows reach ``reach`` frames far."""
     cutter = PacketCutter(source.info) if isinstance(source.info.source, FileSource) else None
     held: deque[_Known] = deque()  # frames that tasks may still need
@@ -90,7 +90,7 @@ def divide(source: Source, gap: Gap, *, shots: bool, lengths: Lengths, reach: in
             cutter.close()
 
 
-def with_frames(task: Task, source: Source) -> Task:
+def with_frames(task: Task, source: Excerpt) -> Task:
     """The task with the frames themselves."""
     known = task.marks[: max(1, task.begin - task.first)]
     with closing(source.frames(Position(task.first + len(known), known))) as frames:

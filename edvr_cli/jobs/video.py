@@ -14,6 +14,7 @@ from edvr_cli.edvr import EDVR
 from edvr_cli.engine import DEFAULT_HALO, StreamingEDVR
 from edvr_cli.errors import OutputError
 from edvr_cli.events import Event, Finished, Notice, OnEvent, Started
+from edvr_cli.excerpt import Excerpt
 from edvr_cli.jobs.fingerprint import fingerprint, model_digest
 from edvr_cli.jobs.job import Job, Resume, concluded
 from edvr_cli.jobs.manifest import Header
@@ -25,7 +26,6 @@ from edvr_cli.limits import cpu_count
 from edvr_cli.pipeline import model_scale, output_size
 from edvr_cli.precision import Precision
 from edvr_cli.segments import Lengths
-from edvr_cli.source import Source
 from edvr_cli.video.encoders import Encoding, plan_encoder
 from edvr_cli.video.probe import probe
 from edvr_cli.video.source import Reading, as_source
@@ -101,7 +101,7 @@ def restore_video(
     )
 
     notices: list[str] = []  # from the reader's thread
-    part = Source(info, start, end, max_frames, threads or cpu_count(), notices.append)
+    part = Excerpt(info, start, end, max_frames, threads or cpu_count(), notices.append)
     lengths = Lengths.of(segment_seconds, info.average_rate)
 
     workers: Workers

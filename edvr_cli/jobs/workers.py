@@ -9,11 +9,11 @@ import torch
 
 from edvr_cli.edvr import EDVR
 from edvr_cli.engine import StreamingEDVR
+from edvr_cli.excerpt import Excerpt
 from edvr_cli.jobs.manifest import Gap
 from edvr_cli.pipeline import decode, restore_segments
 from edvr_cli.precision import Precision, name_of
 from edvr_cli.segments import Lengths, Segment
-from edvr_cli.source import Source
 from edvr_cli.video.encoders import EncoderPlan
 from edvr_cli.video.info import VideoInfo
 from edvr_cli.video.segments import SegmentWriter
@@ -29,7 +29,7 @@ class Work:
     ``stop`` asked between segments.
     """
 
-    source: Source
+    source: Excerpt
     encoder: EncoderPlan
     directory: Path
     shots: bool

@@ -12,11 +12,11 @@ from edvr_cli.segments import Mark, Position
 from edvr_cli.video.probe import VideoInfo
 from edvr_cli.video.reader import SourceFrame, VideoReader
 
-__all__ = ["Source", "mark"]
+__all__ = ["Excerpt", "mark"]
 
 
 @dataclass(frozen=True)
-class Source:
+class Excerpt:
     """The part of a video that is to be restored: `VideoReader`'s arguments."""
 
     info: VideoInfo
