@@ -318,7 +318,7 @@ def test_an_unknown_name_suggests_the_nearest():
     """Or lists them all, where nothing is near."""
     with pytest.raises(ModelError, match=r"unknown model 'edvr-m-x4-red': did you mean 'edvr-m-x4-reds'\?"):
         load_model("edvr-m-x4-red")
-    with pytest.raises(ModelError, match="unknown model 'zzz': known: edvr-s-x4, edvr-m-x4-reds"):
+    with pytest.raises(ModelError, match=r"unknown model .zzz.: known: edvr-s-x4-real, edvr-s-x4, edvr-s-deblur, "):
         load_model("zzz")
     with pytest.raises(ModelError, match=r"model file no/such\.pth does not exist"):
         load_model("no/such.pth")
@@ -372,14 +372,20 @@ def test_a_known_file_is_recognized_under_any_path(tmp_path: Path, monkeypatch: 
     assert (model.name, model.padding) == (entry.name, "replicate")
 
 
-def test_the_shipped_model_loads_without_a_network(monkeypatch: pytest.MonkeyPatch):
-    """As the default for upscaling, stored in half precision; none ships for deblurring yet."""
+@pytest.mark.parametrize("name", [name for name, entry in MODELS.items() if entry.shipped])
+def test_a_shipped_model_loads_without_a_network(name, monkeypatch: pytest.MonkeyPatch):
+    """With the scale, the padding and the number of parameters that the table states, and a card beside it."""
     monkeypatch.setattr("socket.socket", None)
-    model = load_model(default_model("sr"))
-    assert model.config.scale == 4
-    assert model.name == default_model("sr")
-    assert model.padding == MODELS[model.name].padding
+    model, entry = load_model(name), MODELS[name]
+    assert (model.name, model.config.scale, model.padding) == (name, entry.scale, entry.padding)
+    assert sum(parameter.numel() for parameter in model.parameters()) == entry.parameters
     assert all(parameter.isfinite().all() for parameter in model.parameters())
+    assert find_model(name).with_suffix(".md").read_text(encoding="utf-8").startswith(f"# {name}\n")
+
+
+def test_each_task_has_a_default_that_suits_real_video():
+    """What people have is compressed."""
+    assert (default_model("sr"), default_model("deblur")) == ("edvr-s-x4-real", "edvr-s-deblur")
 
 
 def test_a_task_without_a_shipped_model_says_what_to_pass(monkeypatch: pytest.MonkeyPatch):
