@@ -37,6 +37,16 @@ def test_footage_becomes_a_model_and_an_interrupted_run_goes_on(tmp_path, footag
     assert (tmp_path / "model.run" / "chart.png").is_file()
 
 
+def test_a_schedule_is_made_to_fit_the_minutes(tmp_path, footage, capsys):
+    """Without --steps a run of few minutes is whole: all its stages, and the learning rate down to its end."""
+    target = tmp_path / "model.safetensors"
+    assert run("train", footage, target, *SMALL, "--minutes", 0.02) == 0
+    printed = capsys.readouterr().err
+    assert "0.02 minutes allow" in printed
+    assert printed.splitlines()[-1] == "done"
+    assert load_model(target).config.features == 8
+
+
 def test_wrong_usage_is_told(tmp_path, footage, capsys):
     """The target's name, settings that cannot be, unknown held-out sources, a run that is not there."""
     assert run("train", footage, tmp_path / "model.pth") == 2

@@ -58,9 +58,25 @@ def test_the_papers_ablations_train_and_load(tmp_path, changes):
 
 def test_deblurring_trains(tmp_path):
     """Full-size input, pre-deblurring inside."""
-    recipe = replace(SHORT, task="deblur", steps=4, align=1, fusion=1, exposure=3)
+    recipe = replace(SHORT, task="deblur", steps=4, align=1, fusion=1, exposure=3, relative=True)
     run(tmp_path, recipe)
     assert load_model(tmp_path / "model.safetensors").config.hr_in
+
+
+def test_a_slight_blur_teaches_as_much_as_a_strong_one():
+    """Where losses count by their share, halving a small one is worth nearly what halving a large one is."""
+    nothing = torch.tensor([0.08, 0.04])
+    losses = nothing.clone().requires_grad_()
+    loop._share(losses, nothing).backward()
+    worth = losses.grad * nothing / 2
+    assert worth[1] / worth[0] == pytest.approx(1, abs=0.05)
+
+
+def test_a_shortened_recipe_keeps_the_shares_of_its_stages():
+    """Alignment, TSA alone and the ramp shrink with the rest."""
+    recipe = Recipe(steps=1000, align=200, fusion=40, ramp=100).shortened(500)
+    assert (recipe.steps, recipe.align, recipe.fusion, recipe.ramp) == (500, 100, 20, 50)
+    assert [stage.last for stage in stages(recipe)] == [100, 340, 360, 500]
 
 
 @pytest.fixture(scope="module")

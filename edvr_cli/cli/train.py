@@ -5,7 +5,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, cast
 
 import click
 from rich.markup import escape
@@ -15,18 +15,21 @@ from edvr_cli.chart import NO_CHARTS, charts_available
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.parameters import DEVICE
 from edvr_cli.train import events
+from edvr_cli.train.budget import fitted
 from edvr_cli.train.cache import Clip, build_cache, sources_in
 from edvr_cli.train.checkpoint import STATE_FILE, read_checkpoint
 from edvr_cli.train.loop import train
-from edvr_cli.train.recipe import PRESETS, DegradationName, Precision, Recipe
+from edvr_cli.train.recipe import PRESETS, DegradationName, OptimizerName, Precision, Recipe
 from edvr_cli.weights import load_model
 
 __all__ = ["train_command"]
 
+_T = TypeVar("_T")
 _PLAIN_EVERY = 30.0  # seconds between lines
 _HELD_OUT_OF = 4  # clips, at the least, before one is held out for validation
 _DEFAULTS = Recipe()
 _BLURRING_SPEED = 12.0  # motion that blurs by some pixels
+_BLURRING_SUPERVISION = 0.003  # every sample has known motion: more would rule the run
 
 
 @click.command("train", no_args_is_help=True)
@@ -50,7 +53,9 @@ _BLURRING_SPEED = 12.0  # motion that blurs by some pixels
     show_default=True,
     help="clean: bicubic, or blur alone; real: noise and video compression besides.",
 )
-@click.option("--steps", type=click.IntRange(1), default=_DEFAULTS.steps, show_default=True)
+@click.option(
+    "--steps", type=click.IntRange(1), help=f"Of training.  [default: {_DEFAULTS.steps}, or what --minutes allow]"
+)
 @click.option(
     "--align",
     type=click.IntRange(0),
@@ -58,10 +63,26 @@ _BLURRING_SPEED = 12.0  # motion that blurs by some pixels
     show_default=True,
     help="Steps of them for the alignment alone, on synthetic motion.",
 )
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Stop after this time; resume later.")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0, min_open=True),
+    help="Make the schedule fit this time; with --steps or --resume, stop after it.",
+)
 @click.option("--patch", type=click.IntRange(16), help="Side of an input patch.  [default: 32, or 128 to deblur]")
 @click.option("--batch", type=click.IntRange(1), default=_DEFAULTS.batch, show_default=True)
 @click.option("--learning-rate", type=float, default=_DEFAULTS.learning_rate, show_default=True)
+@click.option(
+    "--optimizer",
+    type=click.Choice(["adam", "muon"]),
+    default=_DEFAULTS.optimizer,
+    show_default=True,
+    help="adam, as published, or muon, which learned faster here.",
+)
+@click.option(
+    "--supervision",
+    type=click.FloatRange(0),
+    help=f"Weight of known motion's loss.  [default: {_DEFAULTS.supervision}, or {_BLURRING_SUPERVISION} to deblur]",
+)
 @click.option(
     "--known",
     type=click.FloatRange(0, 1),
@@ -73,6 +94,11 @@ _BLURRING_SPEED = 12.0  # motion that blurs by some pixels
     "--speed",
     type=click.FloatRange(0),
     help=f"Their most motion, in input pixels a frame.  [default: {_DEFAULTS.speed}, or {_BLURRING_SPEED} to deblur]",
+)
+@click.option(
+    "--relative/--absolute",
+    default=None,
+    help="Count a sample's loss by its share of what doing nothing loses, or as it is.  [default: relative to deblur]",
 )
 @click.option(
     "--restarts",
@@ -140,6 +166,10 @@ def train_command(**options: Any) -> None:
         if not charts_available():
             display.say(NO_CHARTS)
         display.say(f"{len(clips)} shots to train on, {len(held_out)} to validate")
+        fits = options["minutes"] is not None and options["steps"] is None and not options["resume"]
+        if fits:
+            recipe = fitted(recipe, clips, options["minutes"], device=options["device"], workers=options["workers"])
+            display.say(f"{options['minutes']:g} minutes allow {recipe.steps} steps here")
         start = load_model(options["start"]) if options["start"] and not options["resume"] else None
         try:
             train(
@@ -150,7 +180,7 @@ def train_command(**options: Any) -> None:
                 held_out=held_out,
                 start=start,
                 resume=options["resume"],
-                minutes=options["minutes"],
+                minutes=None if fits else options["minutes"],
                 device=options["device"],
                 workers=options["workers"],
                 on_event=display,
@@ -175,26 +205,31 @@ def _recipe(options: dict[str, Any]) -> Recipe:
         cascade=options["cascade"],
         levels=int(options["levels"]),
         degradation=cast(DegradationName, options["degradation"]),
-        steps=options["steps"],
+        steps=options["steps"] or _DEFAULTS.steps,
         align=options["align"],
-        patch=options["patch"] or (32 if options["task"] == "sr" else 128),
+        patch=_chosen(options, "patch", _DEFAULTS.patch, 128),
         batch=options["batch"],
         learning_rate=options["learning_rate"],
+        optimizer=cast(OptimizerName, options["optimizer"]),
         known=options["known"],
+        supervision=_chosen(options, "supervision", _DEFAULTS.supervision, _BLURRING_SUPERVISION),
         attention=options["attention"],
         fusion=options["fusion"],
         ramp=options["ramp"],
-        speed=_speed(options),
+        speed=_chosen(options, "speed", _DEFAULTS.speed, _BLURRING_SPEED),
+        relative=_chosen(options, "relative", False, True),
         restarts=options["restarts"],
         precision=cast(Precision, options["precision"]),
         seed=options["seed"],
     )
 
 
-def _speed(options: dict[str, Any]) -> float:
-    if options["speed"] is not None:
-        return float(options["speed"])
-    return _BLURRING_SPEED if options["task"] == "deblur" else _DEFAULTS.speed
+def _chosen(options: dict[str, Any], name: str, enlarging: _T, deblurring: _T) -> _T:
+    """The option as given, or what suits the task."""
+    given: _T | None = options[name]
+    if given is not None:
+        return given
+    return deblurring if options["task"] == "deblur" else enlarging
 
 
 def _split(clips: list[Clip], held_out: tuple[str, ...]) -> tuple[list[Clip], list[Clip]]:

@@ -16,7 +16,7 @@ from edvr_cli.train.recipe import Recipe, Size
 __all__ = ["STATE_FILE", "Checkpoint", "read_checkpoint", "write_checkpoint"]
 
 STATE_FILE = "state.pt"
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)

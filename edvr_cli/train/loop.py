@@ -24,6 +24,7 @@ from edvr_cli.train.data import Batch, Samples, batches
 from edvr_cli.train.events import Event, Finished, Notice, OnEvent, Progress, RolledBack, Validated
 from edvr_cli.train.guard import Guard
 from edvr_cli.train.log import RunLog
+from edvr_cli.train.optimizer import Steps, steps_of
 from edvr_cli.train.passthrough import let_through
 from edvr_cli.train.recipe import Recipe
 from edvr_cli.train.stages import Stage, grow, learning_rate, rebuild, stages, trained
@@ -32,6 +33,8 @@ from edvr_cli.weights import save_model
 __all__ = ["train"]
 
 _EPSILON = 1e-3  # of the Charbonnier loss
+_USUAL_LOSS = 0.02  # of doing nothing
+_SLIGHT_LOSS = 0.002  # half a level of 255: where there is less to gain, it counts less
 _MOST_ROLLBACKS = 12
 _VALIDATION_BATCHES = 4
 
@@ -236,13 +239,12 @@ class _Trainer:
         self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
         self.averaged = 0
         self.parameters = trained(self.model, stage)
-        self.optimizer: torch.optim.Optimizer = torch.optim.Adam(self.parameters, betas=(0.9, 0.99))
+        self.optimizer: Steps = steps_of(self.recipe, self.parameters)
         self.guard.restore([])
 
     def _set_rate(self) -> float:
         rate = learning_rate(self.recipe, self.stage, self.step) * self.rate_factor
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        self.optimizer.set_rate(rate)
         return rate
 
     def _step(self, batch: Batch) -> tuple[float, float, str | None]:
@@ -256,17 +258,19 @@ class _Trainer:
             with self._autocast(), recorded_offsets(self.model) as offsets:
                 output = self.model(window)
             truth = _unit(batch.truth)
-            restoration = _charbonnier(output.float(), truth)
+            losses = _charbonnier(output.float(), truth)
+            nothing = _charbonnier(_enlarged(window, truth), truth)
+            restoration = _share(losses, nothing) if self.recipe.relative else losses.mean()
             fading = 1 - (self.step - self.stage.first) / (self.stage.last - self.stage.first)
             total, weight = restoration, self.recipe.supervision * fading
             if weight > 0 and self.stage.name == "plain":
                 total = total + weight * supervision_loss(self.model, offsets, window, batch.flow, batch.known)
-            loss, offset = float(restoration.detach()), mean_offset(offsets)
-            doing_nothing = float(_charbonnier(_enlarged(window, truth), truth))
+            loss, offset = float(losses.detach().mean()), mean_offset(offsets)
+            doing_nothing = float(nothing.mean())
         objection = self.guard.objection(loss, offset, doing_nothing)
         if objection is not None:
             return loss, offset, objection
-        self.optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         total.backward()
         norm = nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip_gradient)
         if not bool(norm.isfinite()):
@@ -313,4 +317,11 @@ def _enlarged(window: Tensor, truth: Tensor) -> Tensor:
 
 
 def _charbonnier(output: Tensor, truth: Tensor) -> Tensor:
-    return ((output - truth).square() + _EPSILON**2).sqrt().mean()
+    """The loss of each sample, (B,)."""
+    return ((output - truth).square() + _EPSILON**2).sqrt().mean(dim=(1, 2, 3))
+
+
+def _share(losses: Tensor, nothing: Tensor) -> Tensor:
+    """The mean of what is left of each sample's loss, so that a slight blur teaches as much as a strong one."""
+    # Gradients stay of the size of the plain loss's, which clipping and supervision are set for.
+    return _USUAL_LOSS * (losses / (nothing + _SLIGHT_LOSS)).mean()

@@ -1,15 +1,16 @@
 """Everything that a training run is decided by, in one place: what to train, on what, and how long."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from edvr_cli.edvr import EDVRConfig
 
-__all__ = ["PRESETS", "DegradationName", "Precision", "Recipe", "Size"]
+__all__ = ["PRESETS", "DegradationName", "OptimizerName", "Precision", "Recipe", "Size"]
 
 DegradationName = Literal["clean", "real"]
 """``clean``: the benchmarks' bicubic, or motion blur alone; ``real``: all that cameras and codecs do besides."""
 Precision = Literal["fp32", "bf16"]
+OptimizerName = Literal["adam", "muon"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Recipe:
     restarts: int = 1  # cosine periods a stage
     ema: float = 0.999
     clip_gradient: float = 1.0
+    optimizer: OptimizerName = "adam"
+    relative: bool = False  # each sample's loss counts by its share of what doing nothing loses
 
     known: float = 0.5  # share of samples with synthetic, known motion
     supervision: float = 0.05  # weight of the offsets' loss on them, fading to 0 over the stage
@@ -103,6 +106,12 @@ class Recipe:
             cascade=self.cascade,
             levels=self.levels,
         )
+
+    def shortened(self, steps: int) -> "Recipe":
+        """The same schedule in ``steps`` steps: alignment, TSA alone and the ramp keep their shares."""
+        part = steps / self.steps
+        align, fusion, ramp = (round(part * n) for n in (self.align, self.fusion, self.ramp))
+        return replace(self, steps=steps, align=align, fusion=fusion, ramp=ramp)
 
     def speed_at(self, step: int) -> float:
         """Most motion of a synthetic scene at ``step``: from a third to all of ``speed``."""
