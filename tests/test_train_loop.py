@@ -102,7 +102,7 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path, whole, killed_at):
     expected, resumed = weights(whole), weights(tmp_path)
     assert all(torch.equal(expected[key], resumed[key]) for key in expected)
     optimizers = [read_checkpoint(folder / "run" / STATE_FILE).optimizer for folder in (whole, tmp_path)]
-    for a, b in zip(*(o["state"].values() for o in optimizers), strict=True):
+    for a, b in zip(*(o["adam"]["state"].values() for o in optimizers), strict=True):
         assert all(torch.equal(a[key], b[key]) for key in a)
 
 
