@@ -69,6 +69,42 @@ def test_pictures_become_pictures_exactly(tmp_path: Path, pix_fmt: str, suffix: 
         assert np.array_equal(found, enlarged(source / name, pix_fmt, channels, dtype))
 
 
+@pytest.mark.parametrize(("pix_fmt", "dtype"), [("rgba", "u1"), ("rgba64be", ">u2")])
+def test_transparent_pictures_stay_transparent(tmp_path: Path, pix_fmt: str, dtype: str):
+    """PNG in, PNG out, at the same depth: colors as the network makes them, the alpha ramp enlarged smoothly."""
+    source = tmp_path / "in"
+    source.mkdir()
+    ramp = "geq=r='X*12':g='Y*17':b='40':a='X*12'"
+    command = [FFMPEG, "-v", "error", "-f", "lavfi", "-i", f"nullsrc=s=20x14:d=1:r=25,format=rgba,{ramp}"]
+    subprocess.run([*command, "-frames:v", "1", "-pix_fmt", pix_fmt, str(source / "shot.png")], check=True)
+    told: list[str] = []
+    restore_video(
+        source,
+        tmp_path / "out",
+        model=Identity(LEAST),
+        on_event=lambda event: told.append(event.message) if isinstance(event, Notice) else None,
+    )
+    result = tmp_path / "out" / "shot.png"
+    assert probe(result).pix_fmt == pix_fmt
+    found = samples(result, pix_fmt).view(dtype).reshape(56, 80, 4).astype(int)
+    assert np.array_equal(found[..., :3], enlarged(source / "shot.png", pix_fmt, 4, dtype)[..., :3])
+    peak = np.iinfo(dtype).max
+    middle = (np.arange(80) + 0.5) / 4 - 0.5  # where output pixels lie among the source's
+    assert np.abs(found[28, 8:-8, 3] / peak * 255 - middle[8:-8] * 12).max() <= 1
+    assert not any("Transparency" in message for message in told)
+
+
+def test_a_picture_of_another_size_is_named(tmp_path: Path):
+    """It is there by mistake: nothing is scaled."""
+    source = pictures(tmp_path / "in", count=2)
+    pictures(tmp_path / "other", count=1, first=9)
+    wide = ["-i", str(tmp_path / "other" / "shot_0009.png"), "-vf", "scale=30:14", str(source / "shot_0009.png")]
+    subprocess.run([FFMPEG, "-v", "error", *wide], check=True)
+    with pytest.raises(InputError, match=r"shot_0009\.png is 30x14, the first picture 20x14"):
+        restore_video(source, tmp_path / "out", model=Identity(LEAST))
+    assert not (tmp_path / "out").exists()
+
+
 def test_floating_pictures_keep_linear_light(tmp_path: Path):
     """EXR goes through the network after sRGB's curve, and comes back as light."""
     source = pictures(tmp_path / "in", "gbrpf32le", ".exr", count=1)

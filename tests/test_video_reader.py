@@ -1,5 +1,6 @@
 """Every frame that a file holds is read, once, with its own time."""
 
+import re
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -10,14 +11,17 @@ import pytest
 import torch
 
 from edvr_cli.errors import InputError
+from edvr_cli.video.info import Source
+from edvr_cli.video.interlace import Deinterlace
 from edvr_cli.video.probe import probe
 from edvr_cli.video.reader import SourceFrame, VideoReader
+from edvr_cli.video.source import Reading, as_source
 from tests.videos import HARD, Clip, make_clip, shared, waves
 
 VARIABLE = (0, 40, 41, 100, 1000, 1001, 1500, 1800, 2000, 2100, 5000, 5001)
 
 
-def read(path: Path, **options: object) -> list[SourceFrame]:
+def read(path: Path | Source, **options: object) -> list[SourceFrame]:
     """All frames of a file."""
     with VideoReader(path, **options) as reader:  # type: ignore[arg-type]
         return list(reader)
@@ -112,14 +116,24 @@ def test_a_file_cut_short_gives_what_is_there(tmp_path: Path):
     assert [frame.index for frame in frames] == list(range(len(frames)))
 
 
-def test_a_change_of_size_is_said_with_its_place(tmp_path: Path):
-    """Two broadcasts spliced together: the message names both sizes and the time."""
+@pytest.mark.parametrize("deinterlace", [None, "frame"])
+def test_a_change_of_size_is_scaled_away_with_a_word(tmp_path: Path, deinterlace: Deinterlace | None):
+    """Two broadcasts spliced together: all frames, of the first size, and one sentence with both sizes and the time."""
     first = make_clip(tmp_path / "a.ts")
-    second = make_clip(tmp_path / "b.ts", width=96, pts=range(12, 24))
+    second = make_clip(tmp_path / "b.ts", width=128, height=96, pts=range(12, 24))
     spliced = tmp_path / "spliced.ts"
     spliced.write_bytes(first.read_bytes() + second.read_bytes())
-    with pytest.raises(InputError, match=r"from 64x48 to 96x48 at 0\.\d+ s"):
-        read(spliced)
+    told: list[str] = []
+    frames = read(as_source(spliced, Reading(deinterlace=deinterlace)), on_warning=told.append)
+    assert len(frames) == 24
+    assert {tuple(frame.planes[0].shape) for frame in frames} == {(48, 64)}
+    assert len({frame.pts for frame in frames}) == 24
+    (message,) = (text for text in told if "size" in text or "scaled" in text)
+    assert re.search(r"from 64x48 to 128x96 at 0\.\d+ s; from there on it is scaled to 64x48", message)
+    # The same waves, twice as large and made as large again.
+    expected = torch.from_numpy(waves(Clip(width=128, height=96))[5][0]).float()
+    smaller = torch.nn.functional.avg_pool2d(expected[None], 2)[0]
+    assert (frames[17].planes[0].float() - smaller).abs().mean() < 3
 
 
 @pytest.mark.parametrize("pix_fmt", ["uyvy422", "rgb24", "gray", "yuv411p", "bgr0", "yuv420p10le", "rgb565le"])

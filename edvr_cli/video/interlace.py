@@ -81,16 +81,20 @@ class DeinterlacedSource:
         """Progressive frames in display order."""
         unit: Fraction | None = None
         graph: Graph | None = None
+        shape: tuple[int, int, str] | None = None
         for frame in self.source.frames(instant=instant, threads=threads, on_warning=on_warning):
+            if graph is not None and shape != (frame.width, frame.height, frame.format.name):
+                yield from _rest(graph, unit)
+                graph = None
             if graph is None:
+                shape = (frame.width, frame.height, frame.format.name)
                 assert frame.time_base is not None
                 unit = frame.time_base / (2 if self.rate == "field" else 1)
                 graph = _graph(frame, self.rate)
             graph.push(frame)
             yield from _pull(graph, unit)
         if graph is not None:
-            graph.push(None)
-            yield from _pull(graph, unit)
+            yield from _rest(graph, unit)
 
     def files(self) -> tuple[Path, ...]:
         """The source's."""
@@ -117,6 +121,12 @@ def _graph(frame: VideoFrame, rate: Deinterlace) -> Graph:
     bwdif.link_to(sink)
     graph.configure()
     return graph
+
+
+def _rest(graph: Graph, unit: Fraction | None) -> Iterator[VideoFrame]:
+    """The frames that are left at the end."""
+    graph.push(None)
+    yield from _pull(graph, unit)
 
 
 def _pull(graph: Graph, unit: Fraction | None) -> Iterator[VideoFrame]:

@@ -16,7 +16,7 @@ from edvr_cli.video.decoder import Warn
 from edvr_cli.video.info import Source, VideoInfo
 from edvr_cli.video.layout import PixelLayout
 from edvr_cli.video.samples import to_planes
-from edvr_cli.video.source import as_source
+from edvr_cli.video.source import ImageSource, as_source
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,11 @@ class VideoReader:
     ``start`` (inclusive) and ``end`` (exclusive) are seconds from the file's own beginning, as players show
     them; ``max_frames`` bounds the count, ``threads`` the decoder's threads (0: one a core). Frame times are
     the source's; only where it has none, or one not after its predecessor's, is one made up: one frame later.
-    ``on_warning`` is told, in sentences, of such repairs and of damage. No frame that decodes is left out.
+    ``on_warning`` is told, in sentences, of such repairs and of damage. No frame that decodes is left out. Where a
+    video changes its size midway, as spliced broadcasts do, frames are scaled to the size of the first; that is told.
 
-    Iterating raises InputError where the picture changes size, and where nothing, or nothing more, decodes.
+    Iterating raises InputError where one of several pictures has another size, and where nothing, or nothing more,
+    decodes.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class VideoReader:
         info = self.info
         clock = _Clock(info, self._warn)
         count = corrupt = 0
+        resized = False
         for frame in self.source.frames(instant=self._from, threads=self._threads, on_warning=self._warn):
             pts, duration = clock.time(frame)
             seconds = pts * info.time_base
@@ -99,9 +102,13 @@ class VideoReader:
                 continue
             if self._until is not None and seconds >= self._until:
                 break
-            self._check_size(frame, seconds)
             corrupt += frame.is_corrupt
-            yield SourceFrame(to_planes(frame, info.layout), info.layout, count, pts, info.time_base, duration)
+            if (frame.width, frame.height) != (info.width, info.height):
+                if not resized:
+                    self._tell_of_size(frame, seconds)
+                resized = True
+            planes = to_planes(frame, info.layout, (info.width, info.height))
+            yield SourceFrame(planes, info.layout, count, pts, info.time_base, duration)
             count += 1
             if count == self._max_frames:
                 break
@@ -112,14 +119,15 @@ class VideoReader:
             between = "" if self._from is None and self._until is None else " between --start and --end"
             raise InputError(f"{info.path}: no frame decodes{between}.")
 
-    def _check_size(self, frame: VideoFrame, seconds: Fraction) -> None:
+    def _tell_of_size(self, frame: VideoFrame, seconds: Fraction) -> None:
+        """Raises InputError where the frame is one of several pictures: it is there by mistake."""
         info = self.info
-        if (frame.width, frame.height) != (info.width, info.height):
-            sizes = f"from {info.width}x{info.height} to {frame.width}x{frame.height}"
-            at = float(seconds - info.start_time)
-            raise InputError(
-                f"{info.path}: the picture changes {sizes} at {at:.3f} s; use --start and --end for each part."
-            )
+        before, now = f"{info.width}x{info.height}", f"{frame.width}x{frame.height}"
+        if isinstance(self.source, ImageSource):
+            picture = self.source.pictures[frame.pts or 0]
+            raise InputError(f"{picture} is {now}, the first picture {before}; pictures must be of one size.")
+        at = float(seconds - info.start_time)
+        self._warn(f"The picture changes from {before} to {now} at {at:.3f} s; from there on it is scaled to {before}.")
 
 
 class _Clock:

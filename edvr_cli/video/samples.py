@@ -9,8 +9,13 @@ from torch import Tensor
 from edvr_cli.video.layout import PixelLayout
 
 
-def to_planes(frame: VideoFrame, layout: PixelLayout) -> tuple[Tensor, ...]:
-    """The frame's samples in ``layout``, which holds its format, copied out of libav's padded buffers."""
+def to_planes(frame: VideoFrame, layout: PixelLayout, size: tuple[int, int] | None = None) -> tuple[Tensor, ...]:
+    """The frame's samples in ``layout``, which holds its format, copied out of libav's padded buffers.
+
+    A frame of another size than ``size`` (width, height) is scaled to it.
+    """
+    if size is not None and (frame.width, frame.height) != size:
+        frame = frame.reformat(*size, interpolation="BICUBIC")
     # "yuvj" is "yuv" with the range in the name, which a stream may switch between; the samples are alike.
     if frame.format.name.replace("yuvj", "yuv") != layout.name.replace("yuvj", "yuv"):
         frame = frame.reformat(format=layout.name)
