@@ -226,6 +226,28 @@ def test_transparency_is_enlarged_with_the_picture(
         assert "ap4h" in described(result)
 
 
+@pytest.mark.parametrize("encoder", ["libvpx-vp9", "libvpx"])
+@pytest.mark.parametrize("target", ["out.webm", "out.mkv"])
+def test_transparency_beside_vp8_and_vp9_pictures_is_read(ffmpeg: Callable[..., Path], encoder: str, target: str):
+    """As libvpx's own decoders see it; the color of VP8 stays BT.601. What drops it no longer says that it is there."""
+    ramp = "geq=lum='p(X,Y)':cb='cb(X,Y)':cr='cr(X,Y)':a='X*8'"
+    codec = ["-c:v", encoder, "-auto-alt-ref", "0", "-qmin", "0", "-qmax", "4", "-b:v", "1M", "-pix_fmt", "yuva420p"]
+    source = ffmpeg("-f", "lavfi", "-i", f"{PICTURE},format=yuva420p,{ramp}", *codec, "in.webm")
+    info = probe(source)
+    assert (info.pix_fmt, info.unkept) == ("yuva420p", ())
+    assert info.color.matrix == (5 if encoder == "libvpx" else 6)
+    if target == "out.mkv":
+        result, told = restore(source, target)
+        assert any("Transparency is dropped: libx264" in message for message in told)
+        assert "alpha_mode" not in described(result).lower()
+        return
+    result, told = restore(source, target, encoding=Encoding(preset="ultrafast"))
+    assert not any("Transparency" in message for message in told)
+    alpha = samples(result, "rgba", "-c:v", "libvpx-vp9").reshape(96, 128, 4)[..., 3].astype(int)
+    assert np.abs(alpha[48] - np.arange(128) * 2).max() <= 8
+    assert len(frame_times(result)) == 6
+
+
 def test_transparency_that_is_lost_is_said(ffmpeg: Callable[..., Path]):
     """With the encoders that would keep it; --strict-streams refuses."""
     source = ffmpeg("-f", "lavfi", "-i", f"{PICTURE},format=rgba", "-c:v", "png", "in.mov")

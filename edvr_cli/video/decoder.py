@@ -8,10 +8,10 @@ import av
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 
 from edvr_cli.errors import InputError
-from edvr_cli.video.container import main_video, reason
+from edvr_cli.video.container import reason
+from edvr_cli.video.track import VideoTrack, video_track
 
 Warn = Callable[[str], None]
 
@@ -54,12 +54,10 @@ def decode(
     damage.report()
 
 
-def decode_once(
-    container: InputContainer, stream: VideoStream, path: str | os.PathLike[str], on_warning: Warn
-) -> Iterator[VideoFrame]:
+def decode_once(track: VideoTrack, path: str | os.PathLike[str], on_warning: Warn) -> Iterator[VideoFrame]:
     """Frames in display order of a container that cannot be read twice, from where it is."""
     damage = _Damage(path, on_warning)
-    yield from _frames(container, stream, damage, set())
+    yield from _frames(track, damage, set())
     damage.report()
 
 
@@ -75,15 +73,14 @@ def _decode_from(
 ) -> Iterator[VideoFrame]:
     for margin in _SEEK_MARGINS if instant is not None else (None,):
         with opener() as container:
-            stream = main_video(container, path)
-            stream.thread_type = thread_type
-            stream.codec_context.thread_count = threads
+            track = video_track(container, path, threads=threads)
+            track.decoder.thread_type = thread_type
             pending.clear()
-            frames = _frames(container, stream, damage, pending)
+            frames = _frames(track, damage, pending)
             if margin is None or instant is None:
                 yield from frames
                 return
-            if not _seek(container, stream, instant - margin):
+            if not _seek(track, instant - margin):
                 continue
             first = next(frames, None)
             if first is not None and _begins_cleanly(first, instant):
@@ -92,18 +89,16 @@ def _decode_from(
                 return
 
 
-def first_frame(container: InputContainer, stream: VideoStream, path: str | os.PathLike[str]) -> VideoFrame:
+def first_frame(track: VideoTrack, path: str | os.PathLike[str]) -> VideoFrame:
     """The first frame that decodes. Raises InputError where none of the first packets does, with the reason."""
-    if stream.codec_context is None:
-        raise InputError(f"{path}: this FFmpeg has no decoder for its video.")
     failure: Exception | None = None
     seen = 0
-    for packet in container.demux(stream):
+    for packet in track.container.demux(track.stream):
         seen += packet.size > 0
         if packet.has_sidedata("encryption_info"):
             raise InputError(f"{path} is encrypted (DRM); a decrypted copy is needed.")
         try:
-            frames = packet.decode()
+            frames = track.decode(packet)
         except av.FFmpegError as error:
             failure, frames = error, []
         if frames:
@@ -113,15 +108,15 @@ def first_frame(container: InputContainer, stream: VideoStream, path: str | os.P
     if not seen:
         raise InputError(f"{path} holds no frames: only a header, or its data is missing.")
     detail = f": {reason(failure)}" if failure else ""
-    codec = stream.codec_context.name
+    codec = track.decoder.name
     if codec == "webp":
         raise InputError(f"{path}: animated WebP is not decoded here; convert it first: ffmpeg -i IN.webp OUT.apng.")
     raise InputError(f"{path}: none of the first {seen} packets of its {codec} video decodes{detail}.")
 
 
-def _seek(container: InputContainer, stream: VideoStream, instant: Fraction) -> bool:
+def _seek(track: VideoTrack, instant: Fraction) -> bool:
     try:
-        container.seek(int(instant // Fraction(stream.time_base or 1)), stream=stream)
+        track.container.seek(int(instant // Fraction(track.stream.time_base or 1)), stream=track.stream)
     except av.FFmpegError:  # No index, or nothing so early: a longer way round finds it.
         return False
     return True
@@ -135,15 +130,13 @@ def _instant(frame: VideoFrame) -> Fraction | None:
     return frame.pts * Fraction(frame.time_base) if frame.pts is not None and frame.time_base else None
 
 
-def _frames(
-    container: InputContainer, stream: VideoStream, damage: "_Damage", pending: set[int]
-) -> Iterator[VideoFrame]:
+def _frames(track: VideoTrack, damage: "_Damage", pending: set[int]) -> Iterator[VideoFrame]:
     """Decode to the end; ``pending`` keeps the times of the packets whose frames have not come out."""
-    for packet in _packets(container, stream, damage):
+    for packet in _packets(track, damage):
         if packet is not None and packet.size and packet.pts is not None and not packet.is_discard:
             pending.add(packet.pts)
         try:
-            frames = stream.decode(packet)
+            frames = track.decode(packet)
         except av.error.EOFError:  # Flushed before, by a damaged packet.
             frames = []
         except av.error.MemoryError:
@@ -162,10 +155,10 @@ def _frames(
             pending.intersection_update([pts for pts in pending if pts > newest])
 
 
-def _packets(container: InputContainer, stream: VideoStream, damage: "_Damage") -> Iterator[Packet | None]:
+def _packets(track: VideoTrack, damage: "_Damage") -> Iterator[Packet | None]:
     """The stream's packets, then None to flush; a file that breaks off ends where it does."""
     try:
-        for packet in container.demux(stream):
+        for packet in track.container.demux(track.stream):
             if packet.size:
                 yield packet
     except av.FFmpegError as error:

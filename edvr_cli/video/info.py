@@ -20,6 +20,7 @@ from edvr_cli.video.color import ColorSpec, resolve
 from edvr_cli.video.container import is_cover
 from edvr_cli.video.hdr import HdrMetadata, hdr_metadata, side_data, unkept_metadata
 from edvr_cli.video.layout import PixelLayout, nearest_layout
+from edvr_cli.video.track import VideoTrack, has_alpha_beside
 
 StreamKind = Literal["video", "audio", "subtitle", "data", "attachment", "unknown"]
 
@@ -128,15 +129,9 @@ class VideoInfo:
         return tuple(stream for stream in self.streams if stream.kind == kind and not stream.cover)
 
 
-def describe_stream(
-    source: Source,
-    container: InputContainer,
-    stream: VideoStream,
-    frame: VideoFrame,
-    *,
-    notes: tuple[str, ...] = (),
-) -> VideoInfo:
+def describe_stream(source: Source, track: VideoTrack, frame: VideoFrame) -> VideoInfo:
     """The video stream of an open container, whose first decoded frame is ``frame``, and all that is beside it."""
+    container, stream = track.container, track.stream
     others = tuple(_describe(other) for other in container.streams if other.index != stream.index)
     duration = _duration(container, stream)
     rate = _positive(stream.average_rate) or _positive(stream.guessed_rate)
@@ -169,18 +164,14 @@ def describe_stream(
         streams=others,
         chapters=len(container.chapters()),
         metadata=dict(container.metadata),
-        notes=notes,
     )
 
 
 def _hidden_alpha(stream: VideoStream, frame: VideoFrame) -> tuple[str, ...]:
-    """VP8 and VP9 in WebM keep transparency beside the pictures, where FFmpeg's own decoders do not look."""
-    hidden = stream.metadata.get("alpha_mode", stream.metadata.get("ALPHA_MODE")) == "1"
-    return (
-        ("Transparency beside the VP8 or VP9 picture",)
-        if hidden and not nearest_layout(frame.format.name).alpha
-        else ()
-    )
+    """Transparency beside VP8 or VP9 pictures, where this FFmpeg has no decoder that looks there."""
+    if not has_alpha_beside(stream) or nearest_layout(frame.format.name).alpha:
+        return ()
+    return ("Transparency beside the VP8 or VP9 picture",)
 
 
 def color_of(frame: VideoFrame, chroma_location: str | None = None) -> ColorSpec:

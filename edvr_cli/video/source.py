@@ -24,6 +24,7 @@ from edvr_cli.video.info import Source, VideoInfo, color_of, describe_stream
 from edvr_cli.video.interlace import INTERLACED_NOTE, Deinterlace, DeinterlacedSource, looks_interlaced
 from edvr_cli.video.layout import native_layout, nearest_layout
 from edvr_cli.video.samples import to_planes
+from edvr_cli.video.track import video_track
 
 _LOOKED_AT = 8  # frames, for interlacing
 DEFAULT_RATE = Fraction(25)
@@ -87,10 +88,10 @@ class FileSource:
     def describe(self) -> VideoInfo:
         """What is in it; decodes a few frames."""
         with self.side_streams() as container:
-            stream = main_video(container, self.path)
-            frame = first_frame(container, stream, self.path)
-            info = describe_stream(self, container, stream, frame)
-            frames = [frame, *islice(decode_once(container, stream, self.path, _ignore), _LOOKED_AT - 1)]
+            track = video_track(container, self.path)
+            frame = first_frame(track, self.path)
+            info = describe_stream(self, track, frame)
+            frames = [frame, *islice(decode_once(track, self.path, _ignore), _LOOKED_AT - 1)]
         rate = _plausible_rate(info, frames)
         count = info.frame_count
         if rate != info.average_rate and info.duration and rate:  # The count was an estimate by the other rate.
@@ -194,12 +195,12 @@ class PipeSource:
         """What is in it; waits for the first frame, which `frames` gives again."""
         if self._info is None:
             container = open_pipe(self.path, self._options())
-            stream = main_video(container, self.path)
-            decoded = decode_once(container, stream, self.path, self._warnings.append)
+            track = video_track(container, self.path)
+            decoded = decode_once(track, self.path, self._warnings.append)
             frame = next(decoded, None)
             if frame is None:
                 raise InputError(f"{self._name}: no frame came through the pipe.")
-            self._info = replace(describe_stream(self, container, stream, frame), frame_count=stream.frames or None)
+            self._info = replace(describe_stream(self, track, frame), frame_count=track.stream.frames or None)
             self._frames = chain([frame], decoded, _closing(container))
         return self._info
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 import av
 
 # What muxers write themselves, or what is true only of the source's own encoding.
-_STALE = {"encoder", "major_brand", "minor_version", "compatible_brands", "duration", "bps"}
+_STALE = {"encoder", "major_brand", "minor_version", "compatible_brands", "duration", "bps", "alpha_mode"}
 _STALE_PREFIXES = ("_statistics", "number_of_", "bps-", "duration-")
 _PLACE = re.compile(r"[+-]\d+(\.\d+)?[+-]\d+(\.\d+)?")
 _TIMECODE = re.compile(r"(\d\d):(\d\d):(\d\d)([:;.])(\d\d)")
