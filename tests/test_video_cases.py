@@ -27,6 +27,27 @@ FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 PICTURE = "testsrc2=s=32x24:d=0.24:r=25"
 
 
+# What pictures carry, as units of H.264 or HEVC: one pair of closed captions, HDR10+ for one window in which all is
+# zero, and a Dolby Vision unit that says nothing.
+_T35 = b"\x04\x0e", b"\x04\x16"  # a message by a country's rules, and its length
+CAPTIONS = b"\x06" + _T35[0] + b"\xb5\x00\x31GA94\x03\x41\xff\xfc\x80\x80\xff\x80"
+HDR10_PLUS = b"\x4e\x01" + _T35[1] + b"\xb5\x00\x3c\x00\x01\x04\x01\x40" + bytes(14) + b"\x80"
+DOLBY_VISION = b"\x7c\x01\x19" + bytes(range(1, 40))
+
+
+def with_units(stream: bytes, codec: str, before: bytes = b"", after: bytes = b"") -> bytes:
+    """A raw stream with a unit before or after each picture."""
+    written = b""
+    for unit in re.split(rb"\x00{2,3}\x01", stream)[1:]:
+        kind = unit[0] & 31 if codec == "h264" else unit[0] >> 1 & 63
+        picture = kind in (1, 5) if codec == "h264" else kind < 32
+        for part in (before, unit, after) if picture else (unit,):
+            # Inside a unit two zeros are followed by a 3, lest they look like the beginning of the next.
+            escaped = part if part is unit else re.sub(rb"\x00\x00(?=[\x00-\x03])", b"\x00\x00\x03", part)
+            written += b"\x00\x00\x00\x01" + escaped if part else b""
+    return written
+
+
 @pytest.fixture
 def ffmpeg(tmp_path: Path) -> Callable[..., Path]:
     """FFmpeg's command in the test's folder; returns its last argument as a path."""
@@ -246,6 +267,33 @@ def test_transparency_beside_vp8_and_vp9_pictures_is_read(ffmpeg: Callable[..., 
     alpha = samples(result, "rgba", "-c:v", "libvpx-vp9").reshape(96, 128, 4)[..., 3].astype(int)
     assert np.abs(alpha[48] - np.arange(128) * 2).max() <= 8
     assert len(frame_times(result)) == 6
+
+
+@pytest.mark.parametrize(
+    ("codec", "units", "sentence"),
+    [
+        ("h264", {"before": CAPTIONS}, "Closed captions (CEA-608/708) inside the pictures are dropped"),
+        ("hevc", {"before": HDR10_PLUS}, "HDR10+ metadata is dropped"),
+        ("hevc", {"after": DOLBY_VISION}, "Dolby Vision metadata is dropped"),
+    ],
+    ids=["captions", "hdr10plus", "dolby-vision"],
+)
+def test_what_no_encoder_here_writes_is_said(
+    ffmpeg: Callable[..., Path], tmp_path: Path, codec: str, units: dict[str, bytes], sentence: str
+):
+    """Before the work, once; --strict-streams refuses."""
+    encoder = ["-c:v", "libx264" if codec == "h264" else "libx265", "-preset", "ultrafast", "-bf", "0"]
+    shot = ["-f", "lavfi", "-i", "testsrc2=s=64x64:d=0.12:r=25", *encoder, "-x265-params", "log-level=error"]
+    plain = ffmpeg(*shot, "-f", codec, f"plain.{codec}")
+    (tmp_path / f"in.{codec}").write_bytes(with_units(plain.read_bytes(), codec, **units))
+    source = ffmpeg("-r", "25", "-i", f"in.{codec}", "-c", "copy", "in.mp4")
+    result, told = restore(source, "out.mp4")
+    assert [message for message in told if message.startswith(sentence)] == told
+    assert len(told) == 1
+    assert len(frame_times(result)) == 3
+    assert probe(result).unkept == ()
+    with pytest.raises(OutputError, match="--strict-streams"):
+        restore(source, "strict.mp4", strict_streams=True)
 
 
 def test_transparency_that_is_lost_is_said(ffmpeg: Callable[..., Path]):

@@ -11,7 +11,7 @@ _UNKEPT = (
     ("Dolby Vision metadata", ("DOVI_METADATA", "DOVI_RPU_BUFFER"), "DOVI configuration record"),
     ("HDR10+ metadata", ("DYNAMIC_HDR_PLUS",), ""),
     ("HDR Vivid metadata", ("DYNAMIC_HDR_VIVID",), ""),
-    ("Closed captions inside the picture (CEA-608/708)", ("A53_CC",), ""),
+    ("Closed captions (CEA-608/708) inside the pictures", ("A53_CC",), ""),
     ("The 360° projection", ("SPHERICAL",), "spherical:"),
     ("The stereoscopic layout", ("STEREO3D",), "stereo3d:"),
 )
