@@ -63,6 +63,7 @@ def test_arrows_go_down_only(module: str):
     ("libraries", "home"),
     [
         ({"av", "imageio_ffmpeg"}, "edvr_cli.video"),
+        ({"PIL"}, "edvr_cli.video.webp"),
         ({"click", "rich"}, "edvr_cli.cli"),
         ({"numba", "llvmlite", "triton"}, "edvr_cli.ops"),
         ({"safetensors"}, "edvr_cli.weights"),

@@ -13,7 +13,8 @@ import torch
 from edvr_cli.errors import EdvrError, InputError, OutputError
 from edvr_cli.events import Notice
 from edvr_cli.jobs.video import restore_video
-from edvr_cli.video.color import planes_to_rgb
+from edvr_cli.video.color import alpha_plane, planes_to_rgb
+from edvr_cli.video.encoders import Encoding
 from edvr_cli.video.images import output_names
 from edvr_cli.video.probe import probe
 from edvr_cli.video.reader import VideoReader
@@ -232,6 +233,37 @@ def test_animations_are_read_with_their_times(tmp_path: Path, suffix: str):
     rgb = planes_to_rgb(frames[0].planes, frames[0].layout, reader.info.color)
     assert rgb.shape == (3, 24, 32)
     assert float(torch.std(rgb)) > 0.1
+
+
+def test_animated_webp_is_read_with_its_times(tmp_path: Path):
+    """By Pillow: every frame once, as long as it is shown, transparent where it is."""
+    image = pytest.importorskip("PIL.Image")
+    path = tmp_path / "in.webp"
+    colors = [(200, 30, 40, 255), (20, 180, 60, 128), (30, 40, 220, 255)]
+    drawn = [image.new("RGBA", (32, 24), color) for color in colors]
+    drawn[0].save(path, save_all=True, append_images=drawn[1:], duration=[100, 40, 200], lossless=True, exact=True)
+    result = tmp_path / "out.mkv"
+    restore_video(path, result, model=Identity(LEAST), encoding=Encoding(codec="ffv1"))
+    with VideoReader(result) as reader:
+        frames = list(reader)
+    assert [frame.pts * frame.time_base for frame in frames] == [0, Fraction(1, 10), Fraction(14, 100)]
+    assert reader.info.duration == pytest.approx(0.34)
+    for frame, color in zip(frames, colors, strict=True):
+        rgb = planes_to_rgb(frame.planes, frame.layout, reader.info.color)
+        alpha = alpha_plane(frame.planes, frame.layout)
+        assert alpha is not None
+        assert [*rgb.mean(dim=(1, 2)) * 255, alpha.mean() * 255] == pytest.approx(color, abs=2)
+
+
+def test_animated_webp_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Pillow, where it is missing; a broken file is named."""
+    path = tmp_path / "in.webp"
+    path.write_bytes(b"RIFF\x20\0\0\0WEBPVP8X\x0a\0\0\0\x02" + bytes(20))
+    with pytest.raises(InputError, match=r"in\.webp is no animation that can be read"):
+        probe(path)
+    monkeypatch.setattr("edvr_cli.video.webp.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"needs Pillow: pip install 'edvr-cli\[webp\]'"):
+        probe(path)
 
 
 def test_names_of_outputs():

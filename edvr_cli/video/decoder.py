@@ -109,8 +109,6 @@ def first_frame(track: VideoTrack, path: str | os.PathLike[str]) -> VideoFrame:
         raise InputError(f"{path} holds no frames: only a header, or its data is missing.")
     detail = f": {reason(failure)}" if failure else ""
     codec = track.decoder.name
-    if codec == "webp":
-        raise InputError(f"{path}: animated WebP is not decoded here; convert it first: ffmpeg -i IN.webp OUT.apng.")
     raise InputError(f"{path}: none of the first {seen} packets of its {codec} video decodes{detail}.")
 
 

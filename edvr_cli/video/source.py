@@ -25,6 +25,7 @@ from edvr_cli.video.interlace import INTERLACED_NOTE, Deinterlace, DeinterlacedS
 from edvr_cli.video.layout import native_layout, nearest_layout
 from edvr_cli.video.samples import to_planes
 from edvr_cli.video.track import video_track
+from edvr_cli.video.webp import AnimatedWebPSource, is_animated_webp
 
 _LOOKED_AT = 8  # frames, for interlacing
 DEFAULT_RATE = Fraction(25)
@@ -73,6 +74,8 @@ def _plain_source(name: Path, reading: Reading) -> Source:
         pictures = find_images(name)
         if pictures is not None:
             return ImageSource(name, tuple(pictures), reading.rate)
+    if is_animated_webp(name):
+        return AnimatedWebPSource(name)
     return FileSource(name, allow_network=reading.allow_network, hwaccel=reading.hwaccel)
 
 
