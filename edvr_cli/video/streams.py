@@ -5,25 +5,22 @@ otherwise dropped with its reason. What a container takes is not a table kept he
 header and first packet to memory with libav's own muxer.
 """
 
-import io
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import av
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Stream
 
 from edvr_cli.errors import OutputError
-from edvr_cli.video.container import reason
 from edvr_cli.video.encoders import DEFAULT_CODEC, EncoderPlan, Encoding, in_y4m
 from edvr_cli.video.images import ENCODERS, ImageNames, output_names
 from edvr_cli.video.info import Source, StreamInfo, VideoInfo
 from edvr_cli.video.source import ImageSource
 from edvr_cli.video.tags import lost_tags
 from edvr_cli.video.target import STANDARD_OUTPUT
+from edvr_cli.video.trial import first_packets, holds_video, refusal_of
 
 Action = Literal["copy", "convert", "drop"]
 
@@ -35,8 +32,6 @@ _TEXT_SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "
 _TEXT_CODECS = {"subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text"}
 # Video codecs whose own headers hold the pixel aspect ratio; for the others PyAV can write it into mp4 and mov only.
 _CODECS_WITH_ASPECT = {"h264", "hevc", "ffv1", "mpeg4", "mpeg2video"}
-# Packets read to find the first one of each stream for the trial.
-_TRIAL_PACKETS = 400
 
 
 @dataclass(frozen=True)
@@ -157,7 +152,7 @@ def _plan_container(info: VideoInfo, encoder: EncoderPlan, target: Path, *, audi
         return MuxPlan(format_name, _all_dropped(info, gone), _notes(info, encoder, format_name))
     plans = []
     with info.source.side_streams() as source:
-        packets = _first_packets(source, info) if source is not None else {}
+        packets = first_packets(source, info) if source is not None else {}
         for stream in info.streams:
             assert source is not None
             if (stream.kind == "audio" and not audio) or (stream.kind == "subtitle" and not subtitles):
@@ -219,33 +214,12 @@ def _pipe_notes(info: VideoInfo, encoder: EncoderPlan) -> tuple[str, ...]:
 
 
 def _check_video(encoder: EncoderPlan, format_name: str, target: str | os.PathLike[str]) -> None:
-    with av.open(io.BytesIO(), "w", format=format_name) as trial:
-        try:
-            trial.add_mux_stream(encoder.codec_id, width=encoder.width, height=encoder.height)
-        except ValueError as error:
-            other = "libsvtav1 or libvpx-vp9" if format_name == "webm" else "libx264 or libx265"
-            raise OutputError(
-                f"{target}: {format_name} does not hold {encoder.codec_id} video; "
-                f"use --codec {other}, or a name that ends in .mkv."
-            ) from error
-
-
-def _first_packets(source: InputContainer, info: VideoInfo) -> dict[int, Packet]:
-    """The first packet of each stream beside the video, of those that appear soon enough."""
-    wanted = {stream.index for stream in info.streams if stream.kind != "attachment"}
-    found: dict[int, Packet] = {}
-    others = [stream for stream in source.streams if stream.index in wanted]
-    if not others:
-        return found
-    try:
-        for count, packet in enumerate(source.demux(others)):
-            if packet.size:
-                found.setdefault(packet.stream_index, packet)
-            if len(found) == len(wanted) or count >= _TRIAL_PACKETS:
-                break
-    except av.FFmpegError:  # The reader tells of damage; here what was found is enough.
-        pass
-    return found
+    if not holds_video(encoder.codec_id, encoder.width, encoder.height, format_name):
+        other = "libsvtav1 or libvpx-vp9" if format_name == "webm" else "libx264 or libx265"
+        raise OutputError(
+            f"{target}: {format_name} does not hold {encoder.codec_id} video; "
+            f"use --codec {other}, or a name that ends in .mkv."
+        )
 
 
 def _plan_stream(
@@ -256,7 +230,7 @@ def _plan_stream(
         return StreamPlan(stream, "drop", "", "")  # The chapters' own text track; they are written anew.
     if stream.kind == "data" and "timecode" in template.metadata and not template.name:
         return StreamPlan(stream, "drop", "", "")  # Written anew from the video's metadata, which repeats it.
-    refusal = _trial(template, packet, format_name, cover=stream.cover)
+    refusal = refusal_of(template, packet, format_name, cover=stream.cover)
     if refusal is None:
         return StreamPlan(stream, "copy", stream.codec)
     if stream.codec in _TEXT_CODECS:
@@ -265,50 +239,6 @@ def _plan_stream(
         return StreamPlan(stream, "convert", becomes, f"{format_name} holds text as {becomes}{loss}")
     hint = "" if format_name == "matroska" or stream.kind == "data" else "; .mkv would keep it"
     return StreamPlan(stream, "drop", "", f"{format_name} does not hold it ({refusal}){hint}")
-
-
-def _trial(template: Stream, packet: Packet | None, format_name: str, *, cover: bool) -> str | None:
-    """None where the muxer takes the stream, else its reason."""
-    if cover and format_name == "matroska":
-        return None  # Written as an attachment.
-    if template.type == "attachment" and format_name == "webm":
-        return "no attachments"  # Its muxer leaves them out without a word.
-    memory = io.BytesIO()
-    with av.open(memory, "w", format=format_name, container_options=_trial_options(format_name)) as trial:
-        try:
-            copy = trial.add_stream_from_template(template, opaque=True)
-            copy.disposition = template.disposition
-            trial.start_encoding()
-            if packet is not None:
-                # A copy: muxing moves a packet's times to the target's clock.
-                probe_packet = Packet(bytes(packet))
-                probe_packet.pts = probe_packet.dts = 0
-                probe_packet.is_keyframe = True
-                probe_packet.duration = packet.duration
-                probe_packet.time_base = packet.time_base
-                probe_packet.stream = copy
-                trial.mux_one(probe_packet)
-            trial.close()
-        except ValueError:  # PyAV's answer where the container has no place for the codec at all.
-            return f"no {template.type} of this kind"
-        except av.FFmpegError as error:
-            return reason(error)
-    if cover and not _reads_back(memory, template.type):
-        return "no cover art"  # Its muxer leaves it out without a word.
-    return None
-
-
-def _reads_back(memory: io.BytesIO, kind: str) -> bool:
-    memory.seek(0)
-    try:
-        with av.open(memory) as written:
-            return any(stream.type == kind for stream in written.streams)
-    except av.FFmpegError:
-        return False
-
-
-def _trial_options(format_name: str) -> dict[str, str]:
-    return {"strict": "experimental"} if format_name in ("mp4", "mov") else {}
 
 
 def _notes(info: VideoInfo, encoder: EncoderPlan, format_name: str) -> tuple[str, ...]:
