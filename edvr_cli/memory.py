@@ -10,7 +10,7 @@ import torch
 from edvr_cli.edvr import EDVRConfig
 from edvr_cli.limits import group_memory
 
-__all__ = ["SMALLEST_TILE", "Plan", "bytes_needed", "free_memory", "is_out_of_memory", "plan"]
+__all__ = ["SMALLEST_TILE", "Plan", "bytes_needed", "free_memory", "is_out_of_memory", "peak_memory", "plan"]
 
 SMALLEST_TILE = 32
 _SHARE = 0.7  # of the free memory to plan with: fragmentation and other programs take the rest
@@ -39,15 +39,26 @@ def plan(
     sizes = [0, *_sizes(max(height, width))] if tile is None else [tile]
     best, least = Plan(sizes[-1], keep_features=False), float("inf")
     for size in sizes:
-        side_y, side_x = (min(side, size + 2 * halo) if size else side for side in (height, width))
-        count = -(-height // size) * -(-width // size) if size else 1
-        seen = count * side_y * side_x  # input pixels computed on, halos included
         for keep in (True, False):
+            candidate = Plan(size, keep)
+            _, _, seen = _regions(candidate, height, width, halo)
             cost = seen * (1 if keep else 1 + _EXTRACTION)
-            need = bytes_needed(config, side_y, side_x, kept_pixels=seen if keep else 0, itemsize=itemsize)
-            if cost < least and need <= budget:
-                best, least = Plan(size, keep), cost
+            if cost < least and peak_memory(candidate, config, height, width, halo, itemsize) <= budget:
+                best, least = candidate, cost
     return best
+
+
+def peak_memory(plan: Plan, config: EDVRConfig, height: int, width: int, halo: int, itemsize: int = 4) -> int:
+    """Bytes that restoring frames of ``height`` × ``width`` takes at most, by ``plan``."""
+    side_y, side_x, seen = _regions(plan, height, width, halo)
+    return bytes_needed(config, side_y, side_x, kept_pixels=seen if plan.keep_features else 0, itemsize=itemsize)
+
+
+def _regions(plan: Plan, height: int, width: int, halo: int) -> tuple[int, int, int]:
+    """(height, width) of a tile with its halo, and the input pixels computed on for a frame, halos included."""
+    side_y, side_x = (min(side, plan.tile + 2 * halo) if plan.tile else side for side in (height, width))
+    count = -(-height // plan.tile) * -(-width // plan.tile) if plan.tile else 1
+    return side_y, side_x, count * side_y * side_x
 
 
 def bytes_needed(config: EDVRConfig, height: int, width: int, *, kept_pixels: int = 0, itemsize: int = 4) -> int:

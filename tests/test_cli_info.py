@@ -8,6 +8,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from edvr_cli.cli import edvr
+from edvr_cli.weights import save_model
+from tests.networks import random_network
 from tests.videos import make_clip
 
 
@@ -78,6 +80,22 @@ def test_scripts_are_told_in_json(clip: Path):
     }
     assert facts["chapters"] == 2
     assert any("font" in warning or "Attachment" in warning for warning in facts["output"]["warnings"])
+
+
+def test_what_the_work_would_take_is_told(clip: Path, tmp_path: Path):
+    """Size, disk and memory at once, time when it is asked for: a few frames are restored then."""
+    model = tmp_path / "tiny.safetensors"
+    save_model(random_network(), model)
+    text = " ".join(info(clip, "-n", model).stdout.split())
+    for part in ("Output: roughly", "of disk space during the work", "for the network", "tiny on cpu", "--measure"):
+        assert part in text
+    facts = json.loads(info(clip, "-n", model, "--json").stdout)
+    assert 0 < facts["output"]["size"] < facts["output"]["space"]
+    assert facts["work"]["memory"] > 0
+    assert facts["work"]["seconds"] is None
+    measured = json.loads(info(clip, "-n", model, "-d", "cpu", "--measure", "--json").stdout)["work"]
+    assert measured["seconds"] == pytest.approx(8 * measured["seconds_a_frame"]) != 0
+    assert [path.name for path in clip.parent.iterdir()] == ["film.mkv"]
 
 
 def test_failures_are_one_sentence(tmp_path: Path):

@@ -1,18 +1,24 @@
 """``edvr info``: what is in a video, and what would become of each part."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import click
+import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from edvr_cli.cli.parameters import RATE, RAW_FORMAT, SCALE
-from edvr_cli.jobs.space import readable_size, space_needed
-from edvr_cli.pipeline import output_size
+from edvr_cli.cli.parameters import DEVICE, MODEL, RATE, RAW_FORMAT, SCALE
+from edvr_cli.cli.progress import duration
+from edvr_cli.forecast import Forecast, forecast, seconds_a_frame
+from edvr_cli.jobs.space import output_bytes, readable_size, space_needed
+from edvr_cli.models import default_model
+from edvr_cli.pipeline import model_scale, output_size
 from edvr_cli.video.color import MATRIX_NAMES, PRIMARIES_NAMES, TRANSFER_NAMES
 from edvr_cli.video.encoders import EncoderPlan, Encoding, plan_encoder
 from edvr_cli.video.info import StreamInfo, VideoInfo
@@ -20,23 +26,35 @@ from edvr_cli.video.probe import probe
 from edvr_cli.video.source import RawFormat, Reading, as_source
 from edvr_cli.video.streams import FORMATS, MuxPlan, encoding_for, plan_mux
 from edvr_cli.video.timing import Timing, timing
+from edvr_cli.weights import load_model
 
 __all__ = ["info_command"]
 
 
 @dataclass(frozen=True)
 class _Prospect:
-    """What would be written."""
+    """What would be written, and what that would take; ``pace`` is seconds a frame, None where not measured."""
 
     target: Path
     encoder: EncoderPlan
     streams: MuxPlan
+    work: Forecast
+    pace: float | None
+
+    def seconds(self, info: VideoInfo) -> float | None:
+        """For all frames."""
+        return None if self.pace is None or not info.frame_count else self.pace * info.frame_count
 
 
 @click.command("info", no_args_is_help=True)
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--to", "target", metavar="OUT", help="A file's name or suffix: what it would hold.  [default: as IN]")
-@click.option("-s", "--scale", type=SCALE, default=4, show_default=True, metavar="X", help="Enlarge by X.")
+@click.option("-s", "--scale", type=SCALE, metavar="X", help="Enlarge by X.  [default: the model's scale]")
+@click.option("-n", "--model", metavar="MODEL", type=MODEL, help="A model's name or checkpoint file.")
+@click.option("-d", "--device", type=DEVICE, default="auto", show_default=True, help="cpu, cuda, cuda:1, mps.")
+@click.option(
+    "--measure", is_flag=True, help="Restore a few frames, for some seconds, to tell how long all would take."
+)
 @click.option("-c", "--codec", help="Video encoder, by FFmpeg's name.  [default: what suits OUT]")
 @click.option("--pix-fmt", "--pix_fmt", "pix_fmt", help="Pixel format.  [default: the source's bit depth]")
 @click.option("--fps", type=RATE, help="Frames a second of pictures or raw samples.")
@@ -46,7 +64,10 @@ class _Prospect:
 def info_command(
     source: Path,
     target: str | None,
-    scale: float,
+    scale: float | None,
+    model: str | None,
+    device: torch.device,
+    measure: bool,
     codec: str | None,
     pix_fmt: str | None,
     fps: Fraction | None,
@@ -56,7 +77,7 @@ def info_command(
 ) -> None:
     """Tell what is in the video IN: picture, color, times, streams, and what is assumed where it does not say.
 
-    And what would become of each part in OUT, before anything is done; nothing is written.
+    And what would become of each part in OUT, before anything is done, and what it would take; nothing is written.
     """
     info = probe(as_source(source, Reading(rate=fps, raw=raw_input, allow_network=allow_network)))
     times = timing(info)
@@ -64,9 +85,14 @@ def info_command(
         info = replace(info, frame_count=times.frames)
     path = _target(info, target)
     encoding = encoding_for(path, info.source, Encoding(codec=codec, pix_fmt=pix_fmt))
-    width, height = output_size(info.width, info.height, scale)
+    network = load_model(model or default_model("sr"), device)
+    width, height = output_size(info.width, info.height, model_scale(network, scale))
     encoder = plan_encoder(encoding, info, width=width, height=height)
-    prospect = _Prospect(path, encoder, plan_mux(info, encoder, path))
+    streams = plan_mux(info, encoder, path)
+    if measure and not info.source.rereadable:
+        raise click.UsageError("--measure would use up the pipe's frames; write them to a file first.")
+    pace = seconds_a_frame(info, network) if measure else None
+    prospect = _Prospect(path, encoder, streams, forecast(info, network), pace)
     if as_json:
         click.echo(json.dumps(_facts(info, times, prospect), indent=2, ensure_ascii=False))
     else:
@@ -105,12 +131,31 @@ def _show(info: VideoInfo, times: Timing | None, prospect: _Prospect) -> None:
         fate = "kept" if plan is None or plan.action == "copy" else _fate(plan.action, plan.codec, plan.reason)
         streams.add_row(f"{stream.index} {_kind(stream)}", stream.codec, _details(stream), fate)
     console.print(streams)
-    if info.frame_count:
-        console.print(
-            f"\nDisk space during the work, roughly: {readable_size(space_needed(encoder, info, info.frame_count))}."
-        )
+    console.print()
+    for line in _work(info, prospect):
+        console.print(line)
     for note in prospect.streams.notes:
         console.print(f"[yellow]note:[/] {note}")
+
+
+def _work(info: VideoInfo, prospect: _Prospect) -> Iterator[str]:
+    """Disk, memory and time, a sentence each."""
+    encoder, work = prospect.encoder, prospect.work
+    if info.frame_count:
+        size, space = (readable_size(count(encoder, info, info.frame_count)) for count in (output_bytes, space_needed))
+        yield f"Output: roughly {size}; {space} of disk space during the work."
+    pieces = f"tiles of {work.tile} pixels" if work.tile else "whole frames"
+    free = "" if work.free is None else f", of {readable_size(work.free)} that are free"
+    yield (
+        f"Memory: roughly {readable_size(work.memory)} for the network{free} "
+        f"({escape(work.model)} on {work.device}, {work.precision}, {pieces})."
+    )
+    if prospect.pace is None:
+        yield "Time: --measure restores a few frames and tells."
+    else:
+        seconds = prospect.seconds(info)
+        every = "" if seconds is None else f", about {duration(seconds)} for all"
+        yield f"Time: {prospect.pace:.2g} s a frame as measured{every}; decoding and encoding go on beside it."
 
 
 def _lines(info: VideoInfo, times: Timing | None) -> list[tuple[str, str]]:
@@ -256,7 +301,18 @@ def _facts(info: VideoInfo, times: Timing | None, prospect: _Prospect) -> dict[s
             "width": encoder.width,
             "height": encoder.height,
             "options": dict(encoder.options),
+            "size": output_bytes(encoder, info, info.frame_count) if info.frame_count else None,
             "space": space_needed(encoder, info, info.frame_count) if info.frame_count else None,
             "warnings": prospect.streams.warnings,
+        },
+        "work": {
+            "model": prospect.work.model,
+            "device": str(prospect.work.device),
+            "precision": prospect.work.precision,
+            "tile": prospect.work.tile,
+            "memory": prospect.work.memory,
+            "free_memory": prospect.work.free,
+            "seconds_a_frame": prospect.pace,
+            "seconds": prospect.seconds(info),
         },
     }

@@ -7,7 +7,7 @@ from edvr_cli.errors import OutputError
 from edvr_cli.video.encoders import EncoderPlan
 from edvr_cli.video.probe import VideoInfo
 
-__all__ = ["check_space", "readable_size", "space_needed"]
+__all__ = ["check_space", "output_bytes", "readable_size", "space_needed"]
 
 # Bits a pixel of codecs at this program's defaults, for film-like pictures; what is not named is taken for lossless.
 _BITS_A_PIXEL = {"h264": 0.10, "hevc": 0.07, "av1": 0.06, "vp9": 0.07, "mpeg4": 0.2, "prores": 2.5}
@@ -19,11 +19,18 @@ _LEAST = 0.2
 
 def space_needed(encoder: EncoderPlan, info: VideoInfo, frames: int) -> int:
     """Bytes, an estimate: ``frames`` in segments, and joined with the source's other streams."""
-    pixels = encoder.width * encoder.height
-    lossless = encoder.layout.depth * 1.5 * _LOSSLESS
-    video = pixels * frames * _BITS_A_PIXEL.get(encoder.codec_id, lossless) / 8
+    return int(_video_size(encoder, frames)) + output_bytes(encoder, info, frames)
+
+
+def output_bytes(encoder: EncoderPlan, info: VideoInfo, frames: int) -> int:
+    """Bytes of the output, an estimate by the encoder's usual needs."""
     others = min(_size(info.path), _MOST_OTHERS * (info.duration or 0.0)) if info.streams else 0
-    return int(2 * video + others)
+    return int(_video_size(encoder, frames) + others)
+
+
+def _video_size(encoder: EncoderPlan, frames: int) -> float:
+    lossless = encoder.layout.depth * 1.5 * _LOSSLESS
+    return encoder.width * encoder.height * frames * _BITS_A_PIXEL.get(encoder.codec_id, lossless) / 8
 
 
 def _size(path: Path) -> float:
