@@ -225,7 +225,8 @@ def test_a_folder_is_restored_file_by_file(edvr):
     Path("clips/bad.mp4").write_text("junk")
     run = edvr(*UPSCALE, "clips", "-r", "--frames", "2", "--no-progress")
     assert (run.code, run.out) == (1, "clips_upscaled/sub/a.mp4\n")
-    assert re.search(r"^clips/bad\.mp4 +failed: clips/bad\.mp4 is not", run.err, re.MULTILINE)
+    assert re.search(r"^clips/bad\.mp4 +failed: is not", run.err, re.MULTILINE)
+    assert "failed: bad.mp4 is not a video" in run.err
     assert re.search(r"^clips/sub/a\.mp4 +2 +[\d.]+ +[\d.]+ kB +done", run.err, re.MULTILINE)
     assert run.err.splitlines()[-1] == "edvr: 1 of 2 files failed."
     again = edvr(*UPSCALE, "clips", "-r", "--frames", "2", "--skip-existing", "--exclude", "bad*")

@@ -131,7 +131,9 @@ class Display:
 
     def _end_file(self, event: Outcome) -> None:
         if event.status != "done":
-            self._say(f"[yellow]{event.status}:[/] {escape(event.source.name)}: {escape(event.message)}")
+            left = event.message.removeprefix(str(event.source))
+            what = left if left != event.message else f": {left}"
+            self._say(f"[yellow]{event.status}:[/] {escape(event.source.name)}{escape(what)}")
         if self._progress is not None and self._files is not None:
             self._drop_frames()
             self._progress.advance(self._files)
@@ -149,13 +151,15 @@ class Display:
         for outcome in event.outcomes:
             done = outcome.status == "done"
             speed = f"{outcome.restored / outcome.seconds:.2f}" if outcome.restored and outcome.seconds else ""
+            # The file's name stands in the first column.
+            reason = outcome.message.removeprefix(str(outcome.source)).lstrip(": ")
             style = {"done": "green", "skipped": "yellow", "failed": "red"}[outcome.status]
             table.add_row(
                 escape(str(outcome.source)),
                 str(outcome.frames) if done else "",
                 speed,
                 readable_size(outcome.size) if done else "",
-                f"[{style}]{outcome.status}[/]" + (f": {escape(outcome.message)}" if outcome.message else ""),
+                f"[{style}]{outcome.status}[/]" + (f": {escape(reason)}" if reason else ""),
             )
         self._console.print(table)
 

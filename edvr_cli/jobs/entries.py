@@ -16,9 +16,9 @@ __all__ = ["Entry", "Selection", "find_entries", "is_batch", "writable_name"]
 
 # What files of videos are called; others in a folder are left alone unless a pattern includes them.
 _SUFFIXES = {
-    ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".m2t", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov",
-    ".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts", ".vob",
-    ".webm", ".wmv", ".y4m",
+    ".3gp", ".apng", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".m2t", ".m2ts", ".m2v", ".m4v",
+    ".mkv", ".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogm", ".ogv", ".qt", ".rm", ".rmvb",
+    ".ts", ".vob", ".webm", ".wmv", ".y4m",
 }  # fmt: skip
 
 
