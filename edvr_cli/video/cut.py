@@ -15,7 +15,7 @@ from av.audio.codeccontext import AudioCodecContext
 from av.packet import Packet, PacketSideData, packet_sidedata_type_from_literal
 from av.stream import Stream
 
-__all__ = ["Cut", "Cutter", "SoundCutter", "SubtitleCutter"]
+__all__ = ["Cut", "Cutter", "cutter_for"]
 
 # PCM whose packets are samples alone, interleaved: those of discs have headers.
 _PLAIN_PCM = re.compile(r"pcm_(?:[suf](8|16|24|32|64)(?:le|be)?|alaw|mulaw)")
@@ -57,7 +57,17 @@ class Cutter:
         return (packet, pts) if self._cut.holds_instant(pts * packet.time_base) else None
 
 
-class SubtitleCutter(Cutter):
+def cutter_for(stream: Stream, cut: Cut, format_name: str) -> Cutter:
+    """What cuts the packets of ``stream`` on their way into a container."""
+    if stream.type == "subtitle":
+        return _SubtitleCutter(cut)
+    context = stream.codec_context
+    if isinstance(context, AudioCodecContext) and context.sample_rate and context.channels:
+        return _SoundCutter(cut, context, format_name)
+    return Cutter(cut)
+
+
+class _SubtitleCutter(Cutter):
     """Takes what is seen in the cut, for as long as it is."""
 
     def __call__(self, packet: Packet, pts: int) -> tuple[Packet, int] | None:
@@ -71,13 +81,11 @@ class SubtitleCutter(Cutter):
         return packet, round(begin / unit)
 
 
-class SoundCutter(Cutter):
+class _SoundCutter(Cutter):
     """Takes what is heard in the cut, to the sample where ``format_name`` and the codec allow it."""
 
-    def __init__(self, cut: Cut, stream: Stream, format_name: str) -> None:
+    def __init__(self, cut: Cut, context: AudioCodecContext, format_name: str) -> None:
         super().__init__(cut)
-        context = stream.codec_context
-        assert isinstance(context, AudioCodecContext)
         codec = context.codec
         self._rate = context.sample_rate
         self._sample_size = _sample_size(codec.canonical_name, context.channels)

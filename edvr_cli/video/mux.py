@@ -22,7 +22,7 @@ from av.video.stream import VideoStream
 from edvr_cli.errors import OutputError
 from edvr_cli.video.clock import Timeline, VideoClock
 from edvr_cli.video.container import reason
-from edvr_cli.video.cut import Cut, Cutter, SoundCutter, SubtitleCutter
+from edvr_cli.video.cut import Cut, Cutter, cutter_for
 from edvr_cli.video.info import VideoInfo
 from edvr_cli.video.sequence import write_images
 from edvr_cli.video.streams import MuxPlan, StreamPlan
@@ -202,10 +202,8 @@ def _add_other(
     stream.disposition = original.disposition
     if original.type == "attachment":
         return None
-    if original.type == "subtitle":
-        return _Route(stream, SubtitleCutter(cut), rising=False, converter=converter)
-    cutter = SoundCutter(cut, original, plan.format) if original.type == "audio" else Cutter(cut)
-    return _Route(stream, cutter, rising=True)
+    cutter = cutter_for(original, cut, plan.format)
+    return _Route(stream, cutter, rising=original.type != "subtitle", converter=converter)
 
 
 def _picture(info: VideoInfo, index: int) -> bytes:
