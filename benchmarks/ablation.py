@@ -23,11 +23,13 @@ from edvr_cli.weights import load_model
 
 WHOLE = Recipe(
     size=Size(features=16, extraction_blocks=2, reconstruction_blocks=4, tail=16),
-    steps=1_200,
-    align=400,
+    steps=800,
+    align=250,
     attention=0.4,
-    fusion=80,
-    ramp=300,
+    fusion=50,
+    optimizer="muon",
+    learning_rate=1e-3,
+    ramp=100,
     known=0.5,
     speed=1.2,
     validate_every=10_000,

@@ -107,10 +107,7 @@ def convert(source: str | Path, target: Path, *, half: bool = False, overwrite: 
     ``half`` keeps 16 bits of each parameter instead of 32. Returns the network. Raises ModelError where ``source``
     is none, OutputError for another suffix or where ``target`` exists and ``overwrite`` is not set.
     """
-    if target.suffix not in _SUFFIXES:
-        raise OutputError(f"{target} must be named .safetensors or .pth")
-    if target.exists() and not overwrite:
-        raise OutputError(f"{target} exists: choose another name, or pass --overwrite")
+    _check_target(target, _SUFFIXES, overwrite=overwrite)
     model = load_model(source)
     dtype = torch.float16 if half else torch.float32
     if target.suffix == ".safetensors":
@@ -121,6 +118,33 @@ def convert(source: str | Path, target: Path, *, half: bool = False, overwrite: 
     torch.save({"params": {key: value.to(dtype) for key, value in model.state_dict().items()}}, partial)
     partial.replace(target)
     return model
+
+
+def blend(first: str | Path, second: str | Path, target: Path, *, share: float, overwrite: bool = False) -> EDVR:
+    """Write a network between two, one of which was trained on from the other: their weighted mean.
+
+    ``share`` is the second's, 0 to 1. Trained apart, the parameters of two networks do not correspond, and their mean
+    is none. Returns it. Raises ModelError where the two are not of one kind, OutputError as :func:`convert` does.
+    """
+    _check_target(target, (".safetensors",), overwrite=overwrite)
+    model, other = load_model(first), load_model(second)
+    if (model.config, model.padding) != (other.config, other.padding):
+        raise ModelError(
+            f"{model.name} and {other.name} are different networks; blend a model with one trained from it"
+        )
+    mean = {key: torch.lerp(value, other.state_dict()[key], share) for key, value in model.state_dict().items()}
+    model.load_state_dict(mean)
+    model.name = target.stem
+    task = "deblur" if model.config.scale == 1 else "sr"
+    save_model(model, target, name=model.name, task=task)
+    return model
+
+
+def _check_target(target: Path, suffixes: tuple[str, ...], *, overwrite: bool) -> None:
+    if target.suffix not in suffixes:
+        raise OutputError(f"{target} must be named {' or '.join(suffixes)}")
+    if target.exists() and not overwrite:
+        raise OutputError(f"{target} exists: choose another name, or pass --overwrite")
 
 
 def describe(name: str) -> dict[str, Any]:

@@ -155,6 +155,25 @@ def test_conversion_keeps_the_window_padding_and_halves_on_request(tmp_path):
     assert (tmp_path / "b.safetensors").stat().st_size < 0.6 * (tmp_path / "a.safetensors").stat().st_size
 
 
+def test_a_blend_lies_between_two_networks_of_one_kind(tmp_path, capsys):
+    """By its share, and is loaded by its own name; other kinds and existing files are refused."""
+    paths = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
+    for seed, path in enumerate(paths):
+        save_model(random_network(seed), path, dtype=torch.float32, task="sr", name=path.stem)
+    target = tmp_path / "between.safetensors"
+    assert run("models", "blend", *paths, target, "--share", 0.25) == 0
+    assert capsys.readouterr().out.strip() == str(target)
+    first, second, between = (load_model(path).state_dict() for path in (*paths, target))
+    for key, value in between.items():
+        assert torch.allclose(value, 0.75 * first[key] + 0.25 * second[key], atol=2e-3)
+    assert load_model(target).name == "between"
+    assert run("models", "blend", *paths, target) == 1
+    assert "exists" in capsys.readouterr().err
+    save_model(random_network(2, tsa=False), paths[1], task="sr", name="b")
+    assert run("models", "blend", *paths, tmp_path / "c.safetensors") == 1
+    assert "different networks" in capsys.readouterr().err
+
+
 def test_info_tells_the_dimensions_of_what_is_here(folder, checkpoint, capsys):
     """And where to get what is not."""
     assert describe(str(checkpoint))["features"] == 16

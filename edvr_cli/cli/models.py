@@ -176,3 +176,19 @@ def convert(source: str, target: Path, half: bool, overwrite: bool) -> None:
     """
     collection.convert(source, target, half=half, overwrite=overwrite)
     click.echo(target)
+
+
+@models.command(no_args_is_help=True)
+@click.argument("first", metavar="MODEL", type=MODEL)
+@click.argument("second", metavar="OTHER", type=MODEL)
+@click.argument("target", metavar="FILE.safetensors", type=_FILE)
+@click.option("--share", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Of OTHER in the mean.")
+@click.option("-y", "--overwrite", is_flag=True, help="Replace FILE if it exists.")
+def blend(first: str, second: str, target: Path, share: float, overwrite: bool) -> None:
+    """Write a network between MODEL and OTHER, one of which was trained on from the other.
+
+    Between edvr-s-x4-real and edvr-s-x4, a larger share of the latter leaves more detail, and more of what
+    compression did.
+    """
+    collection.blend(first, second, target, share=share, overwrite=overwrite)
+    click.echo(target)
