@@ -160,7 +160,7 @@ def describe(name: str) -> dict[str, Any]:
             "summary": entry.summary,
             "task": entry.task,
             "scale": entry.scale,
-            "license": entry.licence,
+            "license": entry.license,
             "parameters": entry.parameters,
             "quality": entry.quality or None,
             "file": entry.file,

@@ -27,7 +27,7 @@ class ModelEntry:
     summary: str
     parameters: int = 0
     quality: str = ""  # PSNR (RGB, if not Y) and the test set; the publisher's figure where the model is not ours
-    licence: str = "Apache-2.0"
+    license: str = "Apache-2.0"
     google_drive: str = ""  # file id
     address: str = ""
     shipped: bool = False

@@ -12,7 +12,7 @@ from typing import cast, get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from edvr_cli.edvr import EDVR, EDVRConfig
@@ -59,7 +59,7 @@ def save_model(model: EDVR, path: str | Path, *, dtype: torch.dtype = torch.floa
         **recipe,
     }
     temporary = Path(f"{path}.part")
-    save_file(state, temporary, metadata)
+    temporary.write_bytes(save(state, metadata))  # its own way to write a file lets nobody else read it
     temporary.replace(path)
 
 

@@ -407,7 +407,7 @@ def test_the_table_states_the_published_facts():
         assert re.fullmatch(r"[0-9a-f]{8}|[0-9a-f]{64}", entry.sha256)
         assert entry.scale == (1 if entry.task == "deblur" else 4)
         assert entry.padding == ("replicate" if "blur" in entry.file else "reflection_circle")
-        assert entry.licence == "Apache-2.0"
+        assert entry.license == "Apache-2.0"
         assert re.fullmatch(r"[\w-]{33}", entry.google_drive)
     assert len({entry.google_drive for entry in published.values()}) == 7
     assert [entry.task for entry in published.values()].count("deblur") == 2

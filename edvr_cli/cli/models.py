@@ -68,7 +68,7 @@ def _cells(m: collection.Listed) -> tuple[str, ...]:
         size = m.path.stat().st_size / 2**20 if m.path else 0
         return "", f"{size:.1f} MiB", "", "", here
     task = {"sr": "×4", "deblur": "deblur"}[m.entry.task]
-    return task, f"{m.entry.parameters / 1e6:.1f} M", m.entry.licence, m.entry.quality, here
+    return task, f"{m.entry.parameters / 1e6:.1f} M", m.entry.license, m.entry.quality, here
 
 
 def _facts(m: collection.Listed) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def _facts(m: collection.Listed) -> dict[str, Any]:
         "task": e.task,
         "scale": e.scale,
         "parameters": e.parameters,
-        "license": e.licence,
+        "license": e.license,
         "quality": e.quality or None,
         "summary": e.summary,
         "shipped": e.shipped,
