@@ -64,14 +64,15 @@ class Cluster:
         return int(resources.get("GPU", 0) if self._gpus else resources.get("CPU", 0) // self._cpus)
 
     def __call__(
-        self, model: EDVR, info: VideoInfo, *, precision: Precision, tile: int | None, halo: int
+        self, model: EDVR, info: VideoInfo, *, precision: Precision, compiled: bool, tile: int | None, halo: int
     ) -> "ClusterWorkers":
         """Workers for a video; the network is sent unless it is there."""
         digest = model_digest(model)
         if digest not in self._models:
             self._models[digest] = ray.put(model)
         options = {"num_gpus": 1, "num_cpus": 1} if self._gpus else {"num_cpus": self._cpus}
-        recipe = _Recipe([self._models[digest]], "cuda" if self._gpus else "cpu", precision, tile, halo, self._cpus)
+        device = "cuda" if self._gpus else "cpu"
+        recipe = _Recipe([self._models[digest]], device, precision, compiled, tile, halo, self._cpus)
         return ClusterWorkers(self, options, recipe, info)
 
     def close(self) -> None:
@@ -86,6 +87,7 @@ class _Recipe:
     model: "list[ObjectRef[EDVR]]"  # in a list, which Ray hands on as it is
     device: str
     precision: Precision
+    compiled: bool
     tile: int | None
     halo: int
     threads: int
@@ -171,12 +173,12 @@ _engines: dict[tuple[object, ...], StreamingEDVR] = {}  # of this worker process
 
 
 def _engine(recipe: _Recipe) -> StreamingEDVR:
-    key = (recipe.model[0], recipe.device, recipe.precision, recipe.halo)
+    key = (recipe.model[0], recipe.device, recipe.precision, recipe.compiled, recipe.halo)
     if key not in _engines:
         _engines.clear()
         torch.set_num_threads(recipe.threads)
         model = ray.get(recipe.model[0]).to(recipe.device)
-        _engines[key] = StreamingEDVR(model, precision=recipe.precision, halo=recipe.halo)
+        _engines[key] = StreamingEDVR(model, precision=recipe.precision, halo=recipe.halo, compiled=recipe.compiled)
     engine = _engines[key]
     engine.tile = recipe.tile
     return engine

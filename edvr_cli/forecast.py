@@ -13,7 +13,7 @@ from torch import Tensor
 
 from edvr_cli.edvr import EDVR
 from edvr_cli.engine import DEFAULT_HALO, StreamingEDVR
-from edvr_cli.memory import free_memory, peak_memory, plan
+from edvr_cli.memory import at_once_limit, free_memory, peak_memory, plan
 from edvr_cli.precision import Precision, dtype_for, name_of
 from edvr_cli.tiling import tiles
 from edvr_cli.video.color import planes_to_rgb
@@ -50,7 +50,7 @@ def forecast(info: VideoInfo, model: EDVR) -> Forecast:
     dtype = dtype_for("auto", device)
     height, width = (-(-side // config.multiple) * config.multiple for side in (info.height, info.width))
     free = free_memory(device)
-    chosen = plan(config, height, width, None, DEFAULT_HALO, free, dtype.itemsize)
+    chosen = plan(config, height, width, None, DEFAULT_HALO, free, dtype.itemsize, at_once_limit(device))
     memory = peak_memory(chosen, config, height, width, DEFAULT_HALO, dtype.itemsize)
     return Forecast(model.name, device, name_of(dtype), chosen.tile, memory, free)
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -10,10 +11,20 @@ import torch
 from edvr_cli.edvr import EDVRConfig
 from edvr_cli.limits import group_memory
 
-__all__ = ["SMALLEST_TILE", "Plan", "bytes_needed", "free_memory", "is_out_of_memory", "peak_memory", "plan"]
+__all__ = [
+    "SMALLEST_TILE",
+    "Plan",
+    "at_once_limit",
+    "bytes_needed",
+    "free_memory",
+    "is_out_of_memory",
+    "peak_memory",
+    "plan",
+]
 
 SMALLEST_TILE = 32
 _SHARE = 0.7  # of the free memory to plan with: fragmentation and other programs take the rest
+_AT_ONCE = 256 * 1024  # pixels of features up to which a GPU is not busy with one neighbor of a frame at a time
 _EXTRACTION = 0.25  # of the work on a window, when all its frames' features are computed anew
 
 
@@ -23,35 +34,58 @@ class Plan:
 
     tile: int  # largest side of a tile's core in input pixels; 0: whole frames
     keep_features: bool  # between windows, rather than computed for every window anew
+    at_once: bool = False  # all frames of a window are aligned in one go, rather than one after the other
 
 
 def plan(
-    config: EDVRConfig, height: int, width: int, tile: int | None, halo: int, free: int | None, itemsize: int = 4
+    config: EDVRConfig,
+    height: int,
+    width: int,
+    tile: int | None,
+    halo: int,
+    free: int | None,
+    itemsize: int = 4,
+    at_once: int = 0,
 ) -> Plan:
     """The cheapest way to restore frames of ``height`` × ``width`` within ``free`` bytes (None: unknown).
 
     ``tile`` fixes the tile size (0: whole frames), None leaves it open; ``itemsize`` is the bytes of a feature.
+    Frames are aligned at once where that pays, up to ``at_once`` pixels of features, and fits.
     Where nothing fits, the leanest way is tried all the same.
     """
-    if free is None:
-        return Plan(tile or 0, keep_features=True)
-    budget = free * _SHARE
-    sizes = [0, *_sizes(max(height, width))] if tile is None else [tile]
-    best, least = Plan(sizes[-1], keep_features=False), float("inf")
+    area = 16 if config.hr_in else 1
+    budget = None if free is None else free * _SHARE
+    sizes = [tile or 0] if tile is not None or budget is None else [0, *_sizes(max(height, width))]
+    best, least = Plan(sizes[-1], keep_features=budget is None), float("inf")
     for size in sizes:
-        for keep in (True, False):
-            candidate = Plan(size, keep)
-            _, _, seen = _regions(candidate, height, width, halo)
+        for keep, together in product((True, False), (True, False)):
+            candidate = Plan(size, keep, together)
+            side_y, side_x, seen = _regions(candidate, height, width, halo)
             cost = seen * (1 if keep else 1 + _EXTRACTION)
-            if cost < least and peak_memory(candidate, config, height, width, halo, itemsize) <= budget:
+            if cost >= least or (together and side_y * side_x > at_once * area):
+                continue
+            if budget is None or peak_memory(candidate, config, height, width, halo, itemsize) <= budget:
                 best, least = candidate, cost
     return best
+
+
+def at_once_limit(device: torch.device) -> int:
+    """Pixels of features up to which ``device`` aligns a window's frames at once: not on a CPU, for its caches' sake."""
+    return 0 if device.type == "cpu" else _AT_ONCE
 
 
 def peak_memory(plan: Plan, config: EDVRConfig, height: int, width: int, halo: int, itemsize: int = 4) -> int:
     """Bytes that restoring frames of ``height`` × ``width`` takes at most, by ``plan``."""
     side_y, side_x, seen = _regions(plan, height, width, halo)
-    return bytes_needed(config, side_y, side_x, kept_pixels=seen if plan.keep_features else 0, itemsize=itemsize)
+    return bytes_needed(
+        config,
+        side_y,
+        side_x,
+        frame_pixels=height * width,
+        kept_pixels=seen if plan.keep_features else 0,
+        itemsize=itemsize,
+        at_once=plan.at_once,
+    )
 
 
 def _regions(plan: Plan, height: int, width: int, halo: int) -> tuple[int, int, int]:
@@ -61,24 +95,42 @@ def _regions(plan: Plan, height: int, width: int, halo: int) -> tuple[int, int, 
     return side_y, side_x, count * side_y * side_x
 
 
-def bytes_needed(config: EDVRConfig, height: int, width: int, *, kept_pixels: int = 0, itemsize: int = 4) -> int:
+def bytes_needed(
+    config: EDVRConfig,
+    height: int,
+    width: int,
+    *,
+    frame_pixels: int | None = None,
+    kept_pixels: int = 0,
+    itemsize: int = 4,
+    at_once: bool = False,
+) -> int:
     """Peak memory of restoring one region of ``height`` × ``width`` input pixels.
 
     Counted in maps of one channel at the features' full size that are alive at the worst moment.
-    ``kept_pixels`` are those of the whole frame, halos included, if its features are kept between windows;
-    ``itemsize`` is the bytes of a feature.
+    ``frame_pixels`` are those of the whole frame, by default the region's; ``kept_pixels`` the same, halos
+    included, if its features are kept between windows. ``itemsize`` is the bytes of a feature, ``at_once`` a
+    plan's.
     """
     C, T = config.features, config.frames
     area = 16 if config.hr_in else 1  # input pixels a pixel of features
     features = 2 * C * T * (4 / 3 if config.levels == 3 else 1)  # pyramids, and their halves of pair convolutions
-    aligning = C * T + 27 * config.groups + 6 * C  # aligned frames, offsets, and the maps around them
+    maps = 27 * config.groups + 6 * C  # offsets, and the maps around them
+    # At once, features are brought together.
+    aligning = C * T + (maps * T + features if at_once else maps)
     fusing = 3 * C * T + 4 * C  # aligned, embedded and weighted frames
     working = max(aligning, fusing)
     if config.predeblur:
         working = max(working, 3 * C * area)  # its first convolutions work at input size
-    frames = 3 * (T + config.scale**2) * area  # always float32
     pixels = height * width / area
-    return int(itemsize * (pixels * working + max(kept_pixels / area, pixels) * features) + 4 * pixels * frames)
+    whole = height * width if frame_pixels is None else frame_pixels
+    output = 4 * 3 * config.scale**2
+    frames = whole * (4 * 3 * T + output)  # always float32
+    if whole > height * width:
+        frames += height * width * output  # a tile, before it is put in its place
+    # When a frame is restored, its colors are converted, for which it is there once more and a third.
+    at_work = max(itemsize * pixels * working, whole * output * 4 / 3)
+    return int(at_work + itemsize * max(kept_pixels / area, pixels) * features + frames)
 
 
 def _sizes(longest: int) -> Iterator[int]:

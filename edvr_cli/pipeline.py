@@ -2,7 +2,8 @@
 
     video file ─decode▶ planes ─color▶ RGB ─shots, windows, engine▶ RGB ─resize, color▶ planes ─encode▶ segments
 
-Decoding and encoding run in threads of their own beside the network; memory is that of a few frames.
+Decoding and encoding run in threads of their own beside the network; memory is that of a few frames. A GPU's work
+is queued frame after frame: the encoder's thread is the one that waits for it.
 """
 
 from collections import deque
@@ -18,13 +19,14 @@ from torch import Tensor
 
 from edvr_cli.edvr import EDVR
 from edvr_cli.engine import DEFAULT_HALO, StreamingEDVR
-from edvr_cli.errors import ModelError
+from edvr_cli.errors import DeviceError, ModelError
 from edvr_cli.excerpt import Excerpt, mark
 from edvr_cli.overlap import Drain, prefetch
-from edvr_cli.precision import Precision
+from edvr_cli.precision import Precision, name_of
 from edvr_cli.resample import Kernel, resize
 from edvr_cli.segments import Lengths, Position
 from edvr_cli.shots import CutDetector
+from edvr_cli.transfer import Download
 from edvr_cli.video.color import alpha_plane, planes_to_rgb, rgb_to_planes
 from edvr_cli.video.encoders import EncoderPlan
 from edvr_cli.video.info import VideoInfo
@@ -48,7 +50,6 @@ Frame = Tensor | np.ndarray
 
 _DECODED_AHEAD = 4  # frames; a window's worth is held besides
 _ENCODED_BEHIND = 4
-_LUMA = torch.tensor([0.2126, 0.7152, 0.0722])
 
 
 def restore_frames(
@@ -81,8 +82,7 @@ def restore_frames(
             if size is not None and tuple(rgb.shape) != size:
                 raise ValueError(f"frames must be of one size: got {tuple(rgb.shape)} after {size}")
             size = tuple(rgb.shape)
-            luma = torch.einsum("chw,c->hw", rgb.float().cpu(), _LUMA)
-            yield (rgb, kind), detector is not None and detector.starts_shot(luma)
+            yield (rgb, kind), detector is not None and detector.starts_shot(_luma_of(rgb))
 
     for window in windows(read(), model.config.frames, model.padding):
         source, kind = window.reference
@@ -136,7 +136,7 @@ class FrameSink(Protocol):
 @dataclass(frozen=True)
 class _Restored:
     number: int
-    planes: tuple[Tensor, ...]
+    on_host: Download  # planes, and whether the network's output was finite
     pts: int
     duration: int | None
 
@@ -192,8 +192,14 @@ def restore_segments(
     def encode(item: _Restored | Position) -> None:
         if isinstance(item, Position):
             files.end(item)
-        else:
-            files.write(item.number, item.planes, item.pts, item.duration)
+            return
+        *planes, sound = item.on_host.wait()
+        if not sound:
+            raise DeviceError(
+                f"the network's output for frame {item.number} is not finite in {name_of(engine.dtype)}, "
+                "which numbers may be too large for: choose --precision bf16 or fp32"
+            )
+        files.write(item.number, planes, item.pts, item.duration)
 
     with ExitStack() as stack:
         stack.enter_context(files)
@@ -212,10 +218,11 @@ def restore_segments(
             if seen.number < begin:
                 continue
             output = engine.restore(Window(window.indices, tuple(rgb for _, rgb in window.frames)))
+            sound = output.sum().isfinite()
             output = _to_size(output, (files.encoder.height, files.encoder.width))
             alpha = _alpha(seen.frame, files.encoder, output.device)
             planes = rgb_to_planes(output, files.encoder.layout, files.encoder.color, alpha=alpha)
-            on_host = tuple(plane.cpu() for plane in planes)
+            on_host = Download((*planes, sound))
             drain.put(_Restored(seen.number, on_host, seen.frame.pts, seen.frame.duration))
             length += 1
             on_frame()
@@ -251,6 +258,12 @@ def _luma(frame: SourceFrame) -> Tensor:
     """
     plane = frame.planes[0][::2, ::2]
     return plane.to(torch.float32) / (frame.layout.peak << frame.layout.shift)
+
+
+def _luma_of(rgb: Tensor) -> Tensor:
+    """BT.709's luma (H, W) of (3, H, W)."""
+    red, green, blue = rgb
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def model_scale(model: EDVR, scale: float | None) -> float:

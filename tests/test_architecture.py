@@ -35,10 +35,10 @@ LAYERS = (
     ),
     ("", "pipeline"),
     ("excerpt",),
-    ("engine", "video", "weights", "shots", "overlap", "metrics", "footage"),
+    ("engine", "stages", "video", "weights", "shots", "overlap", "metrics", "footage"),
     ("edvr", "memory", "models", "precision", "tiling", "resample"),
     ("ops", "window", "events", "segments", "download", "naming", "chart", "limits"),
-    ("errors", "allocation"),
+    ("errors", "allocation", "transfer", "compilation"),
 )
 
 

@@ -5,8 +5,10 @@ import torch
 import torch.nn.functional as F
 
 from edvr_cli import engine as engine_module
-from edvr_cli.engine import StreamingEDVR
+from edvr_cli.edvr import TAIL_REACH
+from edvr_cli.engine import StreamingEDVR, _strips
 from edvr_cli.errors import DeviceError
+from edvr_cli.memory import Plan
 from edvr_cli.window import PADDINGS, windows
 from tests.networks import random_network
 
@@ -66,24 +68,60 @@ def test_any_size_works(size, changes):
     torch.testing.assert_close(y, by_definition(model, window), atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("changes", [{}, {"predeblur": True, "hr_in": True}], ids=["sr", "deblur"])
-@pytest.mark.parametrize("keep", [True, False], ids=["features kept", "features anew"])
-def test_tiles_with_a_halo_beyond_the_network_s_reach_equal_the_whole_frame(changes, keep, monkeypatch):
+@pytest.mark.parametrize(
+    ("changes", "keep"),
+    [
+        ({}, True),
+        ({}, False),
+        ({"frames": 7, "tsa": False}, True),
+        ({"predeblur": True}, True),
+        ({"frames": 7, "predeblur": True, "tsa": False, "hr_in": True}, False),
+        ({"predeblur": True, "hr_in": True}, True),
+    ],
+)
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_tiles_with_a_halo_beyond_the_network_s_reach_equal_the_whole_frame(changes, keep, padding, monkeypatch):
     """Shifting tile borders changes nothing where the halo covers what a pixel depends on."""
     model = random_network(**changes)
     for module in model.modules():  # offsets of at most a pixel or so, for a reach that is known
         if hasattr(module, "conv_offset"):
             module.conv_offset.weight.mul_(0.02)
-    monkeypatch.setattr(engine_module, "plan", lambda *_: engine_module.Plan(64, keep_features=keep))
     inward = 4 if model.config.hr_in else 1
-    frames = clip(3, 24 * inward, 144 * inward)
-    if model.config.hr_in:
-        monkeypatch.setattr(engine_module, "plan", lambda *_: engine_module.Plan(256, keep_features=keep))
-    tiled = StreamingEDVR(model, precision="fp32", tile=64 * inward, halo=48 * inward)
-    for window in windows(((f, False) for f in frames), 5, "replicate"):
-        y = tiled.restore(window)
-        assert not tiled.whole_frames
-        torch.testing.assert_close(y, by_definition(model, window), atol=1e-4, rtol=0)
+    monkeypatch.setattr(engine_module, "plan", lambda *_: Plan(64 * inward, keep_features=keep))
+    count = model.config.frames
+    frames = clip(count, 12 * inward, 144 * inward)
+    tiled = StreamingEDVR(model, precision="fp32", halo=48 * inward)
+    for number, window in enumerate(windows(((f, False) for f in frames), count, padding)):
+        if number in (0, 1, count - 1):  # filled up on either side
+            y = tiled.restore(window)
+            assert not tiled.whole_frames
+            torch.testing.assert_close(y, by_definition(model, window), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"frames": 7, "tsa": False}, {"predeblur": True, "hr_in": True}, {"levels": 1}]
+)
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_neighbors_aligned_at_once_are_those_aligned_one_by_one(changes, padding, monkeypatch):
+    """As on a GPU, also where a window has a frame twice."""
+    model = random_network(**changes)
+    count = model.config.frames
+    one_by_one = StreamingEDVR(model, precision="fp32", tile=0)
+    monkeypatch.setattr(engine_module, "plan", lambda *_: Plan(0, keep_features=True, at_once=True))
+    at_once = StreamingEDVR(model, precision="fp32")
+    for window in windows(((f, False) for f in clip(count, 14, 18)), count, padding):
+        torch.testing.assert_close(at_once.restore(window), one_by_one.restore(window), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("height", [1, 15, 16, 33, 50, 64])
+def test_strips_cover_a_frame_once_and_are_read_equally_high(height):
+    """With what the tail reaches around them."""
+    strips = list(_strips(height, 16))
+    assert [row for start, stop, _, _ in strips for row in range(start, stop)] == list(range(height))
+    assert len({bottom - top for _, _, top, bottom in strips}) == 1
+    for start, stop, top, bottom in strips:
+        assert 0 <= top <= max(0, start - TAIL_REACH)
+        assert min(height, stop + TAIL_REACH) <= bottom <= height
 
 
 def test_features_are_computed_once_per_frame(monkeypatch):
@@ -111,10 +149,10 @@ def test_when_memory_runs_out_the_frame_is_redone_with_smaller_tiles(monkeypatch
         return align(neighbor, *args)
 
     monkeypatch.setattr(model.pcd_align, "align", short_of_memory)
-    sizes = []
-    engine = StreamingEDVR(model, precision="fp32", tile=0, halo=0, on_smaller_tile=sizes.append)
+    told = []
+    engine = StreamingEDVR(model, precision="fp32", tile=0, halo=0, on_notice=told.append)
     restored = [engine.restore(w) for w in windows(((f, False) for f in clip(6, 96, 96)), 5, "replicate")]
-    assert sizes == [48, 32]
+    assert told == [f"Out of memory: went on with tiles of {size} pixels." for size in (48, 32)]
     assert len(restored) == 6
     assert all(y.shape == (3, 384, 384) and y.isfinite().all() for y in restored)
 
@@ -176,3 +214,9 @@ def test_a_device_without_a_kernel_is_told(monkeypatch):
     assert engine.notes == (
         "This will be slow, without a kernel for deformable convolutions on cpu: numba is not installed.",
     )
+
+
+def test_compiling_what_is_compiled_already_is_declined():
+    """The kernels for processors are compiled and fused as they are."""
+    (note,) = StreamingEDVR(random_network(), precision="fp32", compiled=True).notes
+    assert note.startswith("--compile is for GPUs")

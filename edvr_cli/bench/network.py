@@ -18,13 +18,14 @@ from edvr_cli.bench.work import Work, count_work
 from edvr_cli.edvr import EDVR, DeformConv, EDVRConfig
 from edvr_cli.engine import PARTS, StreamingEDVR
 from edvr_cli.memory import is_out_of_memory
-from edvr_cli.precision import Precision
+from edvr_cli.precision import Precision, dtype_for, name_of
 from edvr_cli.window import Window, windows
 
 __all__ = ["EngineResult", "NetworkResult", "PublishedResult", "clip", "random_network", "time_network"]
 
 _SAMPLE = 64  # side of the frame that work is counted on
 _MOST_ROUNDS, _PART_ROUNDS = 9, 3
+_LEAST_SECONDS, _MOST_FRAMES = 0.1, 20  # of one turn: a GPU is to be kept busy, not waited for after each frame
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class EngineResult:
     ``flops`` and ``bytes`` are what direct convolutions that each read and write their maps once would take.
     ``floor`` is the longer of the two at the hardware's rates, in seconds: computing less (Winograd) or writing
     less (fusing) may go below it. ``parts`` are medians of seconds. ``memory`` is what the first window takes
-    beyond the weights, in bytes; None where nobody counts. ``time`` None: ``why_not``.
+    beyond the weights, in bytes; None where nobody counts. ``first`` is how many seconds it takes, with the
+    compilation where the engine is ``compiled``. ``time`` None: ``why_not``.
     """
 
     precision: Precision
@@ -60,6 +62,13 @@ class EngineResult:
     memory: int | None = None
     tile: int = 0
     why_not: str = ""
+    compiled: bool = False
+    first: float | None = None
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+        return f"engine, {self.precision}" + (", compiled" if self.compiled else "")
 
 
 @dataclass(frozen=True)
@@ -70,6 +79,9 @@ class NetworkResult:
     engines: list[EngineResult]
 
 
+_Form = tuple[Precision, bool]  # and whether it is compiled
+
+
 @dataclass
 class _Contestant:
     """One who takes turns; ``run`` restores the next frame."""
@@ -78,6 +90,7 @@ class _Contestant:
     run: Callable[[], object]
     why_not: str = ""
     memory: int | None = None
+    first: float | None = None
     repeats: tuple[float, ...] = ()
 
     @property
@@ -115,18 +128,29 @@ def time_network(
     """
     device = next(model.parameters()).device
     run = cycle(_windows(model, width, height))
+    forms: list[_Form] = [(precision, False) for precision in precisions]
+    # Compiled kernels of ours are not compiled again; elsewhere one precision shows what it gives.
+    automatic = name_of(dtype_for("auto", device))
+    if device.type == "cuda" and automatic in precisions:
+        forms.append((automatic, True))
     whole, op = published_form(model)
     published = _as_published(whole, run, width * height)
-    engines = {p: StreamingEDVR(copy.deepcopy(model), precision=p) for p in precisions}
-    contestants = {p: _as_engine(engine, run, width, height) for p, engine in engines.items()}
-    for precision, contestant in (("fp32", published), *contestants.items()):
+    engines: dict[_Form, StreamingEDVR] = {}
+    contestants: dict[_Form, _Contestant] = {}
+    for precision, compiled in forms:
+        engine = StreamingEDVR(copy.deepcopy(model), precision=precision, compiled=compiled)
+        engines[precision, compiled] = engine
+        known = contestants[precision, False].work if compiled else None  # it does the same, where nobody can look
+        contestants[precision, compiled] = _as_engine(engine, run, width, height, known)
+    everyone = [("fp32", published), *((precision, c) for (precision, _), c in contestants.items())]
+    for precision, contestant in everyone:
         estimate = contestant.work.flops / rates.product[precision]
         if estimate > budget:
             contestant.why_not = f"would take some {estimate:.0f} s a frame"
 
     with torch.inference_mode():
-        _take_turns([published, *contestants.values()], device, budget)
-        parts = {p: _time_parts(engines[p], run, budget) if c.repeats else {} for p, c in contestants.items()}
+        _take_turns([contestant for _, contestant in everyone], device, budget)
+        parts = {f: _time_parts(engines[f], run, budget) if c.repeats else {} for f, c in contestants.items()}
     return NetworkResult(
         PublishedResult(op, published.work.flops, published.time, published.memory, published.why_not),
         [
@@ -136,12 +160,14 @@ def time_network(
                 contestant.work.bytes,
                 max(contestant.work.flops / rates.product[precision], contestant.work.bytes / rates.copy),
                 contestant.time,
-                parts[precision],
+                parts[precision, compiled],
                 contestant.memory,
-                engines[precision].tile_size if contestant.repeats else 0,
+                engines[precision, compiled].tile_size if contestant.repeats else 0,
                 contestant.why_not,
+                compiled,
+                contestant.first,
             )
-            for precision, contestant in contestants.items()
+            for (precision, compiled), contestant in contestants.items()
         ],
     )
 
@@ -162,12 +188,15 @@ def _as_published(whole: EDVR, run: Iterator[Window[Tensor]], pixels: int) -> _C
     return _Contestant(work, lambda: whole(torch.stack(next(run).frames)[None]))
 
 
-def _as_engine(engine: StreamingEDVR, run: Iterator[Window[Tensor]], width: int, height: int) -> _Contestant:
-    first, second = _windows(engine.model, _SAMPLE, _SAMPLE)
-    engine.prepare(_SAMPLE, _SAMPLE)
-    engine.restore(first)  # so that all frames of the second but one are known
-    network = nn.ModuleList(dict.fromkeys(engine.modules()))
-    work = count_work(network, lambda: engine.restore(second)) * (width * height / _SAMPLE**2)
+def _as_engine(
+    engine: StreamingEDVR, run: Iterator[Window[Tensor]], width: int, height: int, work: Work | None = None
+) -> _Contestant:
+    if work is None:
+        first, second = _windows(engine.model, _SAMPLE, _SAMPLE)
+        engine.prepare(_SAMPLE, _SAMPLE)
+        engine.restore(first)  # so that all frames of the second but one are known
+        network = nn.ModuleList(dict.fromkeys(engine.modules()))
+        work = count_work(network, lambda: engine.restore(second)) * (width * height / _SAMPLE**2)
     engine.prepare(height, width)
     return _Contestant(work, lambda: engine.restore(next(run)))
 
@@ -179,20 +208,31 @@ def _take_turns(contestants: Sequence[_Contestant], device: torch.device, budget
         if contestant.why_not:
             continue
         try:
-            contestant.memory = peak_memory(contestant.run, device)  # the first run, which is not timed
+            began = time.perf_counter()
+            contestant.memory = peak_memory(contestant.run, device)  # the first run, which is no part of the race
+            wait(device)
+            contestant.first = time.perf_counter() - began
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
             contestant.why_not = "out of memory"
             continue
-        running.append(contestant)
+        running.append((contestant, _frames_a_turn(contestant, device)))
     spent = 0.0
     for _ in range(_MOST_ROUNDS):
-        for contestant in running:
-            contestant.repeats += (seconds(contestant.run, device),)
-            spent += contestant.repeats[-1]
+        for contestant, frames in running:
+            took = seconds(lambda c=contestant, n=frames: [c.run() for _ in range(n)], device)  # type: ignore[misc]
+            contestant.repeats += (took / frames,)
+            spent += took
         if spent > budget:
             break
+
+
+def _frames_a_turn(contestant: _Contestant, device: torch.device) -> int:
+    """How many frames to time at once: one on a CPU, where nothing is queued."""
+    if device.type == "cpu":
+        return 1
+    return max(1, min(_MOST_FRAMES, round(_LEAST_SECONDS / seconds(contestant.run, device))))
 
 
 def _time_parts(engine: StreamingEDVR, run: Iterator[Window[Tensor]], budget: float) -> dict[str, float]:

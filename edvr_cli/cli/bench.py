@@ -74,9 +74,9 @@ def bench_command(
     """Measure the speed of EDVR on this machine, with random weights.
 
     Side by side and in turns: the published form (a whole window for every frame, NCHW, fp32), the engine at each
-    precision, and the floor: the work of direct convolutions at the rate of a large matrix product, or their
-    maps at the rate of a large copy, whichever takes longer. Then the parts of the engine's time, and a video
-    decoded, encoded, and restored end to end. Times are medians.
+    precision (on a GPU at the fastest one compiled as well), and the floor: the work of direct convolutions at the
+    rate of a large matrix product, or their maps at the rate of a large copy, whichever takes longer. Then the parts
+    of the engine's time, and a video decoded, encoded, and restored end to end. Times are medians.
     """
     progress = Messages()
     report = bench(
@@ -118,7 +118,7 @@ def _table(case: CaseResult) -> Table:
     for engine in case.network.engines:
         ratio = f"{published.time.median / engine.time.median:.2f}" if published.time and engine.time else ""
         table.add_row(
-            f"engine, {engine.precision}",
+            engine.name,
             *_time(engine.time),
             ratio,
             f"{engine.floor:.3g}",
@@ -137,7 +137,8 @@ def _lines(case: CaseResult) -> list[str]:
         if engine.time:
             parts = ", ".join(f"{name} {engine.parts[name]:.3g}" for name in PARTS)
             tiles = f"tiles of {engine.tile}; " if engine.tile else ""
-            lines.append(f"engine, {engine.precision}: {tiles}parts in s/frame: {parts}")
+            first = f"first window {engine.first:.3g} s; " if engine.first is not None else ""
+            lines.append(f"{engine.name}: {tiles}{first}parts in s/frame: {parts}")
     if video := case.video:
         lines.append(
             f"video of {video.frames} frames, {video.precision}, s/frame: decode {video.decode:.3g}, "
@@ -145,7 +146,7 @@ def _lines(case: CaseResult) -> list[str]:
             f"end to end {video.end_to_end:.3g} ({video.network / video.end_to_end:.0%} of the network's speed)"
         )
     left_out = [("published", published.why_not)]
-    left_out += [(f"engine, {engine.precision}", engine.why_not) for engine in case.network.engines]
+    left_out += [(engine.name, engine.why_not) for engine in case.network.engines]
     return [*lines, *(f"left out: {name}: {why}" for name, why in left_out if why)]
 
 

@@ -95,6 +95,15 @@ class RestoreOptions:
         ),
         click.option("--fp32", "precision", flag_value="fp32", help="The same as --precision fp32."),
     ]
+    compiled: Annotated[
+        bool,
+        click.option(
+            "--compile/--no-compile",
+            "compiled",
+            default=False,
+            help="Have torch.compile fuse the network on a GPU, which takes a minute at first.",
+        ),
+    ]
     tile: Annotated[
         int | str,
         click.option(

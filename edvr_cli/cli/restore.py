@@ -141,6 +141,7 @@ def _restorer(
         model=model,
         scale=scale,
         precision=options.precision,
+        compiled=options.compiled,
         shots=options.shots,
         tile=None if isinstance(tile, str) else tile,
         halo=options.tile_pad,

@@ -44,6 +44,7 @@ def restore_video(
     scale: float | None = None,
     device: str | torch.device = "cpu",
     precision: Precision = "auto",
+    compiled: bool = False,
     shots: bool = True,
     tile: int | None = None,
     halo: int = DEFAULT_HALO,
@@ -77,6 +78,7 @@ def restore_video(
     The video is encoded in closed segments of ``segment_seconds`` at most. They are kept in a hidden directory
     beside the target until it is whole, and another call with the same source, model and settings goes on with
     them, whatever ended the first; ``resume`` says whether it may. ``stop`` is asked after each segment.
+    ``compiled`` is :class:`StreamingEDVR`'s, as are ``precision``, ``tile`` and ``halo``.
     ``threads`` bounds those of decoder and encoder (None: one a core), ``max_memory`` the network's bytes.
     ``hire`` has others restore the segments, see :mod:`edvr_cli.cluster`; None is this process.
 
@@ -112,11 +114,12 @@ def restore_video(
             tile=tile,
             halo=halo,
             max_memory=max_memory,
-            on_smaller_tile=lambda size: tell(Notice(f"Out of memory: went on with tiles of {size} pixels.")),
+            compiled=compiled,
+            on_notice=lambda sentence: tell(Notice(sentence)),
         )
         workers = ThisMachine(own, info)
     else:
-        workers = hire(network, info, precision=precision, tile=tile, halo=halo)
+        workers = hire(network, info, precision=precision, compiled=compiled, tile=tile, halo=halo)
 
     begun = Started(
         source=info.path,

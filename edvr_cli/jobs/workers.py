@@ -57,7 +57,9 @@ class Workers(Protocol):
 class Hire(Protocol):
     """Finds workers for a video: its network, what it is, and how it is to be restored."""
 
-    def __call__(self, model: EDVR, info: VideoInfo, *, precision: Precision, tile: int | None, halo: int) -> Workers:
+    def __call__(
+        self, model: EDVR, info: VideoInfo, *, precision: Precision, compiled: bool, tile: int | None, halo: int
+    ) -> Workers:
         """Workers that have chosen their tiles."""
 
 
@@ -83,7 +85,7 @@ class ThisMachine:
         """Restore the frames of ``gap`` into segments. True when all is done, False when it was stopped before."""
         engine = self._engine
         engine.prepare(*self._size)  # Frames are numbered anew.
-        # A tiled frame stays on the host, whence its tiles travel.
+        # Frames that are too large for the device's memory wait on the host.
         device = engine.device if engine.whole_frames else torch.device("cpu")
         return restore_segments(
             decode(work.source, gap.begin, shots=work.shots, device=device),

@@ -66,6 +66,8 @@ def deform_conv2d_packed(
 
     packed (N, 3·G·K, H, W): the first 2·G·K channels are the offset, the sigmoid of the others the mask.
     """
+    if torch.compiler.is_compiling():
+        return _opaque(x, packed, weight, bias, negative_slope)
     offset, mask = split_packed(packed, weight.shape[-1])
     _check(x, offset, mask, weight, bias)
     if bias is not None and _trains_compiled(x, packed, weight, bias):
@@ -82,6 +84,19 @@ def deform_conv2d_packed(
 
         return deform_conv2d_packed_compiled(x, packed, weight, bias, negative_slope)
     return deform_conv2d_packed_reference(x, packed, weight, bias, negative_slope)
+
+
+@torch.library.custom_op("edvr::deform_conv2d_packed", mutates_args=())
+def _opaque(x: Tensor, packed: Tensor, weight: Tensor, bias: Tensor | None, negative_slope: float) -> Tensor:
+    """:func:`deform_conv2d_packed` as one operation that compilers do not look into; the output is channels_last."""
+    y = deform_conv2d_packed(x, packed, weight, bias, negative_slope)
+    return y.contiguous(memory_format=torch.channels_last)
+
+
+@_opaque.register_fake
+def _(x: Tensor, packed: Tensor, weight: Tensor, bias: Tensor | None, negative_slope: float) -> Tensor:
+    N, _, H, W = x.shape
+    return x.new_empty((N, weight.shape[0], H, W)).contiguous(memory_format=torch.channels_last)
 
 
 def implementation(x: Tensor, *others: Tensor | None) -> str:

@@ -13,7 +13,23 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic as numba_intrinsic
 
-__all__ = ["LANES", "PATCH", "POINTS", "ROWS", "TILE", "VECTORS", "blend", "enter", "leave", "multiply"]
+__all__ = [
+    "LANES",
+    "PATCH",
+    "POINTS",
+    "ROWS",
+    "TILE",
+    "VECTORS",
+    "blend",
+    "enter",
+    "get",
+    "leave",
+    "multiply",
+    "place",
+    "power_of_two",
+    "prefetch",
+    "put",
+]
 
 TILE, PATCH = 4, 6  # side of an output tile, and of the input it depends on
 POINTS = (0.75, 1.5)  # a, b of Toom and Cook's points 0, ±a, ±b, ∞
@@ -142,21 +158,95 @@ def multiply(typingctx, a, i, C, b, j, out, o, vectors):  # type: ignore[no-unty
 
 
 @intrinsic(prefer_literal=True)
-def blend(typingctx, x, i0, i1, i2, i3, w0, w1, w2, w3, out, o, lanes):  # type: ignore[no-untyped-def]
-    """out[o : o + lanes] = w0·x[i0 : i0 + lanes] + ... + w3·x[i3 : i3 + lanes]."""
+def blend(typingctx, x, c, at, share, j, pairs, out, o, lanes):  # type: ignore[no-untyped-def]
+    """out[o : o + lanes] = Σ share[j + n·pairs] · x[at[j + n·pairs] + c : ... + lanes] over the corners n = 0 ... 3."""
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         memory = _Memory(context, builder, signature, args)
-        load, store = memory.access(0, lanes.literal_value), memory.access(9, lanes.literal_value)
-        corners = [load(index) for index in memory.sizes(1, 2, 3, 4)]
-        weights = [_spread(builder, args[5 + n], lanes.literal_value) for n in range(4)]
-        total = builder.fmul(corners[0], weights[0])
-        for corner, weight in zip(corners[1:], weights[1:], strict=True):
-            total = _madd(builder, corner, weight, total)
-        store(*memory.sizes(10), total)
+        count = lanes.literal_value
+        load, store = memory.access(0, count), memory.access(6, count)
+        c, j, pairs, o = memory.sizes(1, 4, 5, 7)
+        total = None
+        for n in range(4):
+            corner = memory.step(j, pairs, n)
+            index = builder.zext(memory.load(2, corner, _INT, align=4), _SIZE)
+            value = load(builder.add(index, c))
+            weight = _spread(builder, memory.load(3, corner, ir.FloatType(), align=4), count)
+            total = builder.fmul(value, weight) if total is None else _madd(builder, value, weight, total)
+        store(o, total)
         return context.get_dummy_value()
 
-    return types.void(x, i0, i1, i2, i3, w0, w1, w2, w3, out, o, lanes), codegen
+    return types.void(x, c, at, share, j, pairs, out, o, lanes), codegen
+
+
+@intrinsic
+def get(typingctx, x, i):  # type: ignore[no-untyped-def]
+    """x[i] as float32; for loops that LLVM is to vectorize, without a check of the index."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        memory = _Memory(context, builder, signature, args)
+        (i,) = memory.sizes(1)
+        if x.dtype == types.float32:
+            return memory.load(0, i, ir.FloatType(), align=4)
+        bits = builder.zext(memory.load(0, i, _SHORT), _INT)
+        return builder.bitcast(builder.shl(bits, ir.Constant(_INT, 16)), ir.FloatType())
+
+    return types.float32(x, i), codegen
+
+
+@intrinsic
+def put(typingctx, x, i, value):  # type: ignore[no-untyped-def]
+    """x[i] = value, a float32; as :func:`get`."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        memory = _Memory(context, builder, signature, args)
+        (i,) = memory.sizes(1)
+        value = args[2]
+        if x.dtype == types.uint16:
+            value = _rounded(builder, value, lambda number: ir.Constant(_INT, number), _INT, _SHORT)
+        builder.store(value, memory.pointer(0, i, value.type))
+        return context.get_dummy_value()
+
+    return types.void(x, i, value), codegen
+
+
+@intrinsic
+def place(typingctx, row, column, width, size):  # type: ignore[no-untyped-def]
+    """(row · width + column) · size as uint32, of whole float32 row and column; numba would do that in 64 bits."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        row, column = (builder.fptosi(value, _INT) for value in args[:2])
+        width, size = (context.cast(builder, args[n], signature.args[n], types.int32) for n in (2, 3))
+        return builder.mul(builder.add(builder.mul(row, width), column), size)
+
+    return types.uint32(types.float32, types.float32, width, size), codegen
+
+
+@intrinsic
+def prefetch(typingctx, x, i):  # type: ignore[no-untyped-def]
+    """Have the cache line of x[i], which may be anywhere, brought nearer."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        memory = _Memory(context, builder, signature, args)
+        (i,) = memory.sizes(1)
+        pointer = memory.pointer(0, i, ir.IntType(8))
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, _INT, _INT, _INT])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        builder.call(function, [pointer, *(ir.Constant(_INT, value) for value in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(x, i), codegen
+
+
+@intrinsic
+def power_of_two(typingctx, n):  # type: ignore[no-untyped-def]
+    """2ⁿ for an int32 from -126 to 127, as float32."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        exponent = builder.add(args[0], ir.Constant(_INT, 127))
+        return builder.bitcast(builder.shl(exponent, ir.Constant(_INT, 23)), ir.FloatType())
+
+    return types.float32(types.int32), codegen
 
 
 class _Memory:
@@ -173,9 +263,9 @@ class _Memory:
         """start + steps · stride."""
         return self._builder.add(start, self._builder.mul(stride, _size(steps)))
 
-    def load(self, array: int, index: ir.Value, kind: ir.Type) -> ir.Value:
+    def load(self, array: int, index: ir.Value, kind: ir.Type, align: int = 2) -> ir.Value:
         """A value of LLVM type ``kind`` from array argument ``array``."""
-        return self._builder.load(self._pointer(array, index, kind), align=2)
+        return self._builder.load(self.pointer(array, index, kind), align=align)
 
     def access(self, array: int, lanes: int = LANES) -> Callable[..., Any]:
         """A function of (index) that loads ``lanes`` float32 from an array, of (index, value) that stores them."""
@@ -186,7 +276,7 @@ class _Memory:
             def plain(index: ir.Value, value: ir.Value | None = None) -> Any:
                 if value is None:
                     return self.load(array, index, floats)
-                return builder.store(value, self._pointer(array, index, floats), align=2)
+                return builder.store(value, self.pointer(array, index, floats), align=2)
 
             return plain
 
@@ -195,16 +285,13 @@ class _Memory:
             if value is None:
                 bits = builder.zext(self.load(array, index, shorts), ints)
                 return builder.bitcast(builder.shl(bits, upper), floats)
-            # To the nearest, ties to even. Through the bits, as not every processor converts.
-            bits = builder.bitcast(value, ints)
-            odd = builder.and_(builder.lshr(bits, upper), _constant(ints, 1))
-            bits = builder.add(bits, builder.add(odd, _constant(ints, 0x7FFF)))
-            rounded = builder.trunc(builder.lshr(bits, upper), shorts)
-            return builder.store(rounded, self._pointer(array, index, shorts), align=2)
+            rounded = _rounded(builder, value, lambda number: _constant(ints, number), ints, shorts)
+            return builder.store(rounded, self.pointer(array, index, shorts), align=2)
 
         return converting
 
-    def _pointer(self, array: int, index: ir.Value, kind: ir.Type) -> ir.Value:
+    def pointer(self, array: int, index: ir.Value, kind: ir.Type) -> ir.Value:
+        """Where an element of array argument ``array`` is, as a pointer to LLVM type ``kind``."""
         data = self._context.make_array(self._types[array])(self._context, self._builder, self._args[array]).data
         return self._builder.bitcast(self._builder.gep(data, [index]), kind.as_pointer())
 
@@ -245,6 +332,16 @@ def _sum(builder: ir.IRBuilder, *terms: tuple[float, ir.Value]) -> ir.Value:
 
 def _madd(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, total: ir.Value) -> ir.Value:
     return builder.fadd(builder.fmul(x, y, flags=_FUSED), total, flags=_FUSED)
+
+
+def _rounded(
+    builder: ir.IRBuilder, value: ir.Value, constant: Callable[[int], ir.Constant], ints: ir.Type, shorts: ir.Type
+) -> ir.Value:
+    """float32 as bfloat16's bits: to the nearest, ties to even. Through the bits, as not every processor converts."""
+    bits = builder.bitcast(value, ints)
+    odd = builder.and_(builder.lshr(bits, constant(16)), constant(1))
+    bits = builder.add(bits, builder.add(odd, constant(0x7FFF)))
+    return builder.trunc(builder.lshr(bits, constant(16)), shorts)
 
 
 def _spread(builder: ir.IRBuilder, scalar: ir.Value, lanes: int = LANES) -> ir.Value:

@@ -15,6 +15,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from edvr_cli.transfer import upload
 from edvr_cli.video.chroma import downsample, upsample
 from edvr_cli.video.layout import PixelLayout
 
@@ -134,7 +135,7 @@ def planes_to_rgb(
     The result is not clamped. An alpha plane is left out; `alpha_plane` finds it. The arithmetic is float32
     whatever ``dtype`` is.
     """
-    samples = [plane.to(device, non_blocking=True) for plane in planes]
+    samples = [upload(plane, device) for plane in planes]
     if layout.packed:
         return _unpack_rgb(samples[0], layout, spec).to(dtype)
     luma_scale, luma_offset, chroma_scale, chroma_offset = _scales(layout, spec)
@@ -154,7 +155,7 @@ def planes_to_rgb(
         if layout.name in ("nv21", "nv42"):
             chroma = chroma.flip(0)
     else:
-        chroma = torch.stack([samples[1], samples[2]]).to(torch.float32)
+        chroma = torch.stack([plane.to(torch.float32) for plane in samples[1:3]])
     if layout.shift_y:
         chroma = upsample(chroma, axis=-2, size=height, centered=_centered(spec, axis=-2))
     if layout.shift_x:
@@ -307,8 +308,8 @@ def _before_curve(value: Tensor) -> Tensor:
 def _unpack_rgb(samples: Tensor, layout: PixelLayout, spec: ColorSpec) -> Tensor:
     scale, offset, _, _ = _scales(layout, spec)
     pixels = samples.view(samples.shape[0], -1, len(layout.packed)).permute(2, 0, 1)
-    order = [layout.packed.index(channel) for channel in "rgb"]
-    return pixels[order].to(torch.float32).sub_(offset).mul_(scale)
+    rgb = torch.stack([pixels[layout.packed.index(channel)].to(torch.float32) for channel in "rgb"])
+    return rgb.sub_(offset).mul_(scale)
 
 
 def _pack_rgb(rgb: Tensor, layout: PixelLayout, spec: ColorSpec, alpha: Tensor | None) -> Tensor:
@@ -317,5 +318,7 @@ def _pack_rgb(rgb: Tensor, layout: PixelLayout, spec: ColorSpec, alpha: Tensor |
     channels = dict(zip("rgb", samples, strict=True))
     if layout.alpha:
         channels["a"] = _alpha_samples(samples[0], layout, alpha)
-    pixels = torch.stack([channels[name] for name in layout.packed], dim=-1)
-    return pixels.reshape(pixels.shape[0], -1)
+    pixels = samples.new_empty(*samples.shape[1:], len(layout.packed))
+    for number, name in enumerate(layout.packed):
+        pixels[..., number] = channels[name]
+    return pixels.flatten(1)

@@ -1,0 +1,40 @@
+"""Copies between the host and a GPU for which neither waits: they queue up among the GPU's kernels.
+
+Both directions go by way of page-locked memory, which torch keeps for later frames and does not hand out again before
+a copy is over. They share the kernels' stream: that orders everything, and a frame's copies take about a hundredth
+of its kernels' time. On other devices than CUDA's a copy is done when it is asked for.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+__all__ = ["Download", "upload"]
+
+
+def upload(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """``tensor``, on the host or on any device, on ``device``: itself where it is there already."""
+    if torch.device(device).type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+class Download:
+    """Tensors of one device on their way to the host."""
+
+    def __init__(self, tensors: Iterable[Tensor]) -> None:
+        tensors = tuple(tensors)
+        devices = {tensor.device for tensor in tensors if tensor.is_cuda}
+        self._arrived: torch.cuda.Event | None = None
+        # Into page-locked memory, if it is not to block. Only CUDA's is safe to read after an event.
+        self._on_host = tuple(tensor.to("cpu", non_blocking=tensor.is_cuda) for tensor in tensors)
+        for device in devices:
+            self._arrived = torch.cuda.Event(blocking=True)  # who waits for it leaves the core to others
+            self._arrived.record(torch.cuda.current_stream(device))
+
+    def wait(self) -> tuple[Tensor, ...]:
+        """The tensors on the host, complete. From any thread."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        return self._on_host
