@@ -14,6 +14,8 @@ from edvr_cli.bench.work import Work, count_work
 from edvr_cli.cli import bench as command
 from edvr_cli.cli import main
 from edvr_cli.edvr import EDVR, DeformConv, EDVRConfig
+from edvr_cli.engine import StreamingEDVR
+from edvr_cli.stages import Stages
 
 TINY = EDVRConfig(
     features=16, groups=2, extraction_blocks=1, reconstruction_blocks=2, tail=8, tsa=False, levels=1, cascade=False
@@ -92,6 +94,27 @@ def test_the_floor_is_what_takes_longer():
     for rates in (Rates({"fp32": 1e6}, copy=1e12), Rates({"fp32": 1e15}, copy=1e3)):
         engine = time_network(model, 32, 16, ["fp32"], rates, budget=0).engines[0]
         assert engine.floor == max(engine.flops / rates.product["fp32"], engine.bytes / rates.copy)
+
+
+@pytest.mark.parametrize("precisions", [["fp32"], ["fp32", "bf16"]])
+def test_every_frame_that_is_timed_is_new_to_its_engine(precisions: list, monkeypatch: pytest.MonkeyPatch):
+    """However many take turns: with all features known, a frame would seem to take less than it does."""
+    model = network.random_network(TINY)
+    counts = {"extracted": 0, "restored": 0}
+    extract, restore = Stages.extract, StreamingEDVR.restore
+
+    def counting(name, function):
+        def count(*args):
+            counts[name] += 1
+            return function(*args)
+
+        return count
+
+    monkeypatch.setattr(Stages, "extract", counting("extracted", extract))
+    monkeypatch.setattr(StreamingEDVR, "restore", counting("restored", restore))
+    time_network(model, 32, 16, precisions, RATES, budget=0.5)
+    first = 2 * len(precisions)  # where work is counted, and then at the size that is timed: five frames each
+    assert counts["extracted"] == counts["restored"] + 4 * first
 
 
 def test_what_would_take_too_long_is_left_out_with_its_estimate():

@@ -12,6 +12,7 @@ from edvr_cli.bench import SIZES
 from edvr_cli.bench import network as bench_network
 from edvr_cli.engine import StreamingEDVR
 from edvr_cli.errors import DeviceError
+from edvr_cli.ops import conv
 from edvr_cli.pipeline import Seen, restore_segments, rgb_of
 from edvr_cli.segments import Lengths
 from edvr_cli.transfer import Download, upload
@@ -148,6 +149,14 @@ def test_small_frames_take_few_launches(monkeypatch):
         counts.append(launches.count)
     at_once, one_by_one = counts
     assert at_once < 0.6 * one_by_one  # 189 and 351
+
+
+def test_pixels_are_shuffled_with_their_channels_side_by_side():
+    """As torch does, but for the layout."""
+    x = torch.rand(2, 12, 5, 7).contiguous(memory_format=torch.channels_last)
+    y = conv._shuffled(x)
+    assert torch.equal(y, torch.nn.functional.pixel_shuffle(x, 2))
+    assert y.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_a_copy_to_where_a_tensor_is_already_is_none():

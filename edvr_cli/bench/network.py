@@ -127,21 +127,21 @@ def time_network(
     ``rates`` must know the product's in fp32 and in each of ``precisions``.
     """
     device = next(model.parameters()).device
-    run = cycle(_windows(model, width, height))
+    pair = _windows(model, width, height)
     forms: list[_Form] = [(precision, False) for precision in precisions]
     # Compiled kernels of ours are not compiled again; elsewhere one precision shows what it gives.
     automatic = name_of(dtype_for("auto", device))
     if device.type == "cuda" and automatic in precisions:
         forms.append((automatic, True))
     whole, op = published_form(model)
-    published = _as_published(whole, run, width * height)
+    published = _as_published(whole, pair, width * height)
     engines: dict[_Form, StreamingEDVR] = {}
     contestants: dict[_Form, _Contestant] = {}
     for precision, compiled in forms:
         engine = StreamingEDVR(copy.deepcopy(model), precision=precision, compiled=compiled)
         engines[precision, compiled] = engine
         known = contestants[precision, False].work if compiled else None  # it does the same, where nobody can look
-        contestants[precision, compiled] = _as_engine(engine, run, width, height, known)
+        contestants[precision, compiled] = _as_engine(engine, pair, width, height, known)
     everyone = [("fp32", published), *((precision, c) for (precision, _), c in contestants.items())]
     for precision, contestant in everyone:
         estimate = contestant.work.flops / rates.product[precision]
@@ -150,7 +150,7 @@ def time_network(
 
     with torch.inference_mode():
         _take_turns([contestant for _, contestant in everyone], device, budget)
-        parts = {f: _time_parts(engines[f], run, budget) if c.repeats else {} for f, c in contestants.items()}
+        parts = {f: _time_parts(engines[f], c.run, budget) if c.repeats else {} for f, c in contestants.items()}
     return NetworkResult(
         PublishedResult(op, published.work.flops, published.time, published.memory, published.why_not),
         [
@@ -182,14 +182,15 @@ def _windows(model: EDVR, width: int, height: int) -> list[Window[Tensor]]:
     return inner
 
 
-def _as_published(whole: EDVR, run: Iterator[Window[Tensor]], pixels: int) -> _Contestant:
+def _as_published(whole: EDVR, pair: list[Window[Tensor]], pixels: int) -> _Contestant:
     sample = torch.stack(_windows(whole, _SAMPLE, _SAMPLE)[0].frames)[None]
     work = count_work(whole, lambda: whole(sample)) * (pixels / _SAMPLE**2)
-    return _Contestant(work, lambda: whole(torch.stack(next(run).frames)[None]))
+    turns = cycle(pair)
+    return _Contestant(work, lambda: whole(torch.stack(next(turns).frames)[None]))
 
 
 def _as_engine(
-    engine: StreamingEDVR, run: Iterator[Window[Tensor]], width: int, height: int, work: Work | None = None
+    engine: StreamingEDVR, pair: list[Window[Tensor]], width: int, height: int, work: Work | None = None
 ) -> _Contestant:
     if work is None:
         first, second = _windows(engine.model, _SAMPLE, _SAMPLE)
@@ -198,7 +199,8 @@ def _as_engine(
         network = nn.ModuleList(dict.fromkeys(engine.modules()))
         work = count_work(network, lambda: engine.restore(second)) * (width * height / _SAMPLE**2)
     engine.prepare(height, width)
-    return _Contestant(work, lambda: engine.restore(next(run)))
+    turns = cycle(pair)  # its own: whoever got the same window again would find all features there
+    return _Contestant(work, lambda: engine.restore(next(turns)))
 
 
 def _take_turns(contestants: Sequence[_Contestant], device: torch.device, budget: float) -> None:
@@ -235,8 +237,11 @@ def _frames_a_turn(contestant: _Contestant, device: torch.device) -> int:
     return max(1, min(_MOST_FRAMES, round(_LEAST_SECONDS / seconds(contestant.run, device))))
 
 
-def _time_parts(engine: StreamingEDVR, run: Iterator[Window[Tensor]], budget: float) -> dict[str, float]:
-    """Medians of seconds a frame, by part. It waits for the device between parts, so this is no part of the race."""
+def _time_parts(engine: StreamingEDVR, run: Callable[[], object], budget: float) -> dict[str, float]:
+    """Medians of seconds a frame of ``run``, by part.
+
+    It waits for the device between parts, so this is no part of the race.
+    """
     rounds: dict[str, list[float]] = {name: [] for name in PARTS}
 
     @contextmanager
@@ -252,5 +257,5 @@ def _time_parts(engine: StreamingEDVR, run: Iterator[Window[Tensor]], budget: fl
     while spent < budget / 2 and len(rounds[PARTS[0]]) < _PART_ROUNDS:
         for times in rounds.values():
             times.append(0.0)
-        spent += seconds(lambda: engine.restore(next(run)), engine.device)
+        spent += seconds(run, engine.device)
     return {name: median(times) for name, times in rounds.items()}

@@ -31,4 +31,13 @@ class UpConv(Conv):
 
     def forward(self, x: Tensor, negative_slope: float = 1.0, add: Tensor | None = None) -> Tensor:
         """x (N, C, H, W) → (N, O, 2·H, 2·W); ``add`` has four times the outputs, before the shuffle."""
-        return F.pixel_shuffle(super().forward(x, negative_slope, add), 2)
+        y = super().forward(x, negative_slope, add)
+        # Torch's own keeps channels side by side on a CPU alone; elsewhere they would be brought together again.
+        return F.pixel_shuffle(y, 2) if y.device.type == "cpu" else _shuffled(y)
+
+
+def _shuffled(x: Tensor) -> Tensor:
+    """Pixel-shuffle by 2, from and to channels_last: (N, 4·O, H, W) → (N, O, 2·H, 2·W)."""
+    N, C, H, W = x.shape
+    parts = x.permute(0, 2, 3, 1).unflatten(3, (C // 4, 2, 2))
+    return parts.permute(0, 1, 4, 2, 5, 3).reshape(N, 2 * H, 2 * W, C // 4).permute(0, 3, 1, 2)
