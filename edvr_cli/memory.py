@@ -70,7 +70,7 @@ def plan(
 
 
 def at_once_limit(device: torch.device) -> int:
-    """Pixels of features up to which ``device`` aligns a window's frames at once: not on a CPU, for its caches' sake."""
+    """Pixels of features up to which ``device`` aligns a window's frames at once: a CPU is busy with one of them."""
     return 0 if device.type == "cpu" else _AT_ONCE
 
 
