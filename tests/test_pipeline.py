@@ -20,9 +20,9 @@ from edvr_cli.events import Event, Finished, FrameRestored, Joining, Notice, Sta
 from edvr_cli.jobs import job
 from edvr_cli.jobs.video import restore_video
 from edvr_cli.pipeline import output_size, restore_frames
+from edvr_cli.video import reader
 from edvr_cli.video.encoders import Encoding
 from edvr_cli.video.probe import probe
-from edvr_cli.video.reader import VideoReader
 from edvr_cli.video.writer import VideoWriter
 from edvr_cli.weights import save_model
 from tests.networks import Identity, random_network
@@ -426,7 +426,8 @@ def test_an_error_while_decoding_is_raised_after_the_frames_before_it(tmp_path: 
     source = make_clip(tmp_path / "in.mp4", **SMALL)
     error = InputError("in.mp4: 500 video packets in a row do not decode")
     check = raising(error, after=9)
-    monkeypatch.setattr(VideoReader, "_check_size", check)
+    to_planes = reader.to_planes
+    monkeypatch.setattr(reader, "to_planes", lambda *args: check() or to_planes(*args))
     events: list[Event] = []
     with pytest.raises(InputError, match="500 video packets"):
         restore(source, tmp_path / "out.mp4", on_event=events.append)
