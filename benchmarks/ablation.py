@@ -1,24 +1,26 @@
 """The paper's ablations at one small, equal budget: python -m benchmarks.ablation FOOTAGE TRUTH INPUTS RUNS
 
 Trains the same small network whole, without TSA, without the cascade, and with one pyramid level (single-scale
-deformable alignment, as TDAN's), each from nothing, on FOOTAGE, then measures each as ``edvr eval`` does on the clips
-TRUTH and INPUTS, with true windows and with copies of the reference. RUNS keeps the runs: what was interrupted goes on.
-Prints a Markdown table.
+deformable alignment, as TDAN's), on FOOTAGE, then measures each as ``edvr eval`` does on the clips TRUTH and INPUTS,
+with true windows and with copies of the reference. Each is trained from nothing, or with --start from the weights of
+a network of the S size, as far as they fit. RUNS keeps the runs: what was interrupted goes on. Prints a Markdown table.
 """
 
 import argparse
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from edvr_cli.edvr import EDVR
 from edvr_cli.evaluation import ClipScore, Options, evaluate
 from edvr_cli.train.cache import Clip, build_cache, sources_in
 from edvr_cli.train.checkpoint import STATE_FILE
 from edvr_cli.train.events import Progress
 from edvr_cli.train.loop import train
-from edvr_cli.train.recipe import Recipe, Size
+from edvr_cli.train.recipe import PRESETS, Recipe, Size
 from edvr_cli.weights import load_model
 
 WHOLE = Recipe(
@@ -34,11 +36,12 @@ WHOLE = Recipe(
     speed=1.2,
     validate_every=10_000,
 )
-VARIANTS = {
-    "whole": WHOLE,
-    "without TSA": replace(WHOLE, tsa=False),
-    "without the cascade": replace(WHOLE, cascade=False),
-    "one pyramid level": replace(WHOLE, levels=1),
+ONWARD = replace(WHOLE, size=PRESETS["s"], steps=300, align=0, attention=1.0, fusion=0, learning_rate=4e-4, ramp=0)
+VARIANTS: dict[str, dict[str, Any]] = {
+    "whole": {},
+    "without TSA": {"tsa": False},
+    "without the cascade": {"cascade": False},
+    "one pyramid level": {"levels": 1},
 }
 
 
@@ -48,20 +51,24 @@ def main() -> None:
     for name in ("footage", "truth", "inputs", "runs"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--cache", type=Path, help="decoded footage (default: RUNS/cache)")
+    parser.add_argument("--start", help="a model's name or file to go on from")
+    parser.add_argument("--frames", type=int, help="of each clip, at most")
     arguments = parser.parse_args()
     clips = build_cache(sources_in(arguments.footage), arguments.cache or arguments.runs / "cache")
     scores: dict[str, tuple[list[ClipScore], list[ClipScore]]] = {}
-    for name, recipe in VARIANTS.items():
-        model = _trained(recipe, clips, arguments.runs / name.replace(" ", "-"), name)
+    start = load_model(arguments.start) if arguments.start else None
+    for name, changes in VARIANTS.items():
+        recipe = replace(WHOLE if start is None else ONWARD, **changes)
+        model = _trained(recipe, clips, arguments.runs / name.replace(" ", "-"), name, start)
         network = load_model(model)
         scores[name] = tuple(  # type: ignore[assignment]
-            list(evaluate(arguments.truth, arguments.inputs, network, Options(copies=copies)))
+            list(evaluate(arguments.truth, arguments.inputs, network, Options(copies=copies, frames=arguments.frames)))
             for copies in (False, True)
         )
         _show(scores)
 
 
-def _trained(recipe: Recipe, clips: list[Clip], run: Path, name: str) -> Path:
+def _trained(recipe: Recipe, clips: list[Clip], run: Path, name: str, start: EDVR | None) -> Path:
     target = run / "model.safetensors"
     if not target.exists():
         began = time.monotonic()
@@ -70,7 +77,8 @@ def _trained(recipe: Recipe, clips: list[Clip], run: Path, name: str) -> Path:
             if isinstance(event, Progress) and event.step % 100 == 0:
                 print(f"{name}: step {event.step}, loss {event.loss:.4f}, {time.monotonic() - began:.0f} s", flush=True)
 
-        train(recipe, clips, target, run=run, resume=(run / STATE_FILE).exists(), on_event=show)
+        resume = (run / STATE_FILE).exists()
+        train(recipe, clips, target, run=run, start=start, resume=resume, on_event=show)
     return target
 
 
