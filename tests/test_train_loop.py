@@ -121,12 +121,16 @@ def test_a_checkpoint_is_whole_or_the_one_before(tmp_path, monkeypatch):
     assert (tmp_path / "run" / STATE_FILE).read_bytes() == before
 
 
-def test_an_explosion_is_undone_with_a_smaller_learning_rate(tmp_path, monkeypatch):
-    """One step with a monstrous rate wrecks the weights; the run goes back, slows down, and ends sound."""
+@pytest.mark.parametrize(("wrecked_at", "back_to"), [(6, 4), (3, 2)])
+def test_an_explosion_is_undone_with_a_smaller_learning_rate(tmp_path, monkeypatch, wrecked_at, back_to):
+    """One step with a monstrous rate wrecks the weights; the run goes back, slows down, and ends sound.
+
+    The fourth step's weights are those of a checkpoint: where they are the wrecked ones, the run goes back behind it.
+    """
     exploded = []
 
     def once(recipe: Recipe, stage: Stage, step: int) -> float:
-        if step == 6 and not exploded:
+        if step == wrecked_at and not exploded:
             exploded.append(step)
             return 1e6
         return learning_rate(recipe, stage, step)
@@ -134,12 +138,12 @@ def test_an_explosion_is_undone_with_a_smaller_learning_rate(tmp_path, monkeypat
     monkeypatch.setattr(loop, "learning_rate", once)
     events = run(tmp_path)
     (rolled_back,) = [event for event in events if isinstance(event, RolledBack)]
-    assert (rolled_back.step, rolled_back.to, rolled_back.rate_factor) == (7, 4, 0.5)
+    assert (rolled_back.step, rolled_back.to, rolled_back.rate_factor) == (wrecked_at + 1, back_to, 0.5)
     assert all(torch.isfinite(value).all() for value in weights(tmp_path).values())
     after = [event for event in events[events.index(rolled_back) :] if isinstance(event, Progress)]
-    assert [event.step for event in after] == list(range(5, 13))
+    assert [event.step for event in after] == list(range(back_to + 1, 13))
     assert max(event.loss for event in after) < 1
-    assert after[0].learning_rate == pytest.approx(learning_rate(SHORT, stages(SHORT)[1], 4) / 2)
+    assert after[0].learning_rate == pytest.approx(learning_rate(SHORT, stages(SHORT)[1], back_to) / 2)
 
 
 def test_a_run_killed_after_an_explosion_stays_slowed_down(tmp_path, monkeypatch):
@@ -173,6 +177,16 @@ def test_the_guard_objects_to_nan_to_far_offsets_and_to_spikes():
     assert guard.objection(0.3, 1) is None
     guard.restore([])
     assert guard.objection(0.5, 1) is None
+
+
+def test_offsets_far_above_the_usual_are_an_explosion_long_before_the_alarm():
+    """Growing with the motion is none."""
+    guard = Guard(offset_alarm=50, spike=4)
+    assert all(guard.objection(0.1, 0.3) is None for _ in range(100))
+    assert guard.objection(0.1, 4.9) is None
+    assert "14.0 pixels (alarm at 5)" in (guard.objection(0.1, 14) or "")
+    assert all(guard.objection(0.1, 0.3 + 0.02 * n) is None for n in range(500))
+    assert guard.objection(0.1, 14) is None
 
 
 def test_a_hard_batch_is_not_an_explosion():

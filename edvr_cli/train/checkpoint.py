@@ -16,7 +16,7 @@ from edvr_cli.train.recipe import Recipe, Size
 __all__ = ["STATE_FILE", "Checkpoint", "read_checkpoint", "write_checkpoint"]
 
 STATE_FILE = "state.pt"
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Checkpoint:
     optimizer: dict[str, Any]
     rate_factor: float  # halved at every rollback
     rollbacks: int
-    losses: list[float]  # that the guard judges by
+    usual: list[tuple[float, float]]  # losses and offsets that the guard judges by
 
 
 def write_checkpoint(checkpoint: Checkpoint, path: Path) -> None:

@@ -2,45 +2,58 @@
 
 import math
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import median
 
 __all__ = ["Guard"]
 
-_MEMORY = 100  # losses that say what is usual
-_TRUSTED = 20  # of them, before a spike can be told
+_MEMORY = 100  # steps that say what is usual
+_TRUSTED = 20  # of them, before a jump can be told
+_FARTHER = 10.0  # times the usual mean |offset|: no motion grows so between two batches
+_SMALL = 5.0  # pixels: below, no offset is far
 
 
 @dataclass
 class Guard:
-    """Judges each step by its loss and its mean |offset|.
+    """Judges each step by its loss and its mean |offset|, both measured before it is applied.
 
-    ``offset_alarm`` is in pixels. Samples are not equally hard, so a loss counts by its share of what doing nothing
-    would lose on the same batch: a share above ``spike`` times the median of the last 100 is an explosion, too.
+    An offset is too far above ``offset_alarm`` pixels, or at ten times the median of the last 100. Samples are not
+    equally hard, so a loss counts by its share of what doing nothing would lose on the same batch: a share above
+    ``spike`` times the median of the last 100 is an explosion, too.
     """
 
     offset_alarm: float
     spike: float
-    _recent: deque[float] = field(default_factory=lambda: deque(maxlen=_MEMORY))
+    _shares: deque[float] = field(default_factory=lambda: deque(maxlen=_MEMORY))
+    _offsets: deque[float] = field(default_factory=lambda: deque(maxlen=_MEMORY))
 
     def objection(self, loss: float, offset: float, doing_nothing: float = 1.0) -> str | None:
         """Why the step must not stand, or None: then it counts as usual from now on."""
         if not math.isfinite(loss) or not math.isfinite(offset):
             return "the loss or the offsets are not finite"
-        if offset > self.offset_alarm:
-            return f"the mean offset is {offset:.1f} pixels (alarm at {self.offset_alarm:g})"
-        usual = median(self._recent) if len(self._recent) >= _TRUSTED else None
+        alarm = min(self.offset_alarm, max(_SMALL, _FARTHER * _usual(self._offsets)))
+        if offset > alarm:
+            return f"the mean offset is {offset:.1f} pixels (alarm at {alarm:.3g})"
         share = loss / doing_nothing
-        if usual is not None and share > self.spike * usual:
-            return f"the loss is {loss:.4g}, {share / usual:.1f} times the usual on such a batch"
-        self._recent.append(share)
+        if share > self.spike * _usual(self._shares):
+            return f"the loss is {loss:.4g}, {share / _usual(self._shares):.1f} times the usual on such a batch"
+        self._shares.append(share)
+        self._offsets.append(offset)
         return None
 
-    def recall(self) -> list[float]:
-        """The shares that it judges by, for a checkpoint."""
-        return list(self._recent)
+    def recall(self) -> list[tuple[float, float]]:
+        """The shares and offsets that it judges by, for a checkpoint."""
+        return list(zip(self._shares, self._offsets, strict=True))
 
-    def restore(self, shares: list[float]) -> None:
-        """Judge by these shares; none at a new stage, where others are usual."""
-        self._recent.clear()
-        self._recent.extend(shares)
+    def restore(self, memory: Iterable[tuple[float, float]]) -> None:
+        """Judge by these shares and offsets; none at a new stage, where others are usual."""
+        self._shares.clear()
+        self._offsets.clear()
+        for share, offset in memory:
+            self._shares.append(share)
+            self._offsets.append(offset)
+
+
+def _usual(values: deque[float]) -> float:
+    return median(values) if len(values) >= _TRUSTED else math.inf

@@ -162,10 +162,10 @@ class _Trainer:
         self.optimizer.load_state_dict(state.optimizer)
         self.step, self.averaged = state.step, state.averaged
         self.rate_factor, self.rollbacks = state.rate_factor, state.rollbacks
-        self.guard.restore(state.losses)
+        self.guard.restore(state.usual)
 
-    def save(self) -> None:
-        """Write the checkpoint."""
+    def save(self, usual: list[tuple[float, float]] | None = None) -> None:
+        """Write the checkpoint, with what the guard judges by or judged the present step by."""
         write_checkpoint(
             Checkpoint(
                 recipe=self.recipe,
@@ -177,7 +177,7 @@ class _Trainer:
                 optimizer=self.optimizer.state_dict(),
                 rate_factor=self.rate_factor,
                 rollbacks=self.rollbacks,
-                losses=self.guard.recall(),
+                usual=self.guard.recall() if usual is None else usual,
             ),
             self.state_file,
         )
@@ -201,7 +201,7 @@ class _Trainer:
                 yield self._roll_back(objection)
                 return
             self.step += 1
-            if self.step % self.recipe.save_every == 0 or self.step == stage.last:
+            if self.step == stage.last:
                 self.save()
             now = time.monotonic()
             pace.add(got - asked, now - got, self.recipe.batch)
@@ -267,9 +267,13 @@ class _Trainer:
                 total = total + weight * supervision_loss(self.model, offsets, window, batch.flow, batch.known)
             loss, offset = float(losses.detach().mean()), mean_offset(offsets)
             doing_nothing = float(nothing.mean())
+        usual = self.guard.recall()
         objection = self.guard.objection(loss, offset, doing_nothing)
         if objection is not None:
             return loss, offset, objection
+        if self.step % self.recipe.save_every == 0:
+            # Only now: weights that an update wrecked would be gone back to for ever.
+            self.save(usual)
         self.model.zero_grad(set_to_none=True)
         total.backward()
         norm = nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip_gradient)
