@@ -78,11 +78,11 @@ MODELS: dict[str, ModelEntry] = {
             "edvr-s-deblur",
             "edvr-s-deblur.safetensors",
             "deblur",
-            "replicate",
+            "reflection",
             "",
             "motion deblurring, small enough for a CPU",
             parameters=1_138_147,
-            quality="+1.1 dB on synthetic blur",
+            quality="+1.5 dB on synthetic blur",
             shipped=True,
         ),
         ModelEntry(

@@ -57,10 +57,12 @@ def test_the_papers_ablations_train_and_load(tmp_path, changes):
 
 
 def test_deblurring_trains(tmp_path):
-    """Full-size input, pre-deblurring inside."""
+    """Full-size input, pre-deblurring inside, and frames that move at the ends of a shot."""
     recipe = replace(SHORT, task="deblur", steps=4, align=1, fusion=1, exposure=3, relative=True)
     run(tmp_path, recipe)
-    assert load_model(tmp_path / "model.safetensors").config.hr_in
+    model = load_model(tmp_path / "model.safetensors")
+    assert model.config.hr_in
+    assert model.padding == "reflection"
 
 
 def test_a_slight_blur_teaches_as_much_as_a_strong_one():
