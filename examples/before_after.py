@@ -2,7 +2,7 @@
 
     python examples/before_after.py in.mp4 restored.mp4 picture.png
 
-Above the whole frame, below the part where the two differ most, twice as large.
+Above the whole frame at half its size, below the part where the two differ most, pixel for pixel.
 """
 
 import sys
@@ -45,12 +45,12 @@ row, column = (int(n) * 8 for n in np.unravel_index(int(score.argmax()), score.s
 
 
 def column_of(frame: torch.Tensor) -> torch.Tensor:
-    """The frame above its magnified part."""
+    """The frame, small, above its part."""
     crop = frame[:, row : row + part[0], column : column + part[1]]
-    return torch.cat((frame, resize(crop, (height, width), "bicubic").clamp(0, 1)), dim=1)
+    return torch.cat((resize(frame, part, "bicubic").clamp(0, 1), crop), dim=1)
 
 
-gap = torch.ones(3, 2 * height, 8)
+gap = torch.ones(3, 2 * part[0], 8)
 side_by_side = torch.cat((column_of(before), gap, column_of(after)), dim=2)
 pixels = (side_by_side * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
 av.VideoFrame.from_ndarray(pixels, format="rgb24").save(picture)

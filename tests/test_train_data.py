@@ -8,6 +8,7 @@ import torch
 
 from edvr_cli.errors import InputError
 from edvr_cli.resample import benchmark_lr
+from edvr_cli.train import data
 from edvr_cli.train.cache import Clip, build_cache, read_frames, sources_in
 from edvr_cli.train.data import Batch, Samples, batches
 from edvr_cli.train.drawing import line_art
@@ -45,6 +46,16 @@ def test_the_middle_of_a_clean_window_is_the_truth_made_small():
     """Of synthetic and filmed samples alike."""
     batch = Samples(footage(), TINY).batch(3)
     assert torch.equal(benchmark_lr(batch.truth), batch.window[:, 2])
+
+
+def test_a_blur_that_is_recorded_keeps_its_sharp_truth(monkeypatch):
+    """With ``real``, a deblurring network sees noise and compression besides, and must take them away as well."""
+    samples = Samples(footage(), replace(TINY, task="deblur", degradation="real", ramp=0))
+    recorded = samples.batch(0)
+    monkeypatch.setattr(data, "record", lambda frames, rng, strength: frames.round().byte())
+    bare = samples.batch(0)
+    assert torch.equal(recorded.truth, bare.truth)
+    assert not torch.equal(recorded.window, bare.window)
 
 
 def test_a_step_always_has_the_same_samples_whoever_makes_them():

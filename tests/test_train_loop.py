@@ -12,7 +12,7 @@ from edvr_cli.errors import EdvrError, ModelError
 from edvr_cli.train import loop
 from edvr_cli.train.checkpoint import STATE_FILE, read_checkpoint
 from edvr_cli.train.events import Event, Finished, Notice, Progress, RolledBack, Validated
-from edvr_cli.train.guard import Guard
+from edvr_cli.train.guard import Guard, Reading
 from edvr_cli.train.loop import train
 from edvr_cli.train.recipe import Recipe
 from edvr_cli.train.stages import Stage, grow, learning_rate, stages, trained
@@ -123,12 +123,8 @@ def test_a_checkpoint_is_whole_or_the_one_before(tmp_path, monkeypatch):
     assert (tmp_path / "run" / STATE_FILE).read_bytes() == before
 
 
-@pytest.mark.parametrize(("wrecked_at", "back_to"), [(6, 4), (3, 2)])
-def test_an_explosion_is_undone_with_a_smaller_learning_rate(tmp_path, monkeypatch, wrecked_at, back_to):
-    """One step with a monstrous rate wrecks the weights; the run goes back, slows down, and ends sound.
-
-    The fourth step's weights are those of a checkpoint: where they are the wrecked ones, the run goes back behind it.
-    """
+def wrecking(monkeypatch: pytest.MonkeyPatch, wrecked_at: int) -> None:
+    """Make the first update of step ``wrecked_at`` monstrous."""
     exploded = []
 
     def once(recipe: Recipe, stage: Stage, step: int) -> float:
@@ -138,6 +134,16 @@ def test_an_explosion_is_undone_with_a_smaller_learning_rate(tmp_path, monkeypat
         return learning_rate(recipe, stage, step)
 
     monkeypatch.setattr(loop, "learning_rate", once)
+
+
+@pytest.mark.parametrize(("wrecked_at", "back_to"), [(6, 4), (3, 2), (7, 4), (11, 10)])
+def test_an_explosion_is_undone_with_a_smaller_learning_rate(tmp_path, monkeypatch, wrecked_at, back_to):
+    """One step with a monstrous rate wrecks the weights; the run goes back, slows down, and ends sound.
+
+    The fourth step's weights are those of a checkpoint, the eighth's and twelfth's end a stage: where they are the
+    wrecked ones, the run goes back behind them.
+    """
+    wrecking(monkeypatch, wrecked_at)
     events = run(tmp_path)
     (rolled_back,) = [event for event in events if isinstance(event, RolledBack)]
     assert (rolled_back.step, rolled_back.to, rolled_back.rate_factor) == (wrecked_at + 1, back_to, 0.5)
@@ -145,7 +151,15 @@ def test_an_explosion_is_undone_with_a_smaller_learning_rate(tmp_path, monkeypat
     after = [event for event in events[events.index(rolled_back) :] if isinstance(event, Progress)]
     assert [event.step for event in after] == list(range(back_to + 1, 13))
     assert max(event.loss for event in after) < 1
-    assert after[0].learning_rate == pytest.approx(learning_rate(SHORT, stages(SHORT)[1], back_to) / 2)
+    stage = next(stage for stage in stages(SHORT) if stage.last > back_to)
+    assert after[0].learning_rate == pytest.approx(learning_rate(SHORT, stage, back_to) / 2)
+
+
+def test_a_run_out_of_time_does_not_keep_wrecked_weights(tmp_path, monkeypatch):
+    """The state on disk stays that of the last weights that stood a batch."""
+    wrecking(monkeypatch, 0)
+    assert not run(tmp_path, replace(SHORT, align=0), minutes=1e-9)[-1].complete
+    assert read_checkpoint(tmp_path / "run" / STATE_FILE).step == 0
 
 
 def test_a_run_killed_after_an_explosion_stays_slowed_down(tmp_path, monkeypatch):
@@ -168,35 +182,48 @@ def test_a_run_that_explodes_again_and_again_gives_up_with_advice(tmp_path):
         run(tmp_path, replace(SHORT, learning_rate=1e12))
 
 
+def stands(guard: Guard, loss: float, offset: float, doing_nothing: float = 1.0) -> bool:
+    """Whether the guard lets a reading stand, which then is usual."""
+    reading = Reading(loss, offset, doing_nothing)
+    if guard.objection(reading) is not None:
+        return False
+    guard.add(reading)
+    return True
+
+
+def objection(guard: Guard, loss: float, offset: float, doing_nothing: float = 1.0) -> str:
+    return guard.objection(Reading(loss, offset, doing_nothing)) or ""
+
+
 def test_the_guard_objects_to_nan_to_far_offsets_and_to_spikes():
-    """And to nothing else; what it objected to does not become usual."""
+    """And to nothing else."""
     guard = Guard(offset_alarm=50, spike=4)
-    assert "finite" in (guard.objection(float("nan"), 1) or "")
-    assert "finite" in (guard.objection(0.1, float("inf")) or "")
-    assert "51.0 pixels" in (guard.objection(0.1, 51) or "")
-    assert all(guard.objection(loss, 1) is None for loss in [9.0] + [0.1] * 20)
-    assert "5.0 times" in (guard.objection(0.5, 1) or "")
-    assert guard.objection(0.3, 1) is None
+    assert "finite" in objection(guard, float("nan"), 1)
+    assert "finite" in objection(guard, 0.1, float("inf"))
+    assert "51.0 pixels" in objection(guard, 0.1, 51)
+    assert all(stands(guard, loss, 1) for loss in [9.0] + [0.1] * 20)
+    assert "5.0 times" in objection(guard, 0.5, 1)
+    assert stands(guard, 0.3, 1)
     guard.restore([])
-    assert guard.objection(0.5, 1) is None
+    assert stands(guard, 0.5, 1)
 
 
 def test_offsets_far_above_the_usual_are_an_explosion_long_before_the_alarm():
     """Growing with the motion is none."""
     guard = Guard(offset_alarm=50, spike=4)
-    assert all(guard.objection(0.1, 0.3) is None for _ in range(100))
-    assert guard.objection(0.1, 4.9) is None
-    assert "14.0 pixels (alarm at 5)" in (guard.objection(0.1, 14) or "")
-    assert all(guard.objection(0.1, 0.3 + 0.02 * n) is None for n in range(500))
-    assert guard.objection(0.1, 14) is None
+    assert all(stands(guard, 0.1, 0.3) for _ in range(100))
+    assert stands(guard, 0.1, 4.9)
+    assert "14.0 pixels (alarm at 5)" in objection(guard, 0.1, 14)
+    assert all(stands(guard, 0.1, 0.3 + 0.02 * n) for n in range(500))
+    assert stands(guard, 0.1, 14)
 
 
 def test_a_hard_batch_is_not_an_explosion():
     """The guard weighs a loss by what doing nothing would lose on the same batch."""
     guard = Guard(offset_alarm=50, spike=4)
-    assert all(guard.objection(0.1, 1, 0.2) is None for _ in range(20))
-    assert guard.objection(1.0, 1, 2.0) is None
-    assert "10.0 times" in (guard.objection(1.0, 1, 0.2) or "")
+    assert all(stands(guard, 0.1, 1, 0.2) for _ in range(20))
+    assert stands(guard, 1.0, 1, 2.0)
+    assert "10.0 times" in objection(guard, 1.0, 1, 0.2)
 
 
 def test_a_time_budget_stops_a_run_that_can_go_on(tmp_path, whole):

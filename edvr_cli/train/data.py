@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from edvr_cli.errors import InputError
 from edvr_cli.train.cache import Clip
-from edvr_cli.train.degrade import clean, compress, real
+from edvr_cli.train.degrade import clean, real, record
 from edvr_cli.train.drawing import line_art
 from edvr_cli.train.motion import Scene, random_path
 from edvr_cli.train.recipe import Recipe
@@ -100,10 +100,11 @@ class Samples(Dataset[Batch]):
         else:
             shutter = float(rng.uniform(0.3, 1.0))
             blurred = scene.expose(times, size, shutter=shutter, positions=recipe.exposure, spacing=_BLUR_SPACING)
-            window = (blurred * 255).round().byte()
             truth, flow = sharp[0], scene.flow(times, size)
             if recipe.degradation == "real":
-                window = compress(window, rng, strength=recipe.strength_at(step))
+                window = record(blurred * 255, rng, strength=recipe.strength_at(step))
+            else:
+                window = (blurred * 255).round().byte()
         inner, outer = slice(margin, margin + recipe.patch), slice(margin * scale, (margin + recipe.patch) * scale)
         window, truth, flow = window[..., inner, inner], truth[..., outer, outer], flow[..., inner, inner]
         return window.contiguous(), truth.contiguous(), flow, True

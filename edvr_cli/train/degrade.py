@@ -16,7 +16,7 @@ from torch import Tensor
 from edvr_cli.resample import Kernel, benchmark_lr, resize
 from edvr_cli.video.recompress import CODECS, Codec, recompress
 
-__all__ = ["Degradation", "clean", "compress", "real"]
+__all__ = ["Degradation", "clean", "compress", "real", "record"]
 
 _KERNELS: tuple[Kernel, ...] = ("bicubic", "lanczos", "area")
 # Mild to strong, on each codec's own scale: from hardly visible to blocks that anyone sees.
@@ -59,12 +59,24 @@ def real(
     if rng.random() < chain.blur_chance * strength:
         frames = _blur(frames, _blur_kernel(rng, chain.blur_sigma * strength))
     frames = resize(frames, (shape[2] // scale, shape[3] // scale), _KERNELS[rng.integers(len(_KERNELS))])
+    return record(frames, rng, strength=strength, chain=chain)
+
+
+def record(
+    frames: Tensor, rng: np.random.Generator, *, strength: float = 1.0, chain: Degradation | None = None
+) -> Tensor:
+    """What a sensor and an encoder make of the light: noise and compression, each at its chance.
+
+    frames (T, 3, H, W), of 255, any real type; ``strength`` as in :func:`real`. Returns the same shape, uint8.
+    """
+    chain = chain or Degradation()
+    frames = frames.float()
     if rng.random() < chain.noise_chance * strength:
         frames = frames + _noise(frames, rng, chain.noise_sigma * strength * rng.random())
-    small = frames.round().clamp(0, 255).byte()
+    recorded = frames.round().clamp(0, 255).byte()
     if rng.random() < chain.compression_chance * strength:
-        small = compress(small, rng, strength=strength, codecs=chain.codecs)
-    return small
+        recorded = compress(recorded, rng, strength=strength, codecs=chain.codecs)
+    return recorded
 
 
 def compress(

@@ -5,8 +5,9 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import median
+from typing import NamedTuple
 
-__all__ = ["Guard"]
+__all__ = ["Guard", "Reading"]
 
 _MEMORY = 100  # steps that say what is usual
 _TRUSTED = 20  # of them, before a jump can be told
@@ -14,9 +15,17 @@ _FARTHER = 10.0  # times the usual mean |offset|: no motion grows so between two
 _SMALL = 5.0  # pixels: below, no offset is far
 
 
+class Reading(NamedTuple):
+    """What the weights, as they are, make of one batch."""
+
+    loss: float
+    offset: float  # mean |offset|, pixels
+    doing_nothing: float = 1.0  # the loss of leaving the batch as it is
+
+
 @dataclass
 class Guard:
-    """Judges each step by its loss and its mean |offset|, both measured before it is applied.
+    """Judges weights by what they make of a batch, before they are trained on or kept.
 
     An offset is too far above ``offset_alarm`` pixels, or at ten times the median of the last 100. Samples are not
     equally hard, so a loss counts by its share of what doing nothing would lose on the same batch: a share above
@@ -28,8 +37,9 @@ class Guard:
     _shares: deque[float] = field(default_factory=lambda: deque(maxlen=_MEMORY))
     _offsets: deque[float] = field(default_factory=lambda: deque(maxlen=_MEMORY))
 
-    def objection(self, loss: float, offset: float, doing_nothing: float = 1.0) -> str | None:
-        """Why the step must not stand, or None: then it counts as usual from now on."""
+    def objection(self, reading: Reading) -> str | None:
+        """Why weights with this reading must not stand, or None."""
+        loss, offset, doing_nothing = reading
         if not math.isfinite(loss) or not math.isfinite(offset):
             return "the loss or the offsets are not finite"
         alarm = min(self.offset_alarm, max(_SMALL, _FARTHER * _usual(self._offsets)))
@@ -38,9 +48,12 @@ class Guard:
         share = loss / doing_nothing
         if share > self.spike * _usual(self._shares):
             return f"the loss is {loss:.4g}, {share / _usual(self._shares):.1f} times the usual on such a batch"
-        self._shares.append(share)
-        self._offsets.append(offset)
         return None
+
+    def add(self, reading: Reading) -> None:
+        """Count this reading as usual from now on."""
+        self._shares.append(reading.loss / reading.doing_nothing)
+        self._offsets.append(reading.offset)
 
     def recall(self) -> list[tuple[float, float]]:
         """The shares and offsets that it judges by, for a checkpoint."""

@@ -22,7 +22,7 @@ from edvr_cli.train.cache import Clip
 from edvr_cli.train.checkpoint import STATE_FILE, Checkpoint, read_checkpoint, write_checkpoint
 from edvr_cli.train.data import Batch, Samples, batches
 from edvr_cli.train.events import Event, Finished, Notice, OnEvent, Progress, RolledBack, Validated
-from edvr_cli.train.guard import Guard
+from edvr_cli.train.guard import Guard, Reading
 from edvr_cli.train.log import RunLog
 from edvr_cli.train.optimizer import Steps, steps_of
 from edvr_cli.train.passthrough import let_through
@@ -88,8 +88,8 @@ def train(
                 log.draw()
             out_of_time = until is not None and time.monotonic() >= until
             if out_of_time:
+                trainer.settle()
                 break
-    trainer.save()
     save_model(trainer.average, target, name=target.stem, task=recipe.task)
     log.draw()
     tell(Finished(target, trainer.step, complete=trainer.step >= recipe.steps))
@@ -164,8 +164,17 @@ class _Trainer:
         self.rate_factor, self.rollbacks = state.rate_factor, state.rollbacks
         self.guard.restore(state.usual)
 
-    def save(self, usual: list[tuple[float, float]] | None = None) -> None:
-        """Write the checkpoint, with what the guard judges by or judged the present step by."""
+    def settle(self) -> str | None:
+        """Write the checkpoint if the weights stand the next batch; else say what speaks against them."""
+        with torch.no_grad():
+            _, reading = self._forward(self.samples.batch(self.step).to(self.device))
+        objection = self.guard.objection(reading)
+        if objection is None:
+            self.save()
+        return objection
+
+    def save(self) -> None:
+        """Write the checkpoint: to be called with weights that the guard has approved, or new ones."""
         write_checkpoint(
             Checkpoint(
                 recipe=self.recipe,
@@ -177,7 +186,7 @@ class _Trainer:
                 optimizer=self.optimizer.state_dict(),
                 rate_factor=self.rate_factor,
                 rollbacks=self.rollbacks,
-                usual=self.guard.recall() if usual is None else usual,
+                usual=self.guard.recall(),
             ),
             self.state_file,
         )
@@ -196,13 +205,11 @@ class _Trainer:
         for batch in batches(self.samples, self.step, stage.last, workers=workers, pin=self.device.type == "cuda"):
             got = time.monotonic()
             rate = self._set_rate()
-            loss, offset, objection = self._step(batch.to(self.device))
+            reading, objection = self._step(batch.to(self.device))
             if objection is not None:
                 yield self._roll_back(objection)
                 return
             self.step += 1
-            if self.step == stage.last:
-                self.save()
             now = time.monotonic()
             pace.add(got - asked, now - got, self.recipe.batch)
             asked = now
@@ -211,14 +218,16 @@ class _Trainer:
                 step=self.step,
                 steps=self.recipe.steps,
                 stage=stage.name,
-                loss=loss,
+                loss=reading.loss,
                 learning_rate=rate,
-                offset=offset,
+                offset=reading.offset,
                 samples_per_second=speed,
                 waiting=pace.waiting_share,
                 seconds_left=(self.recipe.steps - self.step) * self.recipe.batch / speed,
             )
             asked = time.monotonic()
+        if (objection := self.settle()) is not None:
+            yield self._roll_back(objection)
 
     @torch.no_grad()
     def validate(self, samples: Samples) -> Validated:
@@ -247,41 +256,43 @@ class _Trainer:
         self.optimizer.set_rate(rate)
         return rate
 
-    def _step(self, batch: Batch) -> tuple[float, float, str | None]:
-        """One update. Returns loss, mean |offset|, and the guard's objection, with which nothing is updated."""
-        window = _unit(batch.window)
-        if self.stage.name == "align":
-            with self._autocast():
-                total = alignment_loss(self.model, window, batch.flow)
-            loss, offset, doing_nothing = float(total.detach()), 0.0, 1.0
-        else:
-            with self._autocast(), recorded_offsets(self.model) as offsets:
-                output = self.model(window)
-            truth = _unit(batch.truth)
-            losses = _charbonnier(output.float(), truth)
-            nothing = _charbonnier(_enlarged(window, truth), truth)
-            restoration = _share(losses, nothing) if self.recipe.relative else losses.mean()
-            fading = 1 - (self.step - self.stage.first) / (self.stage.last - self.stage.first)
-            total, weight = restoration, self.recipe.supervision * fading
-            if weight > 0 and self.stage.name == "plain":
-                total = total + weight * supervision_loss(self.model, offsets, window, batch.flow, batch.known)
-            loss, offset = float(losses.detach().mean()), mean_offset(offsets)
-            doing_nothing = float(nothing.mean())
-        usual = self.guard.recall()
-        objection = self.guard.objection(loss, offset, doing_nothing)
+    def _step(self, batch: Batch) -> tuple[Reading, str | None]:
+        """One update. Returns what it was judged by, and the objection, with which nothing is updated."""
+        total, reading = self._forward(batch)
+        objection = self.guard.objection(reading)
         if objection is not None:
-            return loss, offset, objection
+            return reading, objection
         if self.step % self.recipe.save_every == 0:
             # Only now: weights that an update wrecked would be gone back to for ever.
-            self.save(usual)
+            self.save()
+        self.guard.add(reading)
         self.model.zero_grad(set_to_none=True)
         total.backward()
         norm = nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip_gradient)
         if not bool(norm.isfinite()):
-            return loss, offset, "the gradient is not finite"
+            return reading, "the gradient is not finite"
         self.optimizer.step()
         self._add_to_average()
-        return loss, offset, None
+        return reading, None
+
+    def _forward(self, batch: Batch) -> tuple[Tensor, Reading]:
+        """The loss to descend, and what the guard judges by."""
+        window = _unit(batch.window)
+        if self.stage.name == "align":
+            with self._autocast():
+                total = alignment_loss(self.model, window, batch.flow)
+            return total, Reading(float(total.detach()), offset=0.0)
+        with self._autocast(), recorded_offsets(self.model) as offsets:
+            output = self.model(window)
+        truth = _unit(batch.truth)
+        losses = _charbonnier(output.float(), truth)
+        nothing = _charbonnier(_enlarged(window, truth), truth)
+        total = _share(losses, nothing) if self.recipe.relative else losses.mean()
+        fading = 1 - (self.step - self.stage.first) / (self.stage.last - self.stage.first)
+        weight = self.recipe.supervision * fading
+        if weight > 0 and self.stage.name == "plain":
+            total = total + weight * supervision_loss(self.model, offsets, window, batch.flow, batch.known)
+        return total, Reading(float(losses.detach().mean()), mean_offset(offsets), float(nothing.mean()))
 
     @torch.no_grad()
     def _add_to_average(self) -> None:
