@@ -29,6 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stills", type=Path)
     parser.add_argument("set", type=Path)
+    parser.add_argument("--seed", type=int, default=0, help="another one gives other crops and paths")
     arguments = parser.parse_args()
     for name in ("sharp", "blurred"):
         (arguments.set / name).mkdir(parents=True, exist_ok=True)
@@ -38,7 +39,7 @@ def main() -> None:
     for number, source in enumerate(sources):
         for speed in SPEEDS:
             for objects in (False, True):
-                rng = np.random.default_rng((number, int(speed), objects))
+                rng = np.random.default_rng((number, int(speed), objects, arguments.seed))
                 scene = _scene(rng, stills, number, speed, objects)
                 name = f"{source.stem}-{speed:.0f}px{'-object' if objects else ''}"
                 print(name, flush=True)

@@ -11,6 +11,7 @@ from edvr_cli.edvr import EDVR
 from edvr_cli.errors import EdvrError, ModelError
 from edvr_cli.train import loop
 from edvr_cli.train.checkpoint import STATE_FILE, read_checkpoint
+from edvr_cli.train.data import Batch, Samples
 from edvr_cli.train.events import Event, Finished, Notice, Progress, RolledBack, Validated
 from edvr_cli.train.guard import Guard, Reading
 from edvr_cli.train.loop import train
@@ -153,6 +154,34 @@ def test_an_explosion_is_undone_with_a_smaller_learning_rate(tmp_path, monkeypat
     assert max(event.loss for event in after) < 1
     stage = next(stage for stage in stages(SHORT) if stage.last > back_to)
     assert after[0].learning_rate == pytest.approx(learning_rate(SHORT, stage, back_to) / 2)
+
+
+def test_a_strange_batch_is_left_out_and_does_not_slow_the_run_down(tmp_path, monkeypatch):
+    """Weights that fail at one batch alone are not wrecked: going back would meet that batch for ever."""
+    judge = Guard.objection
+    strange = Samples(footage(), SHORT).batch(6)
+    forward = loop._Trainer._forward
+    judged: list[bool] = []
+
+    def seen(trainer: object, batch: Batch) -> object:
+        judged.append(torch.equal(batch.window, strange.window))
+        return forward(trainer, batch)
+
+    monkeypatch.setattr(loop._Trainer, "_forward", seen)
+    monkeypatch.setattr(Guard, "objection", lambda guard, r: "it is strange" if judged[-1] else judge(guard, r))
+    events = run(tmp_path)
+    (notice,) = [event.message for event in events if isinstance(event, Notice) and "left out" in event.message]
+    assert notice == "step 6 is left out: on its batch alone, it is strange"
+    assert not [event for event in events if isinstance(event, RolledBack)]
+    assert [event.step for event in events if isinstance(event, Progress)] == list(range(1, 13))
+    assert read_checkpoint(tmp_path / "run" / STATE_FILE).rate_factor == 1
+
+
+def test_many_strange_batches_in_a_row_are_an_explosion(tmp_path, monkeypatch):
+    """Whatever the checkpoint's batch says: a run must not skip its way to the end."""
+    monkeypatch.setattr(loop._Trainer, "_wrecked", lambda trainer: False)
+    with pytest.raises(EdvrError, match="smaller learning"):
+        run(tmp_path, replace(SHORT, align=0, tsa=False, learning_rate=1e12))
 
 
 def test_a_run_out_of_time_does_not_keep_wrecked_weights(tmp_path, monkeypatch):

@@ -36,6 +36,7 @@ _EPSILON = 1e-3  # of the Charbonnier loss
 _USUAL_LOSS = 0.02  # of doing nothing
 _SLIGHT_LOSS = 0.002  # half a level of 255: where there is less to gain, it counts less
 _MOST_ROLLBACKS = 12
+_MOST_LEFT_OUT = 5  # steps in a row: so many strange batches are none
 _VALIDATION_BATCHES = 4
 
 
@@ -128,6 +129,7 @@ class _Trainer:
         self.device = device
         self.guard = Guard(recipe.offset_alarm, recipe.spike)
         self.step = 0
+        self.saved = 0  # step of the last checkpoint, whose weights the batch of that step approved
         self.rate_factor = 1.0
         self.rollbacks = 0
 
@@ -160,18 +162,17 @@ class _Trainer:
         self._enter(stage, model)
         self.average.load_state_dict(state.average)
         self.optimizer.load_state_dict(state.optimizer)
-        self.step, self.averaged = state.step, state.averaged
+        self.step = self.saved = state.step
+        self.averaged = state.averaged
         self.rate_factor, self.rollbacks = state.rate_factor, state.rollbacks
         self.guard.restore(state.usual)
 
     def settle(self) -> str | None:
-        """Write the checkpoint if the weights stand the next batch; else say what speaks against them."""
-        with torch.no_grad():
-            _, reading = self._forward(self.samples.batch(self.step).to(self.device))
-        objection = self.guard.objection(reading)
+        """Write the checkpoint if the weights stand the next batch; if they are wrecked, say what shows it."""
+        objection = self._judged_by(self.step)
         if objection is None:
             self.save()
-        return objection
+        return objection if objection is not None and self._wrecked() else None
 
     def save(self) -> None:
         """Write the checkpoint: to be called with weights that the guard has approved, or new ones."""
@@ -190,6 +191,7 @@ class _Trainer:
             ),
             self.state_file,
         )
+        self.saved = self.step
 
     def steps(self, workers: int) -> Iterator[Event]:
         """Train to the end of the present stage, or until an explosion has been undone."""
@@ -201,14 +203,18 @@ class _Trainer:
             self.save()
             yield Notice(f"stage {stage.name!r}: steps {stage.first} to {stage.last}")
         pace = _Pace()
+        left_out = 0  # steps in a row
         asked = time.monotonic()
         for batch in batches(self.samples, self.step, stage.last, workers=workers, pin=self.device.type == "cuda"):
             got = time.monotonic()
             rate = self._set_rate()
             reading, objection = self._step(batch.to(self.device))
+            left_out = 0 if objection is None else left_out + 1
             if objection is not None:
-                yield self._roll_back(objection)
-                return
+                if left_out > _MOST_LEFT_OUT or self._wrecked():
+                    yield self._roll_back(objection)
+                    return
+                yield Notice(f"step {self.step} is left out: on its batch alone, {objection}")
             self.step += 1
             now = time.monotonic()
             pace.add(got - asked, now - got, self.recipe.batch)
@@ -274,6 +280,16 @@ class _Trainer:
         self.optimizer.step()
         self._add_to_average()
         return reading, None
+
+    def _wrecked(self) -> bool:
+        """Whether the weights fail at the batch, too, that the last checkpoint's passed: others may be strange."""
+        return self._judged_by(self.saved) is not None
+
+    @torch.no_grad()
+    def _judged_by(self, step: int) -> str | None:
+        """What the batch of ``step`` has against the weights as they are."""
+        _, reading = self._forward(self.samples.batch(step).to(self.device))
+        return self.guard.objection(reading)
 
     def _forward(self, batch: Batch) -> tuple[Tensor, Reading]:
         """The loss to descend, and what the guard judges by."""
