@@ -66,6 +66,13 @@ def test_deblurring_trains(tmp_path):
     assert model.padding == "reflection"
 
 
+def test_validation_bounds_what_is_restored_perfectly(tmp_path, monkeypatch):
+    """A sharp sample of a deblurring run has no error: its infinite PSNR must not hide the others'."""
+    monkeypatch.setattr(loop, "psnr", lambda output, truth: torch.tensor([torch.inf, 30.0]))
+    (validated,) = [event for event in run(tmp_path, replace(SHORT, steps=1)) if isinstance(event, Validated)]
+    assert validated == Validated(step=1, psnr=45.0, gain=0.0)
+
+
 def test_a_slight_blur_teaches_as_much_as_a_strong_one():
     """Where losses count by their share, halving a small one is worth nearly what halving a large one is."""
     nothing = torch.tensor([0.08, 0.04])

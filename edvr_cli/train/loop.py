@@ -38,6 +38,7 @@ _SLIGHT_LOSS = 0.002  # half a level of 255: where there is less to gain, it cou
 _MOST_ROLLBACKS = 12
 _MOST_LEFT_OUT = 5  # steps in a row: so many strange batches are none
 _VALIDATION_BATCHES = 4
+_BEST_PSNR = 60.0  # dB, of frames that equal the truth or nearly do
 
 
 def train(
@@ -244,7 +245,7 @@ class _Trainer:
             window, truth = _unit(batch.window), batch.truth
             copies = window[:, self.recipe.frames // 2, None].expand_as(window).contiguous()
             outputs = [(self.average(w) * 255).round().clamp(0, 255) for w in (window, copies)]
-            scores.append(torch.stack([psnr(output, truth).mean() for output in outputs]))
+            scores.append(torch.stack([psnr(output, truth).clamp(max=_BEST_PSNR).mean() for output in outputs]))
         with_time, without = torch.stack(scores).mean(dim=0).tolist()
         return Validated(self.step, with_time, with_time - without)
 
