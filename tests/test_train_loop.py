@@ -184,7 +184,7 @@ def test_a_strange_batch_is_left_out_and_does_not_slow_the_run_down(tmp_path, mo
     assert read_checkpoint(tmp_path / "run" / STATE_FILE).rate_factor == 1
 
 
-def test_many_strange_batches_in_a_row_are_an_explosion(tmp_path, monkeypatch):
+def test_many_strange_batches_are_an_explosion(tmp_path, monkeypatch):
     """Whatever the checkpoint's batch says: a run must not skip its way to the end."""
     monkeypatch.setattr(loop._Trainer, "_wrecked", lambda trainer: False)
     with pytest.raises(EdvrError, match="smaller learning"):

@@ -27,7 +27,6 @@ __all__ = ["Batch", "Samples", "batches"]
 _MARGIN = 48  # pixels of the truth around a still's crop, so that it can move
 _COMPRESSION_MARGIN = 8  # input pixels around a patch that is compressed: a codec sees more than a patch
 _TRIES = 3  # crops looked at for the one with most texture
-_SHUTTER = (0.0, 1.0)  # of a frame's time; short ones, too: what moves and is sharp must be left alone
 _BLUR_SPACING = 1.0  # pixels between the instants that make a blur, at most
 _DRAWN = 0.1  # share of stills that are drawn
 
@@ -99,7 +98,7 @@ class Samples(Dataset[Batch]):
             # The flow of an input pixel is that of the truth's pixels around its center, in input pixels.
             flow = scene.flow(times, size).unflatten(-1, (-1, scale)).unflatten(-3, (-1, scale)).mean((-1, -3)) / scale
         else:
-            shutter = float(rng.uniform(*_SHUTTER))
+            shutter = float(rng.uniform(0.3, 1.0))
             blurred = scene.expose(times, size, shutter=shutter, positions=recipe.exposure, spacing=_BLUR_SPACING)
             truth, flow = sharp[0], scene.flow(times, size)
             if recipe.degradation == "real":

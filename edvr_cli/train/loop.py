@@ -36,7 +36,7 @@ _EPSILON = 1e-3  # of the Charbonnier loss
 _USUAL_LOSS = 0.02  # of doing nothing
 _SLIGHT_LOSS = 0.002  # half a level of 255: where there is less to gain, it counts less
 _MOST_ROLLBACKS = 12
-_MOST_LEFT_OUT = 5  # steps in a row: so many strange batches are none
+_MOST_LEFT_OUT, _OF_STEPS = 5, 100  # more strange batches than these are none
 _VALIDATION_BATCHES = 4
 _BEST_PSNR = 60.0  # dB, of frames that equal the truth or nearly do
 
@@ -204,15 +204,15 @@ class _Trainer:
             self.save()
             yield Notice(f"stage {stage.name!r}: steps {stage.first} to {stage.last}")
         pace = _Pace()
-        left_out = 0  # steps in a row
+        left_out: list[int] = []  # steps
         asked = time.monotonic()
         for batch in batches(self.samples, self.step, stage.last, workers=workers, pin=self.device.type == "cuda"):
             got = time.monotonic()
             rate = self._set_rate()
             reading, objection = self._step(batch.to(self.device))
-            left_out = 0 if objection is None else left_out + 1
             if objection is not None:
-                if left_out > _MOST_LEFT_OUT or self._wrecked():
+                left_out = [step for step in left_out if step > self.step - _OF_STEPS] + [self.step]
+                if len(left_out) > _MOST_LEFT_OUT or self._wrecked():
                     yield self._roll_back(objection)
                     return
                 yield Notice(f"step {self.step} is left out: on its batch alone, {objection}")
