@@ -9,7 +9,7 @@ import torch
 
 from edvr_cli.edvr import EDVR
 from edvr_cli.errors import EdvrError, ModelError
-from edvr_cli.train import loop
+from edvr_cli.train import loop, objective
 from edvr_cli.train.checkpoint import STATE_FILE, read_checkpoint
 from edvr_cli.train.data import Batch, Samples
 from edvr_cli.train.events import Event, Finished, Notice, Progress, RolledBack, Validated
@@ -77,7 +77,7 @@ def test_a_slight_blur_teaches_as_much_as_a_strong_one():
     """Where losses count by their share, halving a small one is worth nearly what halving a large one is."""
     nothing = torch.tensor([0.08, 0.04])
     losses = nothing.clone().requires_grad_()
-    loop._share(losses, nothing).backward()
+    objective._share(losses, nothing).backward()
     worth = losses.grad * nothing / 2
     assert worth[1] / worth[0] == pytest.approx(1, abs=0.05)
 

@@ -7,7 +7,6 @@ the last checkpoint and on nothing else, so a killed run resumes to the same wei
 import copy
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,13 +16,14 @@ from torch import Tensor, nn
 from edvr_cli.edvr import EDVR
 from edvr_cli.errors import EdvrError, ModelError
 from edvr_cli.metrics import psnr
-from edvr_cli.train.alignment import alignment_loss, mean_offset, prepare, recorded_offsets, supervision_loss
+from edvr_cli.train.alignment import prepare
 from edvr_cli.train.cache import Clip
 from edvr_cli.train.checkpoint import STATE_FILE, Checkpoint, read_checkpoint, write_checkpoint
 from edvr_cli.train.data import Batch, Samples, batches
 from edvr_cli.train.events import Event, Finished, Notice, OnEvent, Progress, RolledBack, Validated
 from edvr_cli.train.guard import Guard, Reading
 from edvr_cli.train.log import RunLog
+from edvr_cli.train.objective import objective, unit
 from edvr_cli.train.optimizer import Steps, steps_of
 from edvr_cli.train.passthrough import let_through
 from edvr_cli.train.recipe import Recipe
@@ -32,9 +32,6 @@ from edvr_cli.weights import save_model
 
 __all__ = ["train"]
 
-_EPSILON = 1e-3  # of the Charbonnier loss
-_USUAL_LOSS = 0.02  # of doing nothing
-_SLIGHT_LOSS = 0.002  # half a level of 255: where there is less to gain, it counts less
 _MOST_ROLLBACKS = 12
 _MOST_LEFT_OUT, _OF_STEPS = 5, 100  # more strange batches than these are none
 _VALIDATION_BATCHES = 4
@@ -145,7 +142,7 @@ class _Trainer:
         if stage.name == "align":
             with torch.random.fork_rng():
                 torch.manual_seed(self.recipe.seed)
-                prepare(model, _unit(self.samples.batch(0, known=1.0).window))
+                prepare(model, unit(self.samples.batch(0, known=1.0).window))
         self._enter(stage, model)
         self.save()
 
@@ -169,7 +166,10 @@ class _Trainer:
         self.guard.restore(state.usual)
 
     def settle(self) -> str | None:
-        """Write the checkpoint if the weights stand the next batch; if they are wrecked, say what shows it."""
+        """Write the checkpoint if the weights stand the next batch; if they are wrecked, say what shows it.
+
+        Where that batch alone is strange neither is done: it could not judge the weights of a resumed run.
+        """
         objection = self._judged_by(self.step)
         if objection is None:
             self.save()
@@ -209,7 +209,7 @@ class _Trainer:
         for batch in batches(self.samples, self.step, stage.last, workers=workers, pin=self.device.type == "cuda"):
             got = time.monotonic()
             rate = self._set_rate()
-            reading, objection = self._step(batch.to(self.device))
+            reading, objection = self._step(batch)
             if objection is not None:
                 left_out = [step for step in left_out if step > self.step - _OF_STEPS] + [self.step]
                 if len(left_out) > _MOST_LEFT_OUT or self._wrecked():
@@ -242,7 +242,7 @@ class _Trainer:
         scores = []
         for n in range(_VALIDATION_BATCHES):
             batch = samples.batch(self.recipe.ramp + n).to(self.device)
-            window, truth = _unit(batch.window), batch.truth
+            window, truth = unit(batch.window), batch.truth
             copies = window[:, self.recipe.frames // 2, None].expand_as(window).contiguous()
             outputs = [(self.average(w) * 255).round().clamp(0, 255) for w in (window, copies)]
             scores.append(torch.stack([psnr(output, truth).clamp(max=_BEST_PSNR).mean() for output in outputs]))
@@ -289,27 +289,11 @@ class _Trainer:
     @torch.no_grad()
     def _judged_by(self, step: int) -> str | None:
         """What the batch of ``step`` has against the weights as they are."""
-        _, reading = self._forward(self.samples.batch(step).to(self.device))
+        _, reading = self._forward(self.samples.batch(step))
         return self.guard.objection(reading)
 
     def _forward(self, batch: Batch) -> tuple[Tensor, Reading]:
-        """The loss to descend, and what the guard judges by."""
-        window = _unit(batch.window)
-        if self.stage.name == "align":
-            with self._autocast():
-                total = alignment_loss(self.model, window, batch.flow)
-            return total, Reading(float(total.detach()), offset=0.0)
-        with self._autocast(), recorded_offsets(self.model) as offsets:
-            output = self.model(window)
-        truth = _unit(batch.truth)
-        losses = _charbonnier(output.float(), truth)
-        nothing = _charbonnier(_enlarged(window, truth), truth)
-        total = _share(losses, nothing) if self.recipe.relative else losses.mean()
-        fading = 1 - (self.step - self.stage.first) / (self.stage.last - self.stage.first)
-        weight = self.recipe.supervision * fading
-        if weight > 0 and self.stage.name == "plain":
-            total = total + weight * supervision_loss(self.model, offsets, window, batch.flow, batch.known)
-        return total, Reading(float(losses.detach().mean()), mean_offset(offsets), float(nothing.mean()))
+        return objective(self.model, batch.to(self.device), self.recipe, self.stage, self.step)
 
     @torch.no_grad()
     def _add_to_average(self) -> None:
@@ -330,30 +314,3 @@ class _Trainer:
         self.rate_factor, self.rollbacks = factor, rollbacks
         self.save()
         return RolledBack(at, self.step, reason, factor)
-
-    def _autocast(self) -> AbstractContextManager[object]:
-        if self.recipe.precision == "fp32":
-            return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
-
-
-def _unit(frames: Tensor) -> Tensor:
-    """uint8 to float32 in [0, 1]."""
-    return frames.float() / 255
-
-
-def _enlarged(window: Tensor, truth: Tensor) -> Tensor:
-    """The middle frames of ``window`` at the size of ``truth``, with nothing restored."""
-    middle = window[:, window.shape[1] // 2]
-    return nn.functional.interpolate(middle, truth.shape[-2:], mode="bilinear", align_corners=False)
-
-
-def _charbonnier(output: Tensor, truth: Tensor) -> Tensor:
-    """The loss of each sample, (B,)."""
-    return ((output - truth).square() + _EPSILON**2).sqrt().mean(dim=(1, 2, 3))
-
-
-def _share(losses: Tensor, nothing: Tensor) -> Tensor:
-    """The mean of what is left of each sample's loss, so that a slight blur teaches as much as a strong one."""
-    # Gradients stay of the size of the plain loss's, which clipping and supervision are set for.
-    return _USUAL_LOSS * (losses / (nothing + _SLIGHT_LOSS)).mean()
