@@ -66,6 +66,17 @@ def test_deblurring_trains(tmp_path):
     assert model.padding == "reflection"
 
 
+def test_equal_recipes_give_equal_weights(tmp_path):
+    """Of a network that frames are let through, too, whatever was drawn before."""
+    size = replace(SHORT.size, features=24, tail=16)
+    recipe = replace(SHORT, task="deblur", size=size, steps=2, align=1, fusion=0, exposure=3)
+    for name in ("first", "second"):
+        run(tmp_path / name, recipe)
+        torch.rand(1)
+    first, second = (weights(tmp_path / name) for name in ("first", "second"))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
 def test_validation_bounds_what_is_restored_perfectly(tmp_path, monkeypatch):
     """A sharp sample of a deblurring run has no error: its infinite PSNR must not hide the others'."""
     monkeypatch.setattr(loop, "psnr", lambda output, truth: torch.tensor([torch.inf, 30.0]))

@@ -135,13 +135,13 @@ class _Trainer:
         """First weights, first stage, first checkpoint."""
         stage = stages(self.recipe)[0]
         model = rebuild(self.recipe, stage)
-        if start is not None:
-            grow(start, model)
-        else:
-            let_through(model)
-        if stage.name == "align":
-            with torch.random.fork_rng():
-                torch.manual_seed(self.recipe.seed)
+        with torch.random.fork_rng():
+            torch.manual_seed(self.recipe.seed)
+            if start is not None:
+                grow(start, model)
+            else:
+                let_through(model)
+            if stage.name == "align":
                 prepare(model, unit(self.samples.batch(0, known=1.0).window))
         self._enter(stage, model)
         self.save()
