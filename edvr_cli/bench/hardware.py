@@ -11,7 +11,7 @@ from statistics import median
 
 import torch
 
-from edvr_cli.precision import Precision, dtype_for
+from edvr_cli.inference.precision import Precision, dtype_for
 
 __all__ = ["Rates", "Timing", "machine_name", "measure_rates", "peak_memory", "seconds", "wait"]
 

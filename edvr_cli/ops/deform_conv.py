@@ -49,11 +49,11 @@ def deform_conv2d(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias:
     _check(x, offset, mask, weight, bias)
     name = implementation(x, offset, mask, weight, bias)
     if name == "triton":
-        from edvr_cli.ops.deform_conv_triton import deform_conv2d_triton  # noqa: PLC0415 (triton is optional)
+        from edvr_cli.ops.triton.deform_conv import deform_conv2d_triton  # noqa: PLC0415 (triton is optional)
 
         return deform_conv2d_triton(x, offset, mask, weight, bias)
     if name == "compiled":
-        from edvr_cli.ops.deform_conv_cpu import deform_conv2d_compiled  # noqa: PLC0415 (numba is optional)
+        from edvr_cli.ops.cpu.deform_conv import deform_conv2d_compiled  # noqa: PLC0415 (numba is optional)
 
         return deform_conv2d_compiled(x, offset, mask, weight, bias)
     return deform_conv2d_reference(x, offset, mask, weight, bias)
@@ -71,16 +71,16 @@ def deform_conv2d_packed(
     offset, mask = split_packed(packed, weight.shape[-1])
     _check(x, offset, mask, weight, bias)
     if bias is not None and _trains_compiled(x, packed, weight, bias):
-        from edvr_cli.ops.deform_conv_cpu_grad import deform_conv2d_packed_trained  # noqa: PLC0415
+        from edvr_cli.ops.cpu.deform_conv_grad import deform_conv2d_packed_trained  # noqa: PLC0415
 
         return deform_conv2d_packed_trained(x, packed, weight, bias, negative_slope)
     name = implementation(x, packed, weight, bias)
     if name == "triton":
-        from edvr_cli.ops.deform_conv_triton import deform_conv2d_packed_triton  # noqa: PLC0415
+        from edvr_cli.ops.triton.deform_conv import deform_conv2d_packed_triton  # noqa: PLC0415
 
         return deform_conv2d_packed_triton(x, packed, weight, bias, negative_slope)
     if name == "compiled":
-        from edvr_cli.ops.deform_conv_cpu import deform_conv2d_packed_compiled  # noqa: PLC0415
+        from edvr_cli.ops.cpu.deform_conv import deform_conv2d_packed_compiled  # noqa: PLC0415
 
         return deform_conv2d_packed_compiled(x, packed, weight, bias, negative_slope)
     return deform_conv2d_packed_reference(x, packed, weight, bias, negative_slope)

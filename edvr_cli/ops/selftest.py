@@ -31,7 +31,7 @@ def check_kernel(device: torch.device, dtype: torch.dtype, features: int = 64, g
     arguments = _random_arguments(device, dtype, features, groups)
     if implementation(*arguments) != "triton":
         return
-    from edvr_cli.ops.deform_conv_triton import choose_tiles, deform_conv2d_packed_triton  # noqa: PLC0415
+    from edvr_cli.ops.triton.deform_conv import choose_tiles, deform_conv2d_packed_triton  # noqa: PLC0415
 
     # Small and large maps are cut differently, into different machine code.
     for tiles in {choose_tiles(pixels, features, dtype.itemsize) for pixels in (1, 2**30)}:
