@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edvr_cli.errors import EdvrError as EdvrError
-    from edvr_cli.jobs.pipeline import restore_frames as restore_frames
+    from edvr_cli.inference.frames import restore_frames as restore_frames
     from edvr_cli.jobs.restore_video import restore_video as restore_video
     from edvr_cli.models.checkpoint import load_model as load_model
     from edvr_cli.network.edvr import EDVR as EDVR
@@ -24,7 +24,7 @@ _HOMES = {
     "EdvrError": "edvr_cli.errors",
     "Encoding": "edvr_cli.video.writing.encoders",
     "load_model": "edvr_cli.models.checkpoint",
-    "restore_frames": "edvr_cli.jobs.pipeline",
+    "restore_frames": "edvr_cli.inference.frames",
     "restore_video": "edvr_cli.jobs.restore_video",
 }
 

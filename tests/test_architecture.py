@@ -16,38 +16,38 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 
-# From the top down: a module imports from lower layers and its own, never from a higher one.
+# From the top down, one package per layer: a module imports from its own layer and those below, never from one above.
 LAYERS = (
-    ("__main__",),
-    ("cli",),
-    (
-        "train",
-        "evaluation",
-        "bench",
-        "jobs",
-        "cluster",
-        "report",
-        "collection",
-        "compare",
-        "doctor",
-        "preview",
-        "forecast",
-    ),
-    ("", "pipeline"),
-    ("excerpt",),
-    ("engine", "stages", "video", "weights", "shots", "overlap", "metrics", "footage"),
-    ("edvr", "memory", "models", "precision", "tiling", "resample"),
-    ("ops", "window", "events", "segments", "download", "naming", "chart", "limits"),
-    ("errors", "allocation", "transfer", "compilation"),
+    "__main__",
+    "cli",
+    "bench",
+    "train",
+    "quality",
+    "jobs",
+    "inference",
+    "video.muxing",
+    "video.writing",
+    "video.clip_folders",
+    "video.reading",
+    "video",
+    "video.pixels",
+    "models",
+    "network",
+    "ops",
+    "image",
+    "system",
+    "events",
+    "errors",
 )
 
 
 def layer_of(module: str) -> int:
-    """The layer's number, 0 at the top."""
-    part = module.removeprefix("edvr_cli").removeprefix(".").split(".")[0]
-    found = [number for number, layer in enumerate(LAYERS) if part in layer]
-    assert found, f"{module} has no place in the layers of {__file__}: give it one"
-    return found[0]
+    """The layer's number, 0 at the top: that of the longest name that begins the module's."""
+    parts = module.removeprefix("edvr_cli").removeprefix(".").split(".")
+    for size in range(len(parts), 0, -1):
+        if ".".join(parts[:size]) in LAYERS:
+            return LAYERS.index(".".join(parts[:size]))
+    raise AssertionError(f"{module} has no place in the layers of {__file__}: give it one")
 
 
 def imports(module: str) -> Iterator[str]:

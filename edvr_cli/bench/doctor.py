@@ -15,7 +15,7 @@ from typing import Literal
 
 import torch
 
-from edvr_cli.bench.hardware import machine_name, seconds
+from edvr_cli.bench.hardware import seconds
 from edvr_cli.errors import DeviceError, EdvrError
 from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.memory_plan import free_memory
@@ -26,6 +26,7 @@ from edvr_cli.models.registry import default_model, model_folders
 from edvr_cli.network.windows import Window
 from edvr_cli.ops.selftest import check_operation
 from edvr_cli.system.charts import NO_CHARTS, charts_available
+from edvr_cli.system.hardware import machine_name
 from edvr_cli.video.capabilities import Abilities, find_abilities
 
 __all__ = ["Device", "Diagnosis", "Finding", "Speed", "diagnose"]

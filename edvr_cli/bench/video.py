@@ -16,7 +16,7 @@ from edvr_cli.network.edvr import EDVR
 from edvr_cli.network.windows import windows
 from edvr_cli.video.pixels.color import planes_to_rgb, resolve, rgb_to_planes
 from edvr_cli.video.pixels.layout import nearest_layout
-from edvr_cli.video.reading.probe import VideoInfo
+from edvr_cli.video.reading.info import VideoInfo
 from edvr_cli.video.reading.reader import VideoReader
 from edvr_cli.video.reading.sources import FileSource
 from edvr_cli.video.writing.encoders import EncoderPlan, Encoding, plan_encoder

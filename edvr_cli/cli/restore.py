@@ -20,11 +20,11 @@ from edvr_cli.events import Finished, OnEvent
 from edvr_cli.jobs.backends import Hire
 from edvr_cli.jobs.batch import restore_batch, watch
 from edvr_cli.jobs.inputs import Entry, find_entries, is_batch
-from edvr_cli.jobs.output_path import STANDARD_OUTPUT
 from edvr_cli.jobs.restore_video import restore_video
 from edvr_cli.models.checkpoint import load_model
 from edvr_cli.models.registry import Task, default_model
 from edvr_cli.network.edvr import EDVR
+from edvr_cli.video.muxing.plan import STANDARD_OUTPUT
 
 __all__ = ["deblur", "upscale"]
 

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from edvr_cli.errors import OutputError
-from edvr_cli.video.reading.probe import VideoInfo
+from edvr_cli.video.reading.info import VideoInfo
 from edvr_cli.video.writing.encoders import EncoderPlan
 
 __all__ = ["check_space", "output_bytes", "readable_size", "space_needed"]

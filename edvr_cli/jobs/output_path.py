@@ -5,8 +5,7 @@ from pathlib import Path
 
 from edvr_cli.errors import OutputError
 from edvr_cli.video.image_sequences import ImageNames, find_images, output_names
-
-STANDARD_OUTPUT = Path("-")
+from edvr_cli.video.muxing.plan import STANDARD_OUTPUT
 
 
 def check_target(target: str | os.PathLike[str], *, source: str | os.PathLike[str], overwrite: bool = False) -> Path:

@@ -13,13 +13,13 @@ import edvr_cli
 from edvr_cli.errors import OutputError
 from edvr_cli.events import Event, Finished, Notice, OnEvent, Started
 from edvr_cli.inference.engine import DEFAULT_HALO, StreamingEDVR
+from edvr_cli.inference.frames import model_scale, output_size
 from edvr_cli.inference.precision import Precision
 from edvr_cli.jobs.backends import Hire, ThisMachine, Workers
 from edvr_cli.jobs.fingerprint import fingerprint, model_digest
 from edvr_cli.jobs.job_dir import Workspace
 from edvr_cli.jobs.manifest import Header
 from edvr_cli.jobs.output_path import check_target, workplace
-from edvr_cli.jobs.pipeline import model_scale, output_size
 from edvr_cli.jobs.plan import encoder_settings, seconds, total_frames
 from edvr_cli.jobs.runner import Job, Resume, concluded
 from edvr_cli.jobs.segments import Lengths
@@ -29,8 +29,7 @@ from edvr_cli.models.checkpoint import load_model
 from edvr_cli.network.edvr import EDVR
 from edvr_cli.system.limits import cpu_count
 from edvr_cli.video.muxing.plan import Y4M, PipeFormat, encoding_for, plan_mux
-from edvr_cli.video.reading.probe import probe
-from edvr_cli.video.reading.sources import Reading, as_source
+from edvr_cli.video.reading.sources import Reading, as_source, probe
 from edvr_cli.video.writing.encoders import Encoding, plan_encoder
 
 __all__ = ["Resume", "restore_video"]

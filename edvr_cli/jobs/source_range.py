@@ -9,7 +9,7 @@ from itertools import islice
 
 from edvr_cli.errors import InputError
 from edvr_cli.jobs.segments import Mark, Position
-from edvr_cli.video.reading.probe import VideoInfo
+from edvr_cli.video.reading.info import VideoInfo
 from edvr_cli.video.reading.reader import SourceFrame, VideoReader
 
 __all__ = ["Excerpt", "mark"]

@@ -17,9 +17,9 @@ from torch import Tensor
 from edvr_cli.errors import InputError
 from edvr_cli.image.metrics import Figures, figures
 from edvr_cli.image.resize import Kernel, benchmark_lr, resize
-from edvr_cli.jobs.pipeline import restore_frames
+from edvr_cli.inference.frames import restore_frames
 from edvr_cli.network.edvr import EDVR
-from edvr_cli.train.clips import read_frames, sources_in
+from edvr_cli.video.clip_folders import read_frames, sources_in
 from edvr_cli.video.pixels.color import ColorSpec
 from edvr_cli.video.recompress import Codec, recompress
 from edvr_cli.video.vmaf import Vmaf

@@ -23,7 +23,7 @@ import torch
 from edvr_cli.cli import main, progress
 from edvr_cli.events import Event, FrameRestored, Started
 from edvr_cli.models.checkpoint import save_model
-from edvr_cli.video.reading.probe import probe
+from edvr_cli.video.reading.sources import probe
 from tests.support.clips import HARD, frame_times, make_clip, packets, pictures, shared
 from tests.support.networks import random_network
 

@@ -8,7 +8,7 @@ import torch
 from edvr_cli.inference import memory_plan as memory
 from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.jobs.estimate import forecast, seconds_a_frame
-from edvr_cli.video.reading.probe import probe
+from edvr_cli.video.reading.sources import probe
 from tests.support.clips import make_clip
 from tests.support.networks import random_network
 

@@ -15,14 +15,14 @@ import torch.nn.functional as F
 
 from edvr_cli.errors import InputError, ModelError, OutputError
 from edvr_cli.events import Event, Finished, FrameRestored, Joining, Notice, Started
+from edvr_cli.inference.frames import output_size, restore_frames
 from edvr_cli.jobs import pipeline
 from edvr_cli.jobs import runner as job
-from edvr_cli.jobs.pipeline import output_size, restore_frames
 from edvr_cli.jobs.restore_video import restore_video
 from edvr_cli.models.checkpoint import save_model
 from edvr_cli.network.edvr import EDVRConfig
 from edvr_cli.video.reading import reader
-from edvr_cli.video.reading.probe import probe
+from edvr_cli.video.reading.sources import probe
 from edvr_cli.video.writing.encoders import Encoding
 from edvr_cli.video.writing.writer import VideoWriter
 from tests.support.clips import frame_times, make_clip, packets, pictures

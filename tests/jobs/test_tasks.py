@@ -20,7 +20,7 @@ from edvr_cli.jobs.source_range import Excerpt
 from edvr_cli.jobs.tasks import Task, divide, perform, with_frames
 from edvr_cli.network.edvr import EDVR
 from edvr_cli.video.reading.info import VideoInfo
-from edvr_cli.video.reading.probe import probe
+from edvr_cli.video.reading.sources import probe
 from edvr_cli.video.writing.encoders import Encoding
 from tests.jobs.test_restore_video import TINY, digests, names
 from tests.jobs.test_restore_video import restore as restore_in_segments

@@ -10,7 +10,7 @@ from edvr_cli.cli import main
 from edvr_cli.cli.thumbnail import show_picture
 from edvr_cli.errors import InputError
 from edvr_cli.inference.engine import StreamingEDVR
-from edvr_cli.jobs.pipeline import restore_frames
+from edvr_cli.inference.frames import restore_frames
 from edvr_cli.models.checkpoint import save_model
 from edvr_cli.quality.footage import Footage, to_size
 from edvr_cli.quality.preview import Crop, Restored, difference_crop, restored_from, sheet, split_screen, spread

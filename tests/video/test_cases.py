@@ -16,8 +16,7 @@ from edvr_cli.errors import OutputError
 from edvr_cli.events import Notice
 from edvr_cli.jobs.restore_video import restore_video
 from edvr_cli.video.muxing.tags import advanced_timecode
-from edvr_cli.video.reading.probe import probe
-from edvr_cli.video.reading.sources import Reading
+from edvr_cli.video.reading.sources import Reading, probe
 from edvr_cli.video.writing.encoders import Encoding
 from tests.jobs.test_pipeline import LEAST
 from tests.support.clips import frame_times, make_clip, packets

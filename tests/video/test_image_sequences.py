@@ -15,9 +15,8 @@ from edvr_cli.events import Notice
 from edvr_cli.jobs.restore_video import restore_video
 from edvr_cli.video.image_sequences import output_names
 from edvr_cli.video.pixels.color import alpha_plane, planes_to_rgb
-from edvr_cli.video.reading.probe import probe
 from edvr_cli.video.reading.reader import VideoReader
-from edvr_cli.video.reading.sources import Reading, as_source
+from edvr_cli.video.reading.sources import Reading, as_source, probe
 from edvr_cli.video.writing.encoders import Encoding
 from tests.jobs.test_pipeline import LEAST
 from tests.support.clips import make_clip

@@ -17,12 +17,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from torch import Tensor
 
-from edvr_cli.bench.hardware import machine_name
 from edvr_cli.errors import InputError
 from edvr_cli.quality.compare import METRICS, Comparison, Metric, common_size, compare
 from edvr_cli.quality.footage import Footage, Picture, to_size
 from edvr_cli.quality.preview import difference_crop
 from edvr_cli.quality.report.plot import line_plot
+from edvr_cli.system.hardware import machine_name
 from edvr_cli.video.writing.png_jpeg import jpeg
 
 __all__ = ["Model", "build_report", "hardware"]

@@ -14,7 +14,6 @@ from av.container import InputContainer
 from av.packet import Packet
 
 from edvr_cli.errors import OutputError
-from edvr_cli.jobs.output_path import STANDARD_OUTPUT
 from edvr_cli.video.image_sequences import ENCODERS, ImageNames, output_names
 from edvr_cli.video.muxing.muxer_probe import first_packets, holds_video, refusal_of
 from edvr_cli.video.muxing.tags import lost_tags
@@ -23,6 +22,8 @@ from edvr_cli.video.reading.sources import ImageSource
 from edvr_cli.video.writing.encoders import DEFAULT_CODEC, EncoderPlan, Encoding, in_y4m
 
 Action = Literal["copy", "convert", "drop"]
+
+STANDARD_OUTPUT = Path("-")
 
 PICTURES, Y4M, RAW = "pictures", "y4m", "raw"
 PipeFormat = Literal["y4m", "raw"]

@@ -11,7 +11,7 @@ from av.stream import Discard
 from av.video.stream import VideoStream
 
 from edvr_cli.video.containers import main_video, open_source
-from edvr_cli.video.reading.probe import VideoInfo
+from edvr_cli.video.reading.info import VideoInfo
 
 __all__ = ["PacketCutter", "Part"]
 

@@ -79,6 +79,14 @@ def _plain_source(name: Path, reading: Reading) -> Source:
     return FileSource(name, allow_network=reading.allow_network, hwaccel=reading.hwaccel)
 
 
+def probe(source: str | os.PathLike[str] | Source) -> VideoInfo:
+    """Describe a source; decodes one frame, so that what is described can be decoded.
+
+    Raises InputError for one that is missing, not media, without video, encrypted, or undecodable.
+    """
+    return as_source(source).describe()
+
+
 @dataclass(frozen=True)
 class FileSource:
     """A video file."""

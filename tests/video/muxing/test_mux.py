@@ -14,8 +14,9 @@ from edvr_cli.video.muxing.plan import MuxPlan, plan_mux
 from edvr_cli.video.muxing.timeline import Timeline
 from edvr_cli.video.muxing.verify import verify
 from edvr_cli.video.pixels.color import planes_to_rgb, rgb_to_planes
-from edvr_cli.video.reading.probe import VideoInfo, probe
+from edvr_cli.video.reading.info import VideoInfo
 from edvr_cli.video.reading.reader import VideoReader
+from edvr_cli.video.reading.sources import probe
 from edvr_cli.video.writing.encoders import Encoding, plan_encoder
 from edvr_cli.video.writing.writer import EncodedVideo, VideoWriter
 from tests.support.clips import HARD, frame_times, make_clip, packets, shared

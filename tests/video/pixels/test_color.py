@@ -14,8 +14,8 @@ from edvr_cli.errors import InputError
 from edvr_cli.video.pixels.chroma import downsample, upsample
 from edvr_cli.video.pixels.color import ColorSpec, alpha_plane, planes_to_rgb, resolve, rgb_to_planes
 from edvr_cli.video.pixels.layout import PixelLayout, native_layout, nearest_layout
-from edvr_cli.video.reading.probe import probe
 from edvr_cli.video.reading.reader import VideoReader
+from edvr_cli.video.reading.sources import probe
 from tests.support.clips import HARD, SHARED, Clip, shared, waves
 
 YUV = [f"yuv{chroma}p{depth}" for chroma in ("420", "422", "444") for depth in ("", "10le", "12le")]

@@ -9,9 +9,8 @@ import imageio_ffmpeg
 import pytest
 
 from edvr_cli.errors import InputError
-from edvr_cli.video.reading.probe import probe
 from edvr_cli.video.reading.reader import VideoReader
-from edvr_cli.video.reading.sources import Reading, as_source
+from edvr_cli.video.reading.sources import Reading, as_source, probe
 from tests.support.clips import HARD, make_clip, shared
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()

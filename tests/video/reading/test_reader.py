@@ -13,9 +13,8 @@ import torch
 from edvr_cli.errors import InputError
 from edvr_cli.video.reading.deinterlace import Deinterlace
 from edvr_cli.video.reading.info import Source
-from edvr_cli.video.reading.probe import probe
 from edvr_cli.video.reading.reader import SourceFrame, VideoReader
-from edvr_cli.video.reading.sources import Reading, as_source
+from edvr_cli.video.reading.sources import Reading, as_source, probe
 from tests.support.clips import HARD, Clip, make_clip, shared, waves
 
 VARIABLE = (0, 40, 41, 100, 1000, 1001, 1500, 1800, 2000, 2100, 5000, 5001)

@@ -22,9 +22,8 @@ from edvr_cli.events import Notice
 from edvr_cli.jobs.restore_video import restore_video
 from edvr_cli.models.checkpoint import save_model
 from edvr_cli.video.reading.info import VideoInfo
-from edvr_cli.video.reading.probe import probe
 from edvr_cli.video.reading.reader import VideoReader
-from edvr_cli.video.reading.sources import RawFormat, Reading, as_source
+from edvr_cli.video.reading.sources import RawFormat, Reading, as_source, probe
 from edvr_cli.video.writing.encoders import Encoding, plan_encoder
 from edvr_cli.video.writing.y4m import PipeWriter, y4m_header
 from tests.jobs.test_pipeline import LEAST
