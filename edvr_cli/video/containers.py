@@ -13,6 +13,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from edvr_cli.errors import InputError
+from edvr_cli.video.pyav import TAGS_AS_BYTES
 
 # Demuxers that follow references to other files, read devices, or draw text files as pictures.
 _REFUSED_FORMATS = {
@@ -67,7 +68,7 @@ def _open(
     hwaccel: HWAccel | None = None,
 ) -> InputContainer:
     try:
-        return av.open(address, format=format_name, options=options, metadata_errors="replace", hwaccel=hwaccel)
+        return av.open(address, format=format_name, options=options, hwaccel=hwaccel, **TAGS_AS_BYTES)
     except PermissionError as error:
         raise InputError(f"{name} cannot be read: permission denied.") from error
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -93,6 +94,11 @@ def main_video(container: InputContainer, path: str | os.PathLike[str]) -> Video
 def is_cover(stream: av.stream.Stream) -> bool:
     """Whether a stream is a picture attached to the file: a cover or thumbnails, not the video."""
     return bool(stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails))
+
+
+def readable(text: str) -> str:
+    """A tag as it can be printed: bytes that are not UTF-8 become question marks in a box (U+FFFD)."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def reason(error: Exception) -> str:
