@@ -4,7 +4,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal, Protocol
@@ -20,6 +20,7 @@ from edvr_cli.video.color import ColorSpec, resolve
 from edvr_cli.video.container import is_cover
 from edvr_cli.video.hdr import HdrMetadata, hdr_metadata, side_data, unkept_metadata
 from edvr_cli.video.layout import PixelLayout, nearest_layout
+from edvr_cli.video.source_clock import SourceClock
 from edvr_cli.video.track import VideoTrack, has_alpha_beside
 
 StreamKind = Literal["video", "audio", "subtitle", "data", "attachment", "unknown"]
@@ -45,6 +46,10 @@ class Source(Protocol):
         self, *, instant: Fraction | None, threads: int, on_warning: Callable[[str], None]
     ) -> Iterator[VideoFrame]:
         """Decoded frames in display order, from the start or from a little before ``instant`` (seconds)."""
+
+    @property
+    def clock(self) -> SourceClock:
+        """Its clock, mended where it jumps."""
 
     def files(self) -> tuple[Path, ...]:
         """The files it is made of, by which it can be recognized; none for a pipe."""
@@ -123,6 +128,14 @@ class VideoInfo:
         """(width, height) in square pixels as a player shows it, aspect ratio and rotation applied."""
         width, height = round(self.width * self.sample_aspect_ratio), self.height
         return (height, width) if self.rotation % 180 else (width, height)
+
+    def measured(self) -> "VideoInfo":
+        """The same with the count and the length of a source whose clock jumps, which its container cannot know."""
+        clock = self.source.clock
+        if not clock.jumps or clock.end is None:
+            return self
+        count = clock.packets.get(self.stream_index, self.frame_count)
+        return replace(self, frame_count=count, duration=float(clock.end - self.start_time))
 
     def of_kind(self, kind: StreamKind) -> tuple[StreamInfo, ...]:
         """The other streams of one kind, cover art left out."""
