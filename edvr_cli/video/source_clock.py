@@ -221,7 +221,8 @@ class _JumpFinder:
             return
         jumped = track.jumped(time)
         # A stream that was silent comes back to where the others are.
-        if jumped and time > track.last and any(abs(time - other) <= _MAX_INTERLEAVING for other in self._others(track)):
+        returns = any(abs(time - other) <= _MAX_INTERLEAVING for other in self._others(track))
+        if jumped and time > track.last and returns:
             return
         # A pause that is short enough is a jump where another stream was seen to jump to about the same time.
         pause = time - track.expected
