@@ -40,7 +40,7 @@ def test_a_widened_network_computes_what_the_small_one_does(changes):
     """With more features, blocks and tail, and offsets of several pixels."""
     small = random_network(**changes)
     for parameter in small.parameters():
-        parameter += 0.02 * torch.randn_like(parameter)
+        parameter.add_(torch.randn_like(parameter), alpha=0.02)
     large = widened(small, replace(LARGE, **changes))
     window = torch.rand(1, 5, 3, 16, 32)
     with torch.no_grad():

@@ -5,6 +5,7 @@ channel sees the small network's channels alone; what computes a free channel ke
 """
 
 import re
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch import Tensor
 from edvr_cli.edvr import EDVR, EDVRConfig
 from edvr_cli.errors import ModelError
 
-__all__ = ["channel_places", "widen"]
+__all__ = ["channel_places", "copy_widened", "widen"]
 
 _EQUAL = ("frames", "groups", "predeblur", "hr_in", "tsa", "cascade", "levels")
 _AT_LEAST = ("features", "extraction_blocks", "reconstruction_blocks", "tail")
@@ -28,8 +29,17 @@ def widen(small: EDVR, large: EDVR) -> None:
     """
     if reason := _mismatch(small.config, large.config):
         raise ModelError(f"{small.name} cannot be widened into this network: {reason}")
+    copy_widened(small, large, lambda _key: True)
+    large.padding = small.padding
+
+
+@torch.no_grad()
+def copy_widened(small: EDVR, large: EDVR, chosen: Callable[[str], bool]) -> None:
+    """Put the parameters of ``small`` whose names are ``chosen`` in their places in ``large``."""
     known = small.state_dict()
     for key, target in large.state_dict().items():
+        if not chosen(key):
+            continue
         rows, columns = _places(key, small.config, large.config)
         match = _BLOCK.fullmatch(key)
         if match and int(match[2]) >= _blocks(small.config, match[1]):
@@ -45,7 +55,6 @@ def widen(small: EDVR, large: EDVR) -> None:
             target[rows] = known[key]
         else:
             target[rows[:, None], columns] = known[key]
-    large.padding = small.padding
 
 
 def channel_places(few: int, many: int, groups: int) -> Tensor:
