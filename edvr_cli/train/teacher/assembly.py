@@ -23,6 +23,8 @@ from edvr_cli.train.teacher.widening import channel_places, copy_widened
 
 __all__ = ["adopt_alignment", "assemble", "why_not_assembled"]
 
+_MARGIN = 8  # pixels at a patch's edges, where what lies outside the patch is missing
+
 Report = dict[str, float]
 """What each layer found by least squares explains of its truth: R² by the layer's name."""
 
@@ -140,7 +142,7 @@ def _fit_fusion(teacher: BasicVSR, model: EDVR, windows: Sequence[Tensor], featu
     """Let the fusion put out what the trunk begins with: the frame, and features of the frame before, moved by flow."""
     config, fusion = model.config, model.fusion
     assert isinstance(fusion, TSAFusion)  # as why_not_assembled demands
-    regression = ConvRegression(1)
+    regression = ConvRegression(1, margin=_MARGIN)
     begin = teacher.forward_trunk.main[0]
     r = config.reference
     for window, maps in zip(windows, features, strict=True):
@@ -160,7 +162,7 @@ def _fit_fusion(teacher: BasicVSR, model: EDVR, windows: Sequence[Tensor], featu
 
 def _fit_tail(teacher: BasicVSR, model: EDVR, windows: Sequence[Tensor]) -> Report:
     """Fold the teacher's joining of both directions into the first layer of the tail."""
-    regression = ConvRegression(3)
+    regression = ConvRegression(3, margin=_MARGIN)
     for window in windows:
         restored = _before_tail(model, window)
         regression.add(restored, teacher.upconv1(teacher.middle(window)[0]))

@@ -18,8 +18,8 @@ class ConvRegression:
     Only sums are kept, so the memory does not depend on how much is added.
     """
 
-    def __init__(self, kernel: int, *, stride: int = 1) -> None:
-        self._kernel, self._stride = kernel, stride
+    def __init__(self, kernel: int, *, stride: int = 1, margin: int = 0) -> None:
+        self._kernel, self._stride, self._margin = kernel, stride, margin
         self._xx: Tensor | None = None  # (I·k·k + 1, I·k·k + 1), float64
         self._xy: Tensor
         self._y: Tensor  # sums of the outputs and of their squares, (2, O)
@@ -27,9 +27,9 @@ class ConvRegression:
     def add(self, inputs: Tensor, outputs: Tensor) -> None:
         """Count these maps: inputs (N, I, H, W), outputs (N, O, h, w), those of a padded convolution.
 
-        A border of half a kernel is left out, where the convolution would see padding.
+        A border of half a kernel, where the convolution would see padding, or of ``margin`` is left out.
         """
-        k, border = self._kernel, -(-(self._kernel // 2) // self._stride)
+        k, border = self._kernel, max(self._margin, -(-(self._kernel // 2) // self._stride))
         x = F.unfold(inputs.float(), k, padding=k // 2, stride=self._stride).unflatten(2, outputs.shape[-2:])
         inner = slice(border, -border or None)
         x = x[..., inner, inner].permute(0, 2, 3, 1).flatten(0, 2)
