@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edvr_cli.edvr import EDVR, SLOPE, EDVRConfig, TSAFusion
 from edvr_cli.errors import ModelError
+from edvr_cli.network.edvr import EDVR, SLOPE, EDVRConfig, TSAFusion
 from edvr_cli.train.teacher.basicvsr import BasicVSR
 from edvr_cli.train.teacher.flow import warp
 from edvr_cli.train.teacher.regression import ConvRegression

@@ -6,7 +6,7 @@ Shapes: C features.
 import torch
 from torch import nn
 
-from edvr_cli.edvr import EDVR
+from edvr_cli.network.edvr import EDVR
 from edvr_cli.train.teacher.basicvsr import BasicVSR, Trunk
 
 __all__ = ["transplant"]

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from edvr_cli.edvr import EDVR, EDVRConfig
 from edvr_cli.errors import ModelError
+from edvr_cli.network.edvr import EDVR, EDVRConfig
 
 __all__ = ["channel_places", "copy_widened", "widen"]
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from edvr_cli.edvr import EDVR, EDVRConfig
 from edvr_cli.errors import ModelError
+from edvr_cli.network.edvr import EDVR, EDVRConfig
 from edvr_cli.train.teacher.widening import channel_places, widen
-from tests.networks import TINY, random_network
+from tests.support.networks import TINY, random_network
 
 LARGE = replace(TINY, features=32, extraction_blocks=3, reconstruction_blocks=2, tail=24)
 
