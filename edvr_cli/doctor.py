@@ -22,6 +22,7 @@ from edvr_cli.engine import StreamingEDVR
 from edvr_cli.errors import DeviceError, EdvrError
 from edvr_cli.memory import free_memory
 from edvr_cli.models import default_model, model_folders
+from edvr_cli.ops.numba_status import numba_fault
 from edvr_cli.ops.selftest import check_operation
 from edvr_cli.precision import Precision, dtype_for, name_of
 from edvr_cli.video.abilities import Abilities, find_abilities
@@ -160,8 +161,8 @@ def _findings(devices: list[Device], video: Abilities) -> Iterator[Finding]:
                 yield Finding("wrong", wrong, f"update the driver and PyTorch{instead}")
         if device.device.startswith("cuda") and device.operation == "reference":
             yield Finding("hint", "Triton is not installed: the GPU computes slowly", "pip install triton")
-        if device.device == "cpu" and device.operation == "reference":
-            yield Finding("hint", "numba is not installed: the processor computes slowly", "pip install numba")
+        if device.device == "cpu" and (fault := numba_fault()):
+            yield Finding("hint", f"{fault.reason}: the processor computes several times as slowly", fault.remedy)
         if device.device == "mps":
             yield Finding("hint", "there is no kernel of ours for Apple GPUs", "compare with --device cpu")
         if device.free_memory is not None and device.free_memory < _LEAST_MEMORY:
@@ -215,5 +216,6 @@ def _version(name: str) -> str:
 
 def _concerns(key: str) -> bool:
     """Variables that change what the program does; none that may hold a secret, as an address may."""
-    words = ("CUDA_VISIBLE_DEVICES", "NO_COLOR", "TERM", "IMAGEIO_FFMPEG_EXE", "XDG_CACHE_HOME", "EDVR_MODEL_DIR")
-    return key in words or key.startswith(("OMP_", "NUMBA_", "TRITON_", "PYTORCH_", "MKL_"))
+    words = ("CUDA_VISIBLE_DEVICES", "NO_COLOR", "TERM", "IMAGEIO_FFMPEG_EXE", "XDG_CACHE_HOME", "XDG_DATA_HOME")
+    beginnings = ("EDVR_MODEL_DIR", "EDVR_KERNEL_CACHE", "OMP_", "NUMBA_", "TRITON_", "PYTORCH_", "MKL_")
+    return key in words or key.startswith(beginnings)

@@ -14,7 +14,6 @@ The definition is :meth:`EDVR.forward`, which this equals. It differs in when an
 import copy
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from importlib.util import find_spec
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +23,7 @@ from edvr_cli.edvr import EDVR, TAIL_REACH
 from edvr_cli.errors import DeviceError
 from edvr_cli.memory import SMALLEST_TILE, Plan, at_once_limit, free_memory, is_out_of_memory, plan
 from edvr_cli.ops.deform_conv import missing_kernel
+from edvr_cli.ops.numba_status import numba_fault
 from edvr_cli.ops.selftest import check_kernel
 from edvr_cli.precision import Precision, dtype_for
 from edvr_cli.stages import Features, Reference, Stages
@@ -72,7 +72,7 @@ class StreamingEDVR:
         self.dtype = dtype_for(precision, self.device)
         if self.device.type == "cuda":
             check_kernel(self.device, self.dtype, self.config.features, self.config.groups)
-        kernels = self.device.type == "cpu" and find_spec("numba") is not None
+        kernels = self.device.type == "cpu" and numba_fault() is None
         if kernels or next(model.parameters()).dtype != self.dtype:
             model = copy.deepcopy(model).to(self.dtype)
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -38,7 +38,7 @@ LAYERS = (
     ("engine", "stages", "video", "weights", "shots", "overlap", "metrics", "footage"),
     ("edvr", "memory", "models", "precision", "tiling", "resample"),
     ("ops", "window", "events", "segments", "download", "naming", "chart", "limits"),
-    ("errors", "allocation", "transfer", "compilation", "system"),
+    ("errors", "allocation", "transfer", "compilation", "system", "version"),
 )
 
 
@@ -82,6 +82,8 @@ def test_arrows_go_down_only(module: str):
         ({"matplotlib"}, "edvr_cli.chart"),
         ({"filelock"}, "edvr_cli.jobs"),
         ({"ray"}, "edvr_cli.cluster"),
+        ({"platformdirs"}, "edvr_cli.system.user_folders"),
+        ({"psutil"}, "edvr_cli.limits"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -8,6 +8,7 @@ from edvr_cli import engine as engine_module
 from edvr_cli.compilation import Compiler
 from edvr_cli.engine import StreamingEDVR
 from edvr_cli.memory import Plan
+from edvr_cli.ops.triton_status import Fault
 from edvr_cli.window import windows
 from tests.networks import random_network
 from tests.test_engine import clip
@@ -30,7 +31,7 @@ class Backend:
 @pytest.fixture(autouse=True)
 def plain_torch(monkeypatch):
     """The engine as on a GPU: without the processor's own kernels, which are not compiled again."""
-    monkeypatch.setattr(engine_module, "find_spec", lambda name: None)
+    monkeypatch.setattr(engine_module, "numba_fault", lambda: Fault("as on a GPU", ""))
 
 
 def engines(model, monkeypatch, backend, chosen, told):

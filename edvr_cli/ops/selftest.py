@@ -63,7 +63,7 @@ def verify(operation: Operation, arguments: tuple[Tensor, ...]) -> None:
     with torch.no_grad():
         exact = deform_conv2d_packed_reference(x.double(), packed.double(), weight.double(), bias.double(), _SLOPE)
         plain = _error(deform_conv2d_packed_reference(x, packed, weight, bias, _SLOPE), exact)
-        error = _error(operation(x, packed, weight, bias, _SLOPE), exact)
+        error = _error(_attempt(operation, arguments), exact)
     if not error <= _ALLOWANCE * plain:  # NaN is an error too
         name = torch.cuda.get_device_name(x.device) if x.is_cuda else str(x.device)
         raise DeviceError(
@@ -71,6 +71,20 @@ def verify(operation: Operation, arguments: tuple[Tensor, ...]) -> None:
             f"its error is {error:.1e} where plain torch has {plain:.1e}. Update the GPU's driver and PyTorch, "
             "or use --device cpu."
         )
+
+
+def _attempt(operation: Operation, arguments: tuple[Tensor, ...]) -> Tensor:
+    """The result of ``operation``; DeviceError where it does not compile, whatever its compiler raises."""
+    x, packed, weight, bias = arguments
+    try:
+        return operation(x, packed, weight, bias, _SLOPE)
+    except Exception as error:
+        if isinstance(error, (DeviceError, MemoryError, torch.OutOfMemoryError)):
+            raise
+        first = next(iter(str(error).splitlines()), "")
+        raise DeviceError(
+            f"the kernel for deformable convolutions fails on {arguments[0].device}: {type(error).__name__}: {first}"
+        ) from error
 
 
 def _random_arguments(device: torch.device, dtype: torch.dtype, features: int, groups: int) -> tuple[Tensor, ...]:
