@@ -33,8 +33,10 @@ help:
 $(PROGRAM): pyproject.toml constraints.txt
 	@test -n "$(VERSION)" || { echo "$(PYTHON) does not run: name another by PYTHON=..."; exit 1; }
 	@test -e $@ || $(PYTHON) -m venv --clear $(VENV)
-	$(if $(TORCH_INDEX),$(PIP) --no-deps --retries 1 --index-url $(TORCH_INDEX) torch || \
-		echo "$(TORCH_INDEX) cannot be reached: PyTorch comes from PyPI, with CUDA.")
+ifneq ($(TORCH_INDEX),)
+	$(PIP) --no-deps --retries 1 --index-url $(TORCH_INDEX) torch || \
+		echo "No PyTorch from $(TORCH_INDEX): it comes from PyPI, with CUDA."
+endif
 	$(PIP) --editable .
 	touch $@
 

@@ -20,8 +20,8 @@ def numba_fault() -> Fault | None:
     if find_spec("numba") is None:
         return Fault("numba is not installed", "pip install numba")
     try:
-        import_module("edvr_cli.ops.winograd_cpu")
-        import_module("edvr_cli.ops.deform_conv_cpu")
+        import_module("edvr_cli.ops.cpu.winograd")
+        import_module("edvr_cli.ops.cpu.deform_conv")
     except _IMPORT_ERRORS as error:
         first = next(iter(str(error).splitlines()), "") or type(error).__name__
         return Fault(

@@ -36,7 +36,7 @@ def check_kernel(device: torch.device, dtype: torch.dtype, features: int = 64, g
 
 
 def _verify_triton(arguments: tuple[Tensor, ...]) -> None:
-    from edvr_cli.ops.deform_conv_triton import choose_tiles, deform_conv2d_packed_triton  # noqa: PLC0415
+    from edvr_cli.ops.triton.deform_conv import choose_tiles, deform_conv2d_packed_triton  # noqa: PLC0415
 
     x, _, weight, _ = arguments
     # Small and large maps are cut differently, into different machine code.
