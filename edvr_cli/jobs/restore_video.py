@@ -93,7 +93,7 @@ def restore_video(
         raise OutputError(f"There is nothing to resume for {target}; leave out --resume to start.")
     origin = as_source(source, reading)
     encoding = encoding_for(target, origin, encoding)
-    info = probe(origin)
+    info = probe(origin).measured()
     network = model if isinstance(model, EDVR) else load_model(model, device)
     width, height = output_size(info.width, info.height, model_scale(network, scale))
     encoder = plan_encoder(encoding, info, width=width, height=height, threads=threads or 0)
@@ -134,7 +134,7 @@ def restore_video(
     )
     if streams.piped:
         tell(begun)
-        for warning in (*streams.warnings, *workers.notes):
+        for warning in (*streams.warnings, *streams.remarks, *workers.notes):
             tell(Notice(warning))
         header = streams.format == Y4M
         count = restored = restore_to_pipe(

@@ -67,7 +67,12 @@ class Job:
             encoder = self._use_choices(manifest)
             total = self.begun.total if manifest.frame_count is None else manifest.frame_count
             with self._pausing(manifest, total):
-                warnings = [*self.streams.warnings, *self.workers.notes, *self._space_warnings(manifest, total)]
+                warnings = [
+                    *self.streams.warnings,
+                    *self.streams.remarks,
+                    *self.workers.notes,
+                    *self._space_warnings(manifest, total),
+                ]
                 begun = replace(self.begun, total=total, tile=self.workers.tile, kept=manifest.frames_done())
                 self.tell(begun)
                 for warning in warnings:

@@ -22,6 +22,7 @@ from torch import Tensor
 from edvr_cli.video.pyav import time_base
 from edvr_cli.video.reading.decoder import Warn
 from edvr_cli.video.reading.info import Source, VideoInfo
+from edvr_cli.video.reading.source_clock import SourceClock
 
 INTERLACED_NOTE = "The video is interlaced: its combs stay and grow; --deinterlace frame, or field, removes them first."
 
@@ -95,6 +96,11 @@ class DeinterlacedSource:
             yield from _pull(graph, unit)
         if graph is not None:
             yield from _rest(graph, unit)
+
+    @property
+    def clock(self) -> SourceClock:
+        """The source's."""
+        return self.source.clock
 
     def files(self) -> tuple[Path, ...]:
         """The source's."""
