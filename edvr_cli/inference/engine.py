@@ -113,6 +113,11 @@ class StreamingEDVR:
         self._features: dict[tuple[int, int], Features] = {}  # by tile number and frame number
 
     @property
+    def prepared(self) -> bool:
+        """Whether the frame size is known, and the plan for it made."""
+        return self._size is not None
+
+    @property
     def whole_frames(self) -> bool:
         """Whether frames go through in one piece (known from the first frame on)."""
         return len(self._tiles) == 1
