@@ -17,6 +17,7 @@ from torch import Tensor
 
 from edvr_cli.edvr import EDVR, EDVRConfig
 from edvr_cli.errors import DeviceError, ModelError
+from edvr_cli.files import write_file
 from edvr_cli.models import MODELS, ModelEntry, find_model
 from edvr_cli.naming import is_counter, published_key
 from edvr_cli.window import PADDINGS, Padding
@@ -58,9 +59,7 @@ def save_model(model: EDVR, path: str | Path, *, dtype: torch.dtype = torch.floa
         "config": json.dumps(asdict(model.config)),
         **recipe,
     }
-    temporary = Path(f"{path}.part")
-    temporary.write_bytes(save(state, metadata))  # its own way to write a file lets nobody else read it
-    temporary.replace(path)
+    write_file(Path(path), save(state, metadata))  # its own way to write a file lets nobody else read it
 
 
 def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -1,15 +1,13 @@
 """``edvr doctor``: what there is, whether it works, and what would help."""
 
-import json
 import sys
 from dataclasses import asdict
 
 import click
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from edvr_cli.cli.messages import Messages
+from edvr_cli.cli.output import PlainConsole, echo_json, markup
 from edvr_cli.doctor import Device, Diagnosis, diagnose
 
 __all__ = ["doctor_command"]
@@ -26,7 +24,7 @@ def doctor_command(speed: bool, as_json: bool) -> None:
     with Messages().status("looking"):
         diagnosis = diagnose(speed=speed)
     if as_json:
-        click.echo(json.dumps(asdict(diagnosis) | {"healthy": diagnosis.healthy}, indent=2, ensure_ascii=False))
+        echo_json(asdict(diagnosis) | {"healthy": diagnosis.healthy}, indent=2)
     else:
         _show(diagnosis)
     if not diagnosis.healthy:
@@ -34,21 +32,21 @@ def doctor_command(speed: bool, as_json: bool) -> None:
 
 
 def _show(d: Diagnosis) -> None:
-    console = Console(highlight=False)
+    console = PlainConsole()
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
-    table.add_row("system", escape(f"{d.system['system']}, Python {d.system['python']}"))
-    table.add_row("processor", escape(f"{d.system['processor']}, {d.system['cores']} cores"))
-    table.add_row("versions", escape(", ".join(f"{name} {version}" for name, version in d.versions.items())))
+    table.add_row("system", f"{d.system['system']}, Python {d.system['python']}")
+    table.add_row("processor", f"{d.system['processor']}, {d.system['cores']} cores")
+    table.add_row("versions", ", ".join(f"{name} {version}" for name, version in d.versions.items()))
     for device in d.devices:
-        table.add_row(f"device {device.device}", escape(_device(device)))
-    table.add_row("encoders", escape(", ".join(d.video.encoders)))
+        table.add_row(f"device {device.device}", _device(device))
+    table.add_row("encoders", ", ".join(d.video.encoders))
     hardware = [name for name, fault in d.video.hardware_encoders.items() if not fault]
-    table.add_row("in hardware", escape(", ".join(hardware) or "none opens"))
-    table.add_row("built for", escape(", ".join(d.video.hardware_decoders) or "decoding by the processor alone"))
-    table.add_row("FFmpeg", escape(f"{d.video.ffmpeg}{', measures VMAF' if d.video.vmaf else ''}"))
-    table.add_row("models here", escape(", ".join(d.models)))
+    table.add_row("in hardware", ", ".join(hardware) or "none opens")
+    table.add_row("built for", ", ".join(d.video.hardware_decoders) or "decoding by the processor alone")
+    table.add_row("FFmpeg", f"{d.video.ffmpeg}{', measures VMAF' if d.video.vmaf else ''}")
+    table.add_row("models here", ", ".join(d.models))
     if d.speed:
         width, height = d.speed.size
         each = d.speed.seconds_per_frame
@@ -60,10 +58,10 @@ def _show(d: Diagnosis) -> None:
     console.print(table)
     console.print()
     if not d.findings:
-        console.print("[green]Nothing to complain of.[/]")
+        console.print(markup("[green]Nothing to complain of.[/]"))
     for finding in d.findings:
         color = "red" if finding.level == "wrong" else "yellow"
-        console.print(f"[{color}]{finding.level}:[/] {escape(finding.what)}. [bold]→ {escape(finding.remedy)}[/]")
+        console.print(markup(f"[{color}]{{}}:[/] {{}}. [bold]→ {{}}[/]", finding.level, finding.what, finding.remedy))
 
 
 def _device(device: Device) -> str:

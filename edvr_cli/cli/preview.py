@@ -6,14 +6,15 @@ from pathlib import Path
 
 import click
 import torch
-from rich.markup import escape
 
 from edvr_cli.cli.messages import Messages
+from edvr_cli.cli.output import echo_path, markup
 from edvr_cli.cli.parameters import DEVICE, MODEL, TILE, TIME
 from edvr_cli.cli.progress import duration
 from edvr_cli.cli.thumbnail import show_picture
 from edvr_cli.engine import StreamingEDVR
 from edvr_cli.errors import OutputError
+from edvr_cli.files import write_file
 from edvr_cli.footage import Footage
 from edvr_cli.models import default_model
 from edvr_cli.precision import PRECISIONS, Precision, name_of
@@ -82,8 +83,15 @@ def preview_command(
     width, height = footage.size
     scale = network.config.scale
     console.print(
-        f"[bold]{escape(source.name)}[/]  {width}×{height} → {width * scale}×{height * scale}  "
-        f"{escape(network.name)} on {engine.device}, {name_of(engine.dtype)}",
+        markup(
+            "[bold]{}[/]  {} → {}  {} on {}, {}",
+            source.name,
+            f"{width}×{height}",
+            f"{width * scale}×{height * scale}",
+            network.name,
+            engine.device,
+            name_of(engine.dtype),
+        ),
         soft_wrap=True,
     )
     folder.mkdir(parents=True, exist_ok=True)
@@ -98,11 +106,11 @@ def preview_command(
                 restored.append(frame)
                 if len(restored) > 1:
                     pace.append(frame.took)
-        target.write_bytes(png(sheet(restored[0])))
-        click.echo(target)
+        write_file(target, png(sheet(restored[0])))
+        echo_path(target)
         if video:
             write_clip(clips[number], ((split_screen(f), f.seconds) for f in restored[:frames]), footage.rate)
-            click.echo(clips[number])
+            echo_path(clips[number])
         if thumbnail and number == 0:
             crop = difference_crop(restored[0].before, restored[0].after)
             show_picture(console, torch.cat([crop.of(p) for p in (restored[0].before, restored[0].after)], dim=2))

@@ -1,7 +1,6 @@
 """``edvr report``: a page that shows what restoring changed."""
 
 import json
-import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,10 +9,12 @@ import torch
 from rich.progress import Progress
 
 from edvr_cli.cli.messages import Messages
+from edvr_cli.cli.output import echo_path
 from edvr_cli.cli.parameters import DEVICE, KEY_VALUE, MODEL, TIME
 from edvr_cli.cli.progress import duration
 from edvr_cli.collection import describe, list_models
 from edvr_cli.errors import InputError, OutputError
+from edvr_cli.files import write_file
 from edvr_cli.footage import Footage
 from edvr_cli.report import Model, build_report
 
@@ -91,10 +92,8 @@ def report_command(
             device=device,
             on_frame=lambda: bar.advance(task),
         )
-    partial = target.with_name(f"{target.name}.part")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(target)
-    click.echo(os.fsencode(target))
+    write_file(target, page.encode("utf-8", "replace"))
+    echo_path(target)
 
 
 def _run_settings(path: Path, result: Path) -> dict[str, str]:

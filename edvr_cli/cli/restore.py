@@ -1,6 +1,5 @@
 """``edvr upscale`` and ``edvr deblur``: one file into another, or many."""
 
-import os
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +11,7 @@ from click.core import ParameterSource
 from edvr_cli.cli.interrupt import patient_interrupt
 from edvr_cli.cli.json_lines import JsonLines
 from edvr_cli.cli.options import RestoreOptions, restore_options
+from edvr_cli.cli.output import echo_path
 from edvr_cli.cli.parameters import SCALE
 from edvr_cli.cli.paths import read_paths, single_target
 from edvr_cli.cli.progress import Display
@@ -99,7 +99,7 @@ def _restore(task: Task, suffix: str, scale: float, options: RestoreOptions) -> 
     if not options.json:
         for target in finished:
             if target != STANDARD_OUTPUT:
-                click.echo(os.fsencode(target))  # as the file system has it, whatever the terminal's encoding is
+                echo_path(target)
     if batch and (failed := sum(outcome.status == "failed" for outcome in outcomes)):
         raise EdvrError(f"{failed} of {len(outcomes)} files failed.")
 
