@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from edvr_cli.errors import EdvrError
-from edvr_cli.files import replacing
+from edvr_cli.system.files import replacing
 
 __all__ = ["NO_CHARTS", "Panel", "charts_available", "write_chart"]
 

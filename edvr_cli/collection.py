@@ -10,8 +10,8 @@ import torch
 from edvr_cli.download import OnBytes, download
 from edvr_cli.edvr import EDVR
 from edvr_cli.errors import DownloadError, ModelError, OutputError
-from edvr_cli.files import replacing, sha256_of
 from edvr_cli.models import MODELS, ModelEntry, find_model, model_folders, unknown_model
+from edvr_cli.system.files import replacing, sha256_of
 from edvr_cli.weights import load_model, read_state_dict, save_model
 
 __all__ = ["Listed", "add", "convert", "describe", "list_models", "pull", "verify"]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from edvr_cli.errors import DownloadError
-from edvr_cli.files import create, open_regular, sha256_of, take_name
+from edvr_cli.system.files import create, open_regular, sha256_of, take_name
 
 __all__ = ["OnBytes", "download"]
 

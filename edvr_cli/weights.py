@@ -17,9 +17,9 @@ from torch import Tensor
 
 from edvr_cli.edvr import EDVR, EDVRConfig
 from edvr_cli.errors import DeviceError, ModelError
-from edvr_cli.files import write_file
 from edvr_cli.models import MODELS, ModelEntry, find_model
 from edvr_cli.naming import is_counter, published_key
+from edvr_cli.system.files import write_file
 from edvr_cli.window import PADDINGS, Padding
 
 __all__ = ["config_of", "load_model", "read_state_dict", "save_model"]

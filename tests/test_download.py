@@ -7,7 +7,7 @@ import pytest
 
 from edvr_cli.download import download
 from edvr_cli.errors import DownloadError
-from edvr_cli.files import sha256_of
+from edvr_cli.system.files import sha256_of
 from tests.server import Server, serving
 
 CONTENT = bytes(range(256)) * 3000

@@ -22,8 +22,8 @@ from edvr_cli.cli.output import PlainConsole, echo, echo_json, markup, plain
 from edvr_cli.cli.parameters import TIME
 from edvr_cli.compare import METRICS, Comparison, FrameScore, OnPair, Size, compare
 from edvr_cli.errors import EdvrError, OutputError
-from edvr_cli.files import write_file
 from edvr_cli.footage import Footage
+from edvr_cli.system.files import write_file
 from edvr_cli.video.pictures import png
 from edvr_cli.video.vmaf import vmaf_available
 

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from edvr_cli.cli.output import PlainConsole, markup
 from edvr_cli.errors import reason_of
-from edvr_cli.text import printable
+from edvr_cli.system.text import printable
 
 __all__ = ["LOG_OPTIONS", "Level", "Messages", "begin", "log", "log_traceback", "say", "wants_traceback"]
 

@@ -19,7 +19,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from edvr_cli.errors import OutputError, reason_of
-from edvr_cli.text import printable
+from edvr_cli.system.text import printable
 
 __all__ = [
     "PlainConsole",
@@ -55,6 +55,10 @@ class PlainConsole(Console):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, **options)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Raises OutputError where standard output does not take it."""
+        _guarded(lambda: super(PlainConsole, self).print(*objects, **options))
 
     def render_str(self, text: str, **options: Any) -> Text:
         """A string as it is, without control characters; line ends stay."""

@@ -14,11 +14,11 @@ from edvr_cli.cli.progress import duration
 from edvr_cli.cli.thumbnail import show_picture
 from edvr_cli.engine import StreamingEDVR
 from edvr_cli.errors import OutputError
-from edvr_cli.files import write_file
 from edvr_cli.footage import Footage
 from edvr_cli.models import default_model
 from edvr_cli.precision import PRECISIONS, Precision, name_of
 from edvr_cli.preview import Restored, difference_crop, restored_from, sheet, split_screen, spread
+from edvr_cli.system.files import write_file
 from edvr_cli.video.clip import write_clip
 from edvr_cli.video.pictures import png
 from edvr_cli.weights import load_model

@@ -14,9 +14,9 @@ from edvr_cli.cli.parameters import DEVICE, KEY_VALUE, MODEL, TIME
 from edvr_cli.cli.progress import duration
 from edvr_cli.collection import describe, list_models
 from edvr_cli.errors import InputError, OutputError
-from edvr_cli.files import write_file
 from edvr_cli.footage import Footage
 from edvr_cli.report import Model, build_report
+from edvr_cli.system.files import write_file
 
 __all__ = ["report_command"]
 

@@ -9,13 +9,13 @@ from typing import Literal
 from edvr_cli.errors import InputError, OutputError, StoppedError, reason_of
 from edvr_cli.events import FrameRestored, Joining, Notice, OnEvent, Paused, Started
 from edvr_cli.excerpt import Excerpt
-from edvr_cli.files import remove, reserve, sync_file
 from edvr_cli.jobs.fingerprint import fingerprint
 from edvr_cli.jobs.manifest import Header, Manifest
 from edvr_cli.jobs.space import check_space, space_needed
 from edvr_cli.jobs.workers import Work, Workers
 from edvr_cli.jobs.workspace import Workspace
 from edvr_cli.segments import Lengths
+from edvr_cli.system.files import remove, reserve, sync_file
 from edvr_cli.video.encoders import EncoderPlan
 from edvr_cli.video.mux import mux
 from edvr_cli.video.segments import encoded, is_whole

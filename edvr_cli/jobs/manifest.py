@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from edvr_cli.errors import OutputError, reason_of
-from edvr_cli.files import append_to, read_regular, write_file
 from edvr_cli.segments import START, Mark, Position, Segment
+from edvr_cli.system.files import append_to, read_regular, write_file
 
 __all__ = ["FORMAT", "Gap", "Header", "Manifest"]
 

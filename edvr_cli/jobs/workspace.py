@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from edvr_cli.errors import OutputError, reason_of
-from edvr_cli.files import is_own_folder, new_folder, open_regular, read_regular, remove, write_file
+from edvr_cli.system.files import is_own_folder, new_folder, open_regular, read_regular, remove, write_file
 
 __all__ = ["Workspace"]
 
@@ -85,9 +85,11 @@ class Workspace:
     def clear_unfinished(self, keep: set[str]) -> None:
         """Remove what earlier runs did not finish: all but the segments named in ``keep`` and the manifest."""
         for path in self._items():
-            if _PICTURES.fullmatch(path.name) and stat.S_ISDIR(path.lstat().st_mode):
+            if not _is_ours(path) or path.name in {*keep, "lock", "owner", self.manifest.name}:
+                continue
+            if _is_folder(path):
                 shutil.rmtree(path)
-            elif _OURS.fullmatch(path.name) and path.name not in {*keep, "lock", "owner", self.manifest.name}:
+            else:
                 remove(path)
 
     def _check_directory(self) -> None:
@@ -111,8 +113,7 @@ class Workspace:
     def _leave(self) -> None:
         """Remove the directory where nothing of the job is left in it."""
         own = {"lock", "owner"}
-        left = {path.name for path in self._items() if _OURS.fullmatch(path.name) or _PICTURES.fullmatch(path.name)}
-        if left <= own:
+        if {path.name for path in self._items() if _is_ours(path)} <= own:
             with suppress(OSError):  # Windows keeps open files; and someone else's file may be in it.
                 for name in own:
                     remove(self.directory / name)
@@ -124,3 +125,13 @@ class Workspace:
             return f" (process {owner['pid']} on {owner['host']})"
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return ""
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether something in the directory is the job's, by its name and by whether it is a folder."""
+    return (_PICTURES if _is_folder(path) else _OURS).fullmatch(path.name) is not None
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is one itself, and not a link to one."""
+    return stat.S_ISDIR(path.lstat().st_mode)

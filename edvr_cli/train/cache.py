@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from edvr_cli.errors import EdvrError, InputError
-from edvr_cli.files import write_file
 from edvr_cli.resample import resize
 from edvr_cli.shots import CutDetector
+from edvr_cli.system.files import write_file
 from edvr_cli.video.color import planes_to_rgb
 from edvr_cli.video.reader import VideoReader
 

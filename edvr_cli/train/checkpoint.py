@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from edvr_cli.errors import ModelError
-from edvr_cli.files import replacing
+from edvr_cli.system.files import replacing
 from edvr_cli.train.recipe import Recipe, Size
 
 __all__ = ["STATE_FILE", "Checkpoint", "read_checkpoint", "write_checkpoint"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edvr_cli.chart import Panel, charts_available, write_chart
-from edvr_cli.files import append_to, write_file
+from edvr_cli.system.files import append_to, write_file
 from edvr_cli.train.events import Event, Progress, RolledBack, Validated
 
 __all__ = ["RunLog"]

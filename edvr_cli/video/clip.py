@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from edvr_cli.errors import OutputError
-from edvr_cli.files import replacing_path
+from edvr_cli.system.files import replacing_path
 from edvr_cli.video.color import ColorSpec, rgb_to_planes
 from edvr_cli.video.container import reason
 from edvr_cli.video.layout import native_layout

@@ -12,8 +12,8 @@ from typing import Self
 from torch import Tensor
 
 from edvr_cli.errors import OutputError, reason_of
-from edvr_cli.files import open_regular, remove, reserve, sha256_of, sync_directory, sync_file, write_file
 from edvr_cli.segments import Position, Segment
+from edvr_cli.system.files import open_regular, remove, reserve, sha256_of, sync_directory, sync_file, write_file
 from edvr_cli.video.encoders import EncoderPlan
 from edvr_cli.video.writer import EncodedVideo, VideoWriter
 

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from edvr_cli.errors import OutputError, reason_of
-from edvr_cli.files import sync_directory, take_name
+from edvr_cli.system.files import sync_directory, take_name
 from edvr_cli.video.images import ImageNames, find_images, output_names
 
 STANDARD_OUTPUT = Path("-")
