@@ -15,7 +15,7 @@ env -u PYTHONPATH HTTPS_PROXY=http://127.0.0.1:9 HTTP_PROXY=http://127.0.0.1:9 \
 "$work/venv/bin/python" - <<'PYTHON'
 import av
 import edvr_cli
-from edvr_cli.models import find_model
+from edvr_cli.models.registry import find_model
 
 assert "site-packages" in edvr_cli.__file__, edvr_cli.__file__
 assert "site-packages" in str(find_model("edvr-s-x4")), find_model("edvr-s-x4")

@@ -16,11 +16,11 @@ import click
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import edvr_cli
-from edvr_cli.allocation import keep_memory
 from edvr_cli.cli import messages, output
 from edvr_cli.cli.commands import Commands
 from edvr_cli.errors import EdvrError, StoppedError, sentence_of, unforeseen
-from edvr_cli.overlap import left_behind
+from edvr_cli.system.malloc import keep_memory
+from edvr_cli.system.threads import left_behind
 
 __all__ = ["edvr", "main"]
 

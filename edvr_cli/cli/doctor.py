@@ -6,9 +6,9 @@ from dataclasses import asdict
 import click
 from rich.table import Table
 
+from edvr_cli.bench.doctor import Device, Diagnosis, diagnose
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import PlainConsole, echo_json, markup
-from edvr_cli.doctor import Device, Diagnosis, diagnose
 
 __all__ = ["doctor_command"]
 

@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from edvr_cli.cli.messages import Messages
-from edvr_cli.cli.output import echo_json, plain_data
+from edvr_cli.cli.output import discard, echo_json, plain_data
 from edvr_cli.errors import OutputError, sentence_of
 from edvr_cli.events import Event
 
@@ -43,4 +43,5 @@ class JsonLines:
             echo_json(line)
         except OutputError as error:  # What is said about the work does not end it.
             self._reader_gone = True
+            discard()
             Messages().warn(f"{error} No more events are written; the work goes on.")

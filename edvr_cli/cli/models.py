@@ -7,12 +7,12 @@ import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
-from edvr_cli import collection
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import PlainConsole, echo, echo_json, echo_path, markup
-from edvr_cli.cli.parameters import MODEL
+from edvr_cli.cli.types import MODEL
 from edvr_cli.errors import EdvrError, ModelError
-from edvr_cli.models import model_folders
+from edvr_cli.models import library as collection
+from edvr_cli.models.registry import model_folders
 
 __all__ = ["models"]
 

@@ -5,6 +5,7 @@ takes for commands, and letters that the output's encoding lacks.
 """
 
 import codecs
+import io
 import json
 import os
 import sys
@@ -128,6 +129,7 @@ def discard() -> None:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, sys.stdout.fileno())
             os.close(nowhere)
+        sys.stdout = io.StringIO()
 
 
 def _write(text: str) -> None:

@@ -8,7 +8,7 @@ from traceback import format_exception
 
 from edvr_cli.errors import EdvrError, StoppedError, sentence_of, unforeseen
 from edvr_cli.events import BatchEnded, FileBegun, Finished, OnEvent, Outcome
-from edvr_cli.jobs.entries import Entry
+from edvr_cli.jobs.inputs import Entry
 
 __all__ = ["restore_batch", "watch"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edvr_cli.errors import OutputError, reason_of
-from edvr_cli.segments import START, Mark, Position, Segment
+from edvr_cli.jobs.segments import START, Mark, Position, Segment
 from edvr_cli.system.files import append_to, read_regular, write_file
 
 __all__ = ["FORMAT", "Gap", "Header", "Manifest"]

@@ -52,7 +52,7 @@ def deform_conv2d(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias:
             return y
         name = implementation(x, offset, mask, weight, bias)  # the next one, now that Triton has failed
     if name == "compiled":
-        from edvr_cli.ops.deform_conv_cpu import deform_conv2d_compiled  # noqa: PLC0415 (numba is optional)
+        from edvr_cli.ops.cpu.deform_conv import deform_conv2d_compiled  # noqa: PLC0415 (numba is optional)
 
         return deform_conv2d_compiled(x, offset, mask, weight, bias)
     from edvr_cli.ops import deform_conv_fallback as fallback  # noqa: PLC0415 (it uses this module)
@@ -63,7 +63,7 @@ def deform_conv2d(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias:
 
 
 def _by_triton(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    from edvr_cli.ops.deform_conv_triton import deform_conv2d_triton  # noqa: PLC0415 (triton is optional)
+    from edvr_cli.ops.triton.deform_conv import deform_conv2d_triton  # noqa: PLC0415 (triton is optional)
 
     return deform_conv2d_triton(x, offset, mask, weight, bias)
 
@@ -80,7 +80,7 @@ def deform_conv2d_packed(
     offset, mask = split_packed(packed, weight.shape[-1])
     _check(x, offset, mask, weight, bias)
     if bias is not None and _trains_compiled(x, packed, weight, bias):
-        from edvr_cli.ops.deform_conv_cpu_grad import deform_conv2d_packed_trained  # noqa: PLC0415
+        from edvr_cli.ops.cpu.deform_conv_grad import deform_conv2d_packed_trained  # noqa: PLC0415
 
         return deform_conv2d_packed_trained(x, packed, weight, bias, negative_slope)
     name = implementation(x, packed, weight, bias)
@@ -90,7 +90,7 @@ def deform_conv2d_packed(
             return fused
         name = implementation(x, packed, weight, bias)  # the next one, now that Triton has failed
     if name == "compiled":
-        from edvr_cli.ops.deform_conv_cpu import deform_conv2d_packed_compiled  # noqa: PLC0415
+        from edvr_cli.ops.cpu.deform_conv import deform_conv2d_packed_compiled  # noqa: PLC0415
 
         return deform_conv2d_packed_compiled(x, packed, weight, bias, negative_slope)
     from edvr_cli.ops import deform_conv_fallback as fallback  # noqa: PLC0415 (it uses this module)
@@ -101,7 +101,7 @@ def deform_conv2d_packed(
 
 
 def _packed_by_triton(x: Tensor, packed: Tensor, weight: Tensor, bias: Tensor | None, negative_slope: float) -> Tensor:
-    from edvr_cli.ops.deform_conv_triton import deform_conv2d_packed_triton  # noqa: PLC0415 (triton is optional)
+    from edvr_cli.ops.triton.deform_conv import deform_conv2d_packed_triton  # noqa: PLC0415 (triton is optional)
 
     return deform_conv2d_packed_triton(x, packed, weight, bias, negative_slope)
 
