@@ -66,7 +66,7 @@ def verify(operation: Operation, arguments: tuple[Tensor, ...]) -> None:
     with torch.no_grad():
         exact = deform_conv2d_packed_reference(x.double(), packed.double(), weight.double(), bias.double(), _SLOPE)
         plain = deform_conv2d_packed_reference(x, packed, weight, bias, _SLOPE)
-        _compare("the deformable convolution", operation(x, packed, weight, bias, _SLOPE), plain, exact)
+        _compare("the deformable convolution", _attempt(operation, arguments), plain, exact)
 
 
 def verify_epilogue(operation: Callable[..., Tensor], arguments: tuple[Tensor, ...]) -> None:
@@ -93,6 +93,20 @@ def _compare(what: str, result: Tensor, plain: Tensor, exact: Tensor) -> None:
             f"its error is {error:.1e} where plain torch has {usual:.1e}. Update the GPU's driver and PyTorch, "
             "or use --device cpu."
         )
+
+
+def _attempt(operation: Operation, arguments: tuple[Tensor, ...]) -> Tensor:
+    """The result of ``operation``; DeviceError where it does not compile for a processor, whatever numba raises."""
+    x, packed, weight, bias = arguments
+    try:
+        return operation(x, packed, weight, bias, _SLOPE)
+    except Exception as error:
+        if x.device.type != "cpu" or isinstance(error, (DeviceError, MemoryError)):
+            raise
+        first = next(iter(str(error).splitlines()), "")
+        raise DeviceError(
+            f"the kernel for deformable convolutions fails on {x.device}: {type(error).__name__}: {first}"
+        ) from error
 
 
 def _random_arguments(device: torch.device, dtype: torch.dtype, features: int, groups: int) -> tuple[Tensor, ...]:
