@@ -9,6 +9,8 @@ The network, its operations and the engine need torch alone; what works on files
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from edvr_cli.version import __version__
+
 if TYPE_CHECKING:
     from edvr_cli.errors import EdvrError as EdvrError
     from edvr_cli.inference.frames import restore_frames as restore_frames
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
     from edvr_cli.models.checkpoint import load_model as load_model
     from edvr_cli.network.edvr import EDVR as EDVR
     from edvr_cli.video.writing.encoders import Encoding as Encoding
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "EDVR": "edvr_cli.network.edvr",
