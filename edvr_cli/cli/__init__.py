@@ -5,7 +5,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
+from io import StringIO
 from types import FrameType
 from typing import NoReturn
 
@@ -96,8 +96,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else int(left.code is not None)
     except click.ClickException as error:
-        with suppress(OSError, ValueError):  # nobody listens
-            error.show()
+        usage = StringIO()
+        error.show(usage)
+        messages.say(usage.getvalue().rstrip("\n"))
         messages.log(error.format_message(), "error")
         return error.exit_code
     except (click.Abort, KeyboardInterrupt, StoppedError):
