@@ -54,10 +54,12 @@ def _restore(entry: Entry, restore: Callable[[Entry], Finished], *, skip_existin
             for folder in made:
                 folder.rmdir()
         return Outcome(entry.source, entry.target, "failed", seconds=time.monotonic() - began, message=str(error))
+    short = finished.promised is not None
     return Outcome(
         entry.source,
         entry.target,
         "done",
+        message=f"the input breaks off, {finished.promised} frames are promised" if short else "",
         frames=finished.frames,
         restored=finished.restored,
         seconds=finished.seconds,
