@@ -22,7 +22,7 @@ KINDS = {
     "avi": ["-c:v", "mpeg4", "-c:a", "mp3"],
     "wmv": ["-c:v", "wmv2", "-c:a", "wmav2"],
     "flv": ["-c:v", "flv", "-c:a", "mp3"],
-    "m4v": ["-c:v", "libx264", "-c:a", "aac", "-movflags", "frag_keyframe+global_sidx"],
+    "m4v": ["-c:v", "libx264", "-c:a", "aac", "-movflags", "frag_keyframe+empty_moov"],
 }
 
 
