@@ -15,6 +15,7 @@ from edvr_cli.jobs.fingerprint import fingerprint
 from edvr_cli.jobs.job_dir import Workspace
 from edvr_cli.jobs.manifest import Header, Manifest
 from edvr_cli.jobs.output_path import check_target, put_in_place
+from edvr_cli.jobs.plan import promised_frames
 from edvr_cli.jobs.segment_files import encoded, is_whole
 from edvr_cli.jobs.segments import Lengths
 from edvr_cli.jobs.source_range import Excerpt
@@ -51,6 +52,7 @@ class Job:
     tile: int | None
     threads: int | None
     overwrite: bool
+    strict: bool
     stop: Callable[[], bool]
     tell: OnEvent
 
@@ -117,6 +119,12 @@ class Job:
     def _join(self, manifest: Manifest) -> None:
         """Put the segments together with the source's other streams, verify that, and give it the target's name."""
         assert manifest.frame_count is not None
+        promised = promised_frames(self.source, manifest.frame_count)
+        if promised is not None and self.strict:
+            raise OutputError(
+                f"{self.source.info.path} breaks off: {manifest.frame_count} of {promised} promised frames are there; "
+                "without --strict-streams these become the output."
+            )
         self.tell(Joining(manifest.frame_count))
         source = self.source
         images = self.streams.images
