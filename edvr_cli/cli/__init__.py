@@ -14,6 +14,9 @@ import click
 # Before torch is loaded: its idle threads sleep instead of spinning. They take turns with the deformable
 # convolution's, the decoder's and the encoder's threads, which a spinning thread would keep off the cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Before CUDA starts: blocks that grow, so that tiles and strips of several sizes leave no memory in pieces.
+if sys.platform == "linux":
+    os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
 
 import edvr_cli
 from edvr_cli.cli import messages, output
