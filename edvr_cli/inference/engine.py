@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edvr_cli.errors import DeviceError
-from edvr_cli.inference.memory_plan import SMALLEST_TILE, Plan, at_once_limit, free_memory, is_out_of_memory, plan
+from edvr_cli.inference.memory_plan import SMALLEST_TILE, Plan, at_once_limit, free_memory, peak_memory, plan
 from edvr_cli.inference.precision import Precision, dtype_for
 from edvr_cli.inference.stages import Features, Reference, Stages
 from edvr_cli.inference.tiles import Tile, tiles
@@ -30,6 +30,7 @@ from edvr_cli.ops.deform_conv import missing_kernel
 from edvr_cli.ops.numba_status import numba_fault
 from edvr_cli.ops.selftest import check_kernel
 from edvr_cli.system.gpu_copy import upload
+from edvr_cli.system.gpu_errors import is_out_of_memory
 
 __all__ = ["DEFAULT_HALO", "PARTS", "StreamingEDVR"]
 
@@ -108,6 +109,11 @@ class StreamingEDVR:
         """Largest side of a tile's core in input pixels, or 0 for whole frames (known from the first frame on)."""
         return 0 if self.whole_frames else self._plan.tile
 
+    def memory_needed(self) -> int:
+        """Bytes that frames of the size that is prepared need at most, about."""
+        assert self._size is not None
+        return peak_memory(self._plan, self.config, *self._size, self.halo, self.dtype.itemsize)
+
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for whoever waits for this engine."""
@@ -156,7 +162,7 @@ class StreamingEDVR:
         while True:
             try:
                 return self._restore(window)[:, : height * self.config.scale, : width * self.config.scale]
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
             # Outside the except block, where the error no longer holds on to the frame's tensors.

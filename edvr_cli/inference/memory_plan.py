@@ -15,7 +15,6 @@ __all__ = [
     "at_once_limit",
     "bytes_needed",
     "free_memory",
-    "is_out_of_memory",
     "peak_memory",
     "plan",
 ]
@@ -158,9 +157,3 @@ def _free_memory(device: torch.device) -> int | None:
         return None
     group = group_memory()
     return system_memory() if group is None else min(system_memory(), group)
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether memory is what was lacking; torch raises a plain RuntimeError on the CPU and on Apple's GPUs."""
-    text = str(error)
-    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in text or "backend out of memory" in text
