@@ -233,6 +233,7 @@ class PipeSource:
         if self._info is None:
             container = open_pipe(self.path, self._options())
             track = video_track(container, self.path)
+            check_memory(self.path, track.stream.width, track.stream.height)
             decoded = decode_once(track, self.path, self._warnings.append)
             frame = next(decoded, None)
             if frame is None:
