@@ -203,6 +203,8 @@ def _nvidia_driver() -> bool:
 
 
 def _version(name: str) -> str:
+    if name == "torch":
+        return torch.__version__  # with its build: 2.13.0+cpu
     if name not in ("edvr-cli",) and find_spec({"imageio-ffmpeg": "imageio_ffmpeg"}.get(name, name)) is None:
         return ""
     try:

@@ -38,7 +38,7 @@ LAYERS = (
     ("engine", "stages", "video", "weights", "shots", "overlap", "metrics", "footage"),
     ("edvr", "memory", "models", "precision", "tiling", "resample"),
     ("ops", "window", "events", "segments", "download", "naming", "chart", "limits"),
-    ("errors", "allocation", "transfer", "compilation"),
+    ("errors", "allocation", "transfer", "compilation", "system"),
 )
 
 

@@ -158,6 +158,26 @@ def test_everything_else_of_a_matroska_file_is_kept(tmp_path: Path):
         assert (subtitle.language, subtitle.metadata["title"]) == ("deu", "Untertitel")
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_tags_that_are_not_utf8_are_kept_byte_for_byte(tmp_path: Path, suffix: str):
+    """Old Windows programs write tags in their own encoding; what cannot be decoded cannot be changed either."""
+    source = make_clip(tmp_path / "in.mkv", subtitles="srt", chapters=True, metadata={"title": "Bl\xfcte"})
+    data = source.read_bytes()
+    for word in (b"Bl\xc3\xbcte", b"Untertitel", b"Two"):
+        assert word in data
+        data = data.replace(
+            word, word.replace(b"\xc3\xbc", b"\xfcu").replace(b"titel", b"t\xfctel").replace(b"wo", b"\xf6o")
+        )
+    source.write_bytes(data)
+    info = probe(source)
+    assert info.readable_metadata["title"] == "Bl\ufffdute" and info.streams[0].title == "Untert\ufffdtel"
+    result = restore(source, tmp_path / f"out{suffix}")
+    assert not any("Metadata" in warning for warning in result.plan.warnings)
+    written = result.path.read_bytes()
+    assert b"Bl\xfcute" in written and b"T\xf6o" in written
+    assert b"Untert\xfctel" in written or suffix == ".mp4"
+
+
 def test_text_subtitles_become_what_mp4_holds(tmp_path: Path):
     """Converted with a sentence about it, times kept, styles kept where they can be."""
     source = make_clip(tmp_path / "in.mkv", subtitles="srt", chapters=True)

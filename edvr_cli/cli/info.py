@@ -182,7 +182,7 @@ def _lines(info: VideoInfo, times: Timing | None) -> list[tuple[str, str]]:
         ("starts at", f"{float(info.start_time):.6g} s" if info.start_time else ""),
         ("fields", "interlaced" if info.interlaced else "progressive"),
         ("chapters", str(info.chapters or "")),
-        ("metadata", ", ".join(f"{key}={value}" for key, value in sorted(info.metadata.items()))),
+        ("metadata", ", ".join(f"{key}={value}" for key, value in sorted(info.readable_metadata.items()))),
     ]
     return [(name, value) for name, value in lines if value]
 
@@ -293,7 +293,7 @@ def _facts(info: VideoInfo, times: Timing | None, prospect: _Prospect) -> dict[s
             for plan in prospect.streams.streams
         ],
         "chapters": info.chapters,
-        "metadata": info.metadata,
+        "metadata": info.readable_metadata,
         "output": {
             "container": prospect.streams.format,
             "codec": encoder.codec,

@@ -15,18 +15,16 @@ Two forms of the same operation:
   sigmoid) and applies a LeakyReLU at the end, so that an implementation can fuse all of it.
 """
 
-import os
-import shutil
-import sysconfig
-from functools import lru_cache
 from importlib.util import find_spec
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from edvr_cli.ops.triton_status import attempt, triton_fault
+
 __all__ = [
+    "convolve_rows",
     "deform_conv2d",
     "deform_conv2d_packed",
     "deform_conv2d_packed_reference",
@@ -49,14 +47,25 @@ def deform_conv2d(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias:
     _check(x, offset, mask, weight, bias)
     name = implementation(x, offset, mask, weight, bias)
     if name == "triton":
-        from edvr_cli.ops.deform_conv_triton import deform_conv2d_triton  # noqa: PLC0415 (triton is optional)
-
-        return deform_conv2d_triton(x, offset, mask, weight, bias)
+        y = attempt(x.device, lambda: _by_triton(x, offset, mask, weight, bias))
+        if y is not None:
+            return y
+        name = implementation(x, offset, mask, weight, bias)  # the next one, now that Triton has failed
     if name == "compiled":
         from edvr_cli.ops.deform_conv_cpu import deform_conv2d_compiled  # noqa: PLC0415 (numba is optional)
 
         return deform_conv2d_compiled(x, offset, mask, weight, bias)
-    return deform_conv2d_reference(x, offset, mask, weight, bias)
+    from edvr_cli.ops import deform_conv_fallback as fallback  # noqa: PLC0415 (it uses this module)
+
+    if name == "torchvision":
+        return fallback.deform_conv2d_torchvision(x, offset, mask, weight, bias)
+    return fallback.deform_conv2d_in_strips(x, offset, mask, weight, bias)
+
+
+def _by_triton(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    from edvr_cli.ops.deform_conv_triton import deform_conv2d_triton  # noqa: PLC0415 (triton is optional)
+
+    return deform_conv2d_triton(x, offset, mask, weight, bias)
 
 
 def deform_conv2d_packed(
@@ -76,14 +85,25 @@ def deform_conv2d_packed(
         return deform_conv2d_packed_trained(x, packed, weight, bias, negative_slope)
     name = implementation(x, packed, weight, bias)
     if name == "triton":
-        from edvr_cli.ops.deform_conv_triton import deform_conv2d_packed_triton  # noqa: PLC0415
-
-        return deform_conv2d_packed_triton(x, packed, weight, bias, negative_slope)
+        fused = attempt(x.device, lambda: _packed_by_triton(x, packed, weight, bias, negative_slope))
+        if fused is not None:
+            return fused
+        name = implementation(x, packed, weight, bias)  # the next one, now that Triton has failed
     if name == "compiled":
         from edvr_cli.ops.deform_conv_cpu import deform_conv2d_packed_compiled  # noqa: PLC0415
 
         return deform_conv2d_packed_compiled(x, packed, weight, bias, negative_slope)
-    return deform_conv2d_packed_reference(x, packed, weight, bias, negative_slope)
+    from edvr_cli.ops import deform_conv_fallback as fallback  # noqa: PLC0415 (it uses this module)
+
+    convolve = fallback.deform_conv2d_torchvision if name == "torchvision" else fallback.deform_conv2d_in_strips
+    y = convolve(x, offset, mask.sigmoid(), weight, bias)
+    return y if negative_slope == 1.0 else F.leaky_relu(y, negative_slope)
+
+
+def _packed_by_triton(x: Tensor, packed: Tensor, weight: Tensor, bias: Tensor | None, negative_slope: float) -> Tensor:
+    from edvr_cli.ops.deform_conv_triton import deform_conv2d_packed_triton  # noqa: PLC0415 (triton is optional)
+
+    return deform_conv2d_packed_triton(x, packed, weight, bias, negative_slope)
 
 
 @torch.library.custom_op("edvr::deform_conv2d_packed", mutates_args=())
@@ -100,17 +120,23 @@ def _(x: Tensor, packed: Tensor, weight: Tensor, bias: Tensor | None, negative_s
 
 
 def implementation(x: Tensor, *others: Tensor | None) -> str:
-    """Name the implementation that these tensors get: ``"triton"``, ``"compiled"`` or ``"reference"``.
+    """Name the implementation for these tensors: ``"triton"``, ``"torchvision"``, ``"compiled"`` or ``"reference"``.
 
-    These kernels have no backward, so training takes the reference, or for the packed form on a CPU a kernel of
-    its own.
+    The fastest that works on their device. Triton's and the compiled kernel have no backward: training takes
+    torchvision's on a GPU where it is installed, for the packed form on a CPU a compiled kernel of its own, and the
+    reference elsewhere.
     """
     tensors = [x, *(t for t in others if t is not None)]
-    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
-        return "reference"
-    if x.is_cuda and all(t.device == x.device and t.dtype in _KERNEL_TYPES for t in tensors):
-        return "reference" if missing_kernel(x.device) else "triton"
-    if _HAS_NUMBA and all(t.device.type == "cpu" and t.dtype == x.dtype for t in tensors):
+    trains = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+    if x.is_cuda:
+        if any(t.device != x.device or t.dtype not in _KERNEL_TYPES for t in tensors):
+            return "reference"
+        if not trains and not missing_kernel(x.device):
+            return "triton"
+        from edvr_cli.ops.deform_conv_fallback import torchvision_works  # noqa: PLC0415 (it uses this module)
+
+        return "torchvision" if torchvision_works(x.device) else "reference"
+    if _HAS_NUMBA and not trains and all(t.device.type == "cpu" and t.dtype == x.dtype for t in tensors):
         return "compiled" if x.dtype in _COMPILED_TYPES else "reference"
     return "reference"
 
@@ -128,28 +154,17 @@ def _trains_compiled(x: Tensor, packed: Tensor, weight: Tensor, bias: Tensor) ->
     )
 
 
-@lru_cache
 def missing_kernel(device: torch.device) -> str:
-    """Why ``device`` computes in plain torch, several times as slowly, in a few words; "" where it has a kernel.
+    """Why ``device`` has no kernel for this operation, in a few words; "" where it has one.
 
-    Triton compiles its launcher with the system's C compiler and Python's headers.
+    Without one it takes several times as long.
     """
     if device.type == "cpu":
         return "" if _HAS_NUMBA else "numba is not installed"
     if device.type != "cuda":
         return f"there is none for {device.type}"
-    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
-    headers = Path(sysconfig.get_path("include", "posix_prefix"), "Python.h")
-    missing = ""
-    if find_spec("triton") is None:
-        missing = "Triton is not installed"
-    elif not compiler:
-        missing = "Triton needs a C compiler, gcc or clang"
-    elif not headers.is_file():
-        missing = "Triton needs Python's headers (the package python3-dev or python3-devel)"
-    elif torch.version.hip is None and torch.cuda.get_device_capability(device) < (8, 0):
-        missing = "it needs a GPU of compute capability 8.0"
-    return missing
+    fault = triton_fault(device)
+    return fault.reason if fault else ""
 
 
 def deform_conv2d_reference(
@@ -160,28 +175,34 @@ def deform_conv2d_reference(
     Samples all taps into a (N, C·K, H·W) column matrix, K times the input, then multiplies. Half precisions
     are computed in float32: their coordinates would be off by whole pixels.
     """
+    return convolve_rows(x, offset, mask, weight, bias, 0)
+
+
+def convolve_rows(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None, first: int) -> Tensor:
+    """The rows of :func:`deform_conv2d_reference`'s output from ``first`` on that offset and mask are given for."""
     N, C, H, W = x.shape
     O, _, k, _ = weight.shape
     K = k * k
     G = mask.shape[1] // K
+    rows = mask.shape[2]
     dtype = x.dtype if x.dtype in (torch.float32, torch.float64) else torch.float32
 
     tap = torch.arange(K, device=x.device)
-    row = torch.arange(H, device=x.device, dtype=dtype)
+    row = torch.arange(first, first + rows, device=x.device, dtype=dtype)
     column = torch.arange(W, device=x.device, dtype=dtype)
     tap_y = (tap // k - k // 2).to(dtype).view(K, 1, 1)
     tap_x = (tap % k - k // 2).to(dtype).view(K, 1, 1)
-    offset = offset.to(dtype).reshape(N, G, K, 2, H, W)
+    offset = offset.to(dtype).reshape(N, G, K, 2, rows, W)
     # grid_sample's coordinates run from −1 to 1 over the outer edges of the border pixels.
-    y = (offset[:, :, :, 0] + (tap_y + row.view(H, 1) + 0.5)) * (2 / H) - 1
+    y = (offset[:, :, :, 0] + (tap_y + row.view(rows, 1) + 0.5)) * (2 / H) - 1
     z = (offset[:, :, :, 1] + (tap_x + column.view(1, W) + 0.5)) * (2 / W) - 1
-    grid = torch.stack((z, y), dim=-1).view(N * G, K * H, W, 2)
+    grid = torch.stack((z, y), dim=-1).view(N * G, K * rows, W, 2)
     samples = F.grid_sample(x.to(dtype).reshape(N * G, C // G, H, W), grid, padding_mode="zeros", align_corners=False)
-    columns = samples.reshape(N, G, C // G, K, H, W) * mask.to(dtype).reshape(N, G, 1, K, H, W)
-    y = weight.to(dtype).reshape(O, C * K) @ columns.reshape(N, C * K, H * W)
+    columns = samples.reshape(N, G, C // G, K, rows, W) * mask.to(dtype).reshape(N, G, 1, K, rows, W)
+    y = weight.to(dtype).reshape(O, C * K) @ columns.reshape(N, C * K, rows * W)
     if bias is not None:
         y = y + bias.to(dtype).view(O, 1)
-    return y.view(N, O, H, W).to(x.dtype)
+    return y.view(N, O, rows, W).to(x.dtype)
 
 
 def deform_conv2d_packed_reference(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from edvr_cli.errors import DeviceError
 from edvr_cli.ops.deform_conv import deform_conv2d_packed, deform_conv2d_packed_reference, implementation
+from edvr_cli.ops.triton_status import attempt
 
 __all__ = ["check_kernel", "check_operation"]
 
@@ -25,16 +26,21 @@ def check_kernel(device: torch.device, dtype: torch.dtype, features: int = 64, g
     """Compare the kernel for ``device`` with the definition on a small random map; once for the same arguments.
 
     Takes milliseconds, and what the kernel's compilation takes where it was not compiled before; with the
-    model's own ``features`` and ``groups`` that is not spent in vain. Does nothing on a device that uses the
-    definition itself. Raises DeviceError where the error is more than twice plain torch's at that precision.
+    model's own ``features`` and ``groups`` that is not spent in vain. Does nothing on a device without a kernel.
+    A kernel that cannot be compiled or launched is not used from then on, see ``triton_status``; one that computes
+    wrongly is a DeviceError: its error is more than twice plain torch's at that precision.
     """
     arguments = _random_arguments(device, dtype, features, groups)
-    if implementation(*arguments) != "triton":
-        return
+    if implementation(*arguments) == "triton":
+        attempt(device, lambda: _verify_triton(arguments))
+
+
+def _verify_triton(arguments: tuple[Tensor, ...]) -> None:
     from edvr_cli.ops.deform_conv_triton import choose_tiles, deform_conv2d_packed_triton  # noqa: PLC0415
 
+    x, _, weight, _ = arguments
     # Small and large maps are cut differently, into different machine code.
-    for tiles in {choose_tiles(pixels, features, dtype.itemsize) for pixels in (1, 2**30)}:
+    for tiles in {choose_tiles(pixels, weight.shape[0], x.element_size()) for pixels in (1, 2**30)}:
         verify(partial(deform_conv2d_packed_triton, tiles=tiles), arguments)
 
 
@@ -44,10 +50,9 @@ def check_operation(device: torch.device, dtype: torch.dtype) -> str:
     Raises DeviceError as :func:`check_kernel` does.
     """
     arguments = _random_arguments(device, dtype, 64, 8)
+    check_kernel(device, dtype)
     name = implementation(*arguments)
-    if name == "triton":
-        check_kernel(device, dtype)
-    elif name != "reference":
+    if name in ("compiled", "torchvision"):
         verify(deform_conv2d_packed, arguments)
     return name
 

@@ -13,6 +13,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from edvr_cli.errors import InputError
+from edvr_cli.video.pyav import TAGS_AS_BYTES
 
 # Demuxers that follow references to other files, read devices, or draw text files as pictures.
 _REFUSED_FORMATS = {
@@ -67,7 +68,7 @@ def _open(
     hwaccel: HWAccel | None = None,
 ) -> InputContainer:
     try:
-        return av.open(address, format=format_name, options=options, metadata_errors="replace", hwaccel=hwaccel)
+        return av.open(address, format=format_name, options=options, hwaccel=hwaccel, **TAGS_AS_BYTES)
     except PermissionError as error:
         raise InputError(f"{name} cannot be read: permission denied.") from error
     except (av.FFmpegError, OSError, ValueError) as error:

@@ -2,8 +2,8 @@
 
 Sound is cut to the sample where that needs no encoding: PCM anywhere, because its packets can be divided; the rest in
 mp4 and mov, whose edit lists say from which sample on a packet is heard, and up to which sample it lasts. Matroska and
-WebM have a word for samples to discard at the end, but none that FFmpeg writes for the beginning: there a cut's sound
-begins with the first whole packet.
+WebM have a word for samples to discard at the end, but for the beginning only the decoder's delay: there a cut's sound
+begins with the first whole packet after it.
 """
 
 import re
@@ -14,6 +14,8 @@ from fractions import Fraction
 from av.audio.codeccontext import AudioCodecContext
 from av.packet import Packet, PacketSideData, packet_sidedata_type_from_literal
 from av.stream import Stream
+
+from edvr_cli.video.pyav import time_base
 
 __all__ = ["Cut", "Cutter", "cutter_for"]
 
@@ -54,7 +56,7 @@ class Cutter:
 
     def __call__(self, packet: Packet, pts: int) -> tuple[Packet, int] | None:
         """What is left of a packet shown at ``pts`` (ticks of its time base), and its time; None for nothing."""
-        return (packet, pts) if self._cut.holds_instant(pts * packet.time_base) else None
+        return (packet, pts) if self._cut.holds_instant(pts * time_base(packet)) else None
 
 
 def cutter_for(stream: Stream, cut: Cut, format_name: str) -> Cutter:
@@ -72,7 +74,7 @@ class _SubtitleCutter(Cutter):
 
     def __call__(self, packet: Packet, pts: int) -> tuple[Packet, int] | None:
         """The packet, its time and duration bounded."""
-        unit = packet.time_base
+        unit = time_base(packet)
         begin, end = pts * unit, (pts + (packet.duration or 0)) * unit
         if not self._cut.holds(begin, end):
             return None
@@ -93,16 +95,22 @@ class _SoundCutter(Cutter):
         self._edit_list = format_name in ("mp4", "mov") and codec.canonical_name != "vorbis"
         alone = codec.intra_only and codec.lossless and not codec.lossy
         self._preroll = Fraction(0) if alone else _PREROLL
+        # Players leave out the decoder's delay, which Matroska's muxer writes since FFmpeg 9 (PyAV 19): it covers
+        # samples from before the cut.
+        delay = getattr(context, "initial_padding", 0) if format_name in ("matroska", "webm") else 0
+        self._delay = Fraction(delay, context.sample_rate)
         self._counted: Fraction | None = None  # where the last packet of PCM ended, told by its samples
 
     def __call__(self, packet: Packet, pts: int) -> tuple[Packet, int] | None:
         """The packet, divided if it is PCM; else with the word that its container has for what is not heard."""
         if self._sample_size is not None:
             return self._divided(packet, pts, self._sample_size)
-        unit, cut = packet.time_base, self._cut
+        unit, cut = time_base(packet), self._cut
         begin = pts * unit
         end = begin + (packet.duration or 0) * unit
-        early = cut.start is not None and (end <= cut.start - self._preroll if self._edit_list else begin < cut.start)
+        early = cut.start is not None and (
+            end <= cut.start - self._preroll if self._edit_list else begin < cut.start - self._delay
+        )
         if early or (cut.end is not None and begin >= cut.end):
             return None
         if cut.end is not None and end > cut.end:
@@ -112,7 +120,7 @@ class _SoundCutter(Cutter):
 
     def _divided(self, packet: Packet, pts: int, size: int) -> tuple[Packet, int] | None:
         """The samples of a packet that are in the cut; ``size`` bytes each."""
-        unit, samples = packet.time_base, packet.size // size
+        unit, samples = time_base(packet), packet.size // size
         begin = pts * unit
         if self._counted is not None and abs(self._counted - begin) <= unit:
             begin = self._counted  # Matroska's milliseconds are coarser than samples.

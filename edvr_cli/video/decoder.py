@@ -11,6 +11,7 @@ from av.video.frame import VideoFrame
 
 from edvr_cli.errors import InputError
 from edvr_cli.video.container import reason
+from edvr_cli.video.pyav import time_base
 from edvr_cli.video.track import VideoTrack, video_track
 
 Warn = Callable[[str], None]
@@ -114,7 +115,7 @@ def first_frame(track: VideoTrack, path: str | os.PathLike[str]) -> VideoFrame:
 
 def _seek(track: VideoTrack, instant: Fraction) -> bool:
     try:
-        track.container.seek(int(instant // Fraction(track.stream.time_base or 1)), stream=track.stream)
+        track.container.seek(int(instant // time_base(track.stream)), stream=track.stream)
     except av.FFmpegError:  # No index, or nothing so early: a longer way round finds it.
         return False
     return True
@@ -125,7 +126,7 @@ def _begins_cleanly(frame: VideoFrame, instant: Fraction) -> bool:
 
 
 def _instant(frame: VideoFrame) -> Fraction | None:
-    return frame.pts * Fraction(frame.time_base) if frame.pts is not None and frame.time_base else None
+    return frame.pts * time_base(frame) if frame.pts is not None and frame.time_base else None
 
 
 def _frames(track: VideoTrack, damage: "_Damage", pending: set[int]) -> Iterator[VideoFrame]:
@@ -179,7 +180,7 @@ class _Damage:
         self.count += 1
         self._run += 1
         if self.count == 1:
-            at = f" at {float(packet.pts * packet.time_base):.3f} s" if packet.pts is not None else ""
+            at = f" at {float(packet.pts * time_base(packet)):.3f} s" if packet.pts is not None else ""
             self._warn(f"A video packet{at} does not decode: {reason(error)}.")
         if self._run >= _MAX_UNDECODABLE_RUN:
             raise InputError(

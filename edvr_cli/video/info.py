@@ -20,6 +20,8 @@ from edvr_cli.video.color import ColorSpec, resolve
 from edvr_cli.video.container import is_cover
 from edvr_cli.video.hdr import HdrMetadata, hdr_metadata, side_data, unkept_metadata
 from edvr_cli.video.layout import PixelLayout, nearest_layout
+from edvr_cli.video.pyav import fraction, time_base
+from edvr_cli.video.tags import readable
 from edvr_cli.video.track import VideoTrack, has_alpha_beside
 
 StreamKind = Literal["video", "audio", "subtitle", "data", "attachment", "unknown"]
@@ -80,6 +82,7 @@ class VideoInfo:
         frame_count: what the file claims, or duration times rate; an estimate, None where unknown.
         unkept: what the pictures carry and no encoder here can write, such as "Dolby Vision".
         notes: sentences on what is assumed about the source, for the user.
+        metadata: tags, bytes that are not UTF-8 kept as surrogates: see ``readable_metadata``.
         rotation: degrees counter-clockwise to turn a frame for display; ``display_matrix`` also mirrors.
     """
 
@@ -124,6 +127,11 @@ class VideoInfo:
         width, height = round(self.width * self.sample_aspect_ratio), self.height
         return (height, width) if self.rotation % 180 else (width, height)
 
+    @property
+    def readable_metadata(self) -> dict[str, str]:
+        """The tags as they can be printed."""
+        return {readable(key): readable(value) for key, value in self.metadata.items()}
+
     def of_kind(self, kind: StreamKind) -> tuple[StreamInfo, ...]:
         """The other streams of one kind, cover art left out."""
         return tuple(stream for stream in self.streams if stream.kind == kind and not stream.cover)
@@ -134,7 +142,7 @@ def describe_stream(source: Source, track: VideoTrack, frame: VideoFrame) -> Vid
     container, stream = track.container, track.stream
     others = tuple(_describe(other) for other in container.streams if other.index != stream.index)
     duration = _duration(container, stream)
-    rate = _positive(stream.average_rate) or _positive(stream.guessed_rate)
+    rate = fraction(stream.average_rate) or fraction(stream.guessed_rate)
     matrix = _display_matrix(frame)
     text = _libavs_own_words(container, stream)
     found = _CHROMA_LOCATION.search(text)
@@ -148,13 +156,13 @@ def describe_stream(source: Source, track: VideoTrack, frame: VideoFrame) -> Vid
         pix_fmt=frame.format.name,
         layout=nearest_layout(frame.format.name),
         color=color_of(frame, found.group(1) if found else None),
-        time_base=Fraction(stream.time_base or Fraction(1, 1000)),
+        time_base=fraction(stream.time_base) or Fraction(1, 1000),
         average_rate=rate,
         start_time=Fraction(container.start_time or 0, av.time_base),
         duration=duration,
         frame_count=stream.frames or (round(duration * rate) if duration and rate else None),
-        sample_aspect_ratio=_positive(stream.sample_aspect_ratio)
-        or _positive(stream.codec_context.sample_aspect_ratio)
+        sample_aspect_ratio=fraction(stream.sample_aspect_ratio)
+        or fraction(stream.codec_context.sample_aspect_ratio)
         or Fraction(1),
         rotation=frame.rotation % 360,
         display_matrix=matrix,
@@ -209,12 +217,8 @@ def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
 
 def _duration(container: InputContainer, stream: VideoStream) -> float | None:
     if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
+        return float(stream.duration * time_base(stream))
     return container.duration / av.time_base if container.duration else None
-
-
-def _positive(value: Fraction | None) -> Fraction | None:
-    return Fraction(value) if value else None
 
 
 def _describe(stream: Stream) -> StreamInfo:
@@ -225,8 +229,8 @@ def _describe(stream: Stream) -> StreamInfo:
         index=stream.index,
         kind=stream.type,
         codec=codec or "unknown",
-        language=stream.metadata.get("language"),
-        title=stream.metadata.get("title"),
+        language=readable(stream.metadata.get("language", "")) or None,
+        title=readable(stream.metadata.get("title", "")) or None,
         dispositions=flags,
         cover=is_cover(stream),
         sample_rate=context.sample_rate if isinstance(context, AudioCodecContext) else None,

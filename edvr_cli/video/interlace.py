@@ -21,6 +21,7 @@ from torch import Tensor
 
 from edvr_cli.video.decoder import Warn
 from edvr_cli.video.info import Source, VideoInfo
+from edvr_cli.video.pyav import time_base
 
 INTERLACED_NOTE = "The video is interlaced: its combs stay and grow; --deinterlace frame, or field, removes them first."
 
@@ -88,8 +89,7 @@ class DeinterlacedSource:
                 graph = None
             if graph is None:
                 shape = (frame.width, frame.height, frame.format.name)
-                assert frame.time_base is not None
-                unit = frame.time_base / (2 if self.rate == "field" else 1)
+                unit = time_base(frame) / (2 if self.rate == "field" else 1)
                 graph = _graph(frame, self.rate)
             graph.push(frame)
             yield from _pull(graph, unit)
@@ -112,9 +112,7 @@ def _standing_out(codes: Tensor) -> float:
 
 def _graph(frame: VideoFrame, rate: Deinterlace) -> Graph:
     graph = Graph()
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(frame.time_base or 1)
-    )
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=time_base(frame))
     bwdif = graph.add("bwdif", f"mode=send_{rate}:parity=auto:deint=all")
     sink = graph.add("buffersink")
     source.link_to(bwdif)
@@ -138,7 +136,7 @@ def _pull(graph: Graph, unit: Fraction | None) -> Iterator[VideoFrame]:
             return
         assert isinstance(frame, VideoFrame)
         assert unit is not None
-        if frame.pts is not None and frame.time_base is not None:
-            frame.pts = round(frame.pts * frame.time_base / unit)
+        if frame.pts is not None and frame.time_base:
+            frame.pts = round(frame.pts * time_base(frame) / unit)
         frame.time_base, frame.duration = unit, 0
         yield frame

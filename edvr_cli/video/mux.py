@@ -24,6 +24,7 @@ from edvr_cli.video.clock import Timeline, VideoClock
 from edvr_cli.video.container import reason
 from edvr_cli.video.cut import Cut, Cutter, cutter_for
 from edvr_cli.video.info import VideoInfo
+from edvr_cli.video.pyav import TAGS_AS_BYTES, fraction, time_base
 from edvr_cli.video.sequence import write_images
 from edvr_cli.video.streams import MuxPlan, StreamPlan
 from edvr_cli.video.subtitles import SubtitleConverter
@@ -81,7 +82,9 @@ def mux(
         with (
             info.source.side_streams() as source,
             av.open(f"file:{segments[0].path}") as encoded,
-            av.open(f"file:{Path(target)}", "w", format=plan.format, container_options=options) as output,
+            av.open(
+                f"file:{Path(target)}", "w", format=plan.format, container_options=options, **TAGS_AS_BYTES
+            ) as output,
         ):
             video_stream, routes = _add_streams(output, source, encoded.streams.video[0], info, plan, clock, cut)
             _set_timecode(video_stream, info, clock if cut_start else None)
@@ -217,7 +220,7 @@ def _chapters(source: InputContainer, cut: Cut) -> list:
     """The source's chapters, those of a cut moved and trimmed with it."""
     kept = []
     for chapter in source.chapters():
-        unit = Fraction(chapter["time_base"] or 1)
+        unit = fraction(chapter["time_base"]) or Fraction(1)
         begin, end = chapter["start"] * unit, chapter["end"] * unit
         if not cut.holds(begin, end):
             continue
@@ -236,7 +239,7 @@ def _source_packets(source: InputContainer, routes: dict[int, _Route], cut: Cut)
         if not packet.size:
             continue
         index = packet.stream_index
-        route, unit = routes[index], Fraction(packet.time_base)
+        route, unit = routes[index], time_base(packet)
         shown, decoded = _times(packet, latest.get(index, -1) + 1)
         if cut.end is not None and decoded * unit > cut.end + _INTERLEAVING:
             return

@@ -7,6 +7,8 @@ from fractions import Fraction
 
 import av
 
+from edvr_cli.video.pyav import TAGS_AS_BYTES
+
 # What muxers write themselves, or what is true only of the source's own encoding.
 _STALE = {"encoder", "major_brand", "minor_version", "compatible_brands", "duration", "bps", "alpha_mode"}
 _STALE_PREFIXES = ("_statistics", "number_of_", "bps-", "duration-")
@@ -23,13 +25,18 @@ def kept_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def readable(text: str) -> str:
+    """A tag as it can be printed: bytes that are not UTF-8 become question marks in a box (U+FFFD)."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def lost_tags(metadata: Mapping[str, str], format_name: str, options: dict[str, str]) -> list[str]:
     """The tags of a file that a container does not give back, by a trial: a file of one packet in memory."""
     wanted = kept_metadata(metadata)
     if not wanted:
         return []
     memory = io.BytesIO()
-    with av.open(memory, "w", format=format_name, container_options=options) as trial:
+    with av.open(memory, "w", format=format_name, container_options=options, **TAGS_AS_BYTES) as trial:
         codec = "vp8" if format_name == "webm" else "mpeg4"
         stream = trial.add_mux_stream(codec, width=16, height=16)
         trial.metadata.update(wanted)
@@ -39,9 +46,9 @@ def lost_tags(metadata: Mapping[str, str], format_name: str, options: dict[str, 
         packet.time_base = Fraction(1, 25)
         trial.mux_one(packet)
     memory.seek(0)
-    with av.open(memory, metadata_errors="replace") as written:
+    with av.open(memory, **TAGS_AS_BYTES) as written:
         found = {key.lower(): value for key, value in written.metadata.items()}
-    return sorted(key for key, value in wanted.items() if not _alike(value, found.get(key.lower())))
+    return sorted(readable(key) for key, value in wanted.items() if not _alike(value, found.get(key.lower())))
 
 
 def advanced_timecode(timecode: str, frames: int, rate: Fraction) -> str:

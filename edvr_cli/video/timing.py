@@ -7,6 +7,7 @@ import av
 
 from edvr_cli.video.container import main_video
 from edvr_cli.video.info import VideoInfo
+from edvr_cli.video.pyav import time_base
 
 __all__ = ["Timing", "timing"]
 
@@ -42,7 +43,7 @@ def timing(info: VideoInfo) -> Timing | None:
         try:
             for packet in container.demux(stream):
                 if packet.size and packet.pts is not None and not packet.is_discard:
-                    times.append(packet.pts * Fraction(packet.time_base))
+                    times.append(packet.pts * time_base(packet))
                 if len(times) >= _MOST_PACKETS:
                     ended = False
                     break

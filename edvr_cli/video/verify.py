@@ -12,6 +12,7 @@ from edvr_cli.errors import OutputError
 from edvr_cli.video.clock import Timeline
 from edvr_cli.video.container import main_video, open_source, reason
 from edvr_cli.video.images import ENCODERS
+from edvr_cli.video.pyav import time_base
 
 # Matroska and WebM keep times to the millisecond.
 _TOLERANCE = Fraction(1, 1000)
@@ -40,7 +41,7 @@ def verify(path: str | os.PathLike[str], timeline: Timeline) -> None:
                 if packet.pts is None:
                     raise OutputError(f"{path}: frame {len(times)} has no time; the file is not kept.")
                 times.append(packet.pts)
-            unit = Fraction(stream.time_base or 1)
+            unit = time_base(stream)
         except av.FFmpegError as error:
             raise OutputError(f"{path} cannot be read back: {reason(error)}.") from error
     if len(times) != len(timeline.ticks):

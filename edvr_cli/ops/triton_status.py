@@ -1,0 +1,111 @@
+"""Whether Triton works on a GPU: checked before the first use where possible, remembered after a failure.
+
+Triton compiles at run time, with tools and libraries of the machine. When that fails, torch can compute the same:
+:func:`attempt` is the one place that catches such a failure.
+"""
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import TypeVar
+
+import torch
+
+from edvr_cli.errors import EdvrError
+from edvr_cli.system.gpu_errors import is_missing_image, is_out_of_memory, leaves_device_unusable
+
+__all__ = ["Fault", "attempt", "triton_fault"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why something does not work, in a few words, and what to do about it."""
+
+    reason: str
+    remedy: str
+
+
+_failures: dict[torch.device, Fault] = {}
+
+
+def triton_fault(device: torch.device) -> Fault | None:
+    """Why Triton is not used on the CUDA ``device``; None where it is."""
+    return _failures.get(device) or _known_fault(device)
+
+
+def attempt(device: torch.device, work: Callable[[], T]) -> T | None:
+    """The result of ``work``, which launches a Triton kernel on ``device``; None where Triton fails.
+
+    A failure is remembered: from then on :func:`triton_fault` reports it. Errors of the package itself, a lack of
+    memory, and errors after which the device is unusable are raised.
+    """
+    try:
+        return work()
+    except Exception as error:
+        if isinstance(error, EdvrError) or is_out_of_memory(error) or leaves_device_unusable(error):
+            raise
+        _failures[device] = _diagnosed(error)
+    return None
+
+
+@lru_cache
+def _known_fault(device: torch.device) -> Fault | None:
+    if find_spec("triton") is None:
+        return Fault("Triton is not installed", "pip install triton (on Windows: triton-windows)")
+    if torch.version.hip is None and torch.cuda.get_device_capability(device) < (8, 0):
+        return Fault("the Triton kernel needs a GPU of compute capability 8.0", "use a newer GPU")
+    return None
+
+
+def _diagnosed(error: Exception) -> Fault:
+    """The cause of a failure, by what Triton 3.2 to 3.9 raise."""
+    text = " ".join(str(error).split())
+    kind = type(error).__name__
+    for matches, reason, remedy in (
+        (
+            isinstance(error, ImportError),
+            "Triton cannot be imported",
+            "reinstall PyTorch and Triton in versions made for each other",
+        ),
+        (
+            "C compiler" in text,
+            "Triton found no C compiler",
+            "install gcc, or set CC to a C compiler",
+        ),
+        (
+            isinstance(error, subprocess.CalledProcessError) and "ptxas" not in text,
+            "the C compiler failed on Triton's launcher",
+            "install the headers of the C library and of Python (libc6-dev and python3-dev, or python3-devel)",
+        ),
+        (
+            "libcuda" in text,
+            "Triton does not find libcuda",
+            "set TRITON_LIBCUDA_PATH to the folder of libcuda.so.1 (WSL: /usr/lib/wsl/lib)",
+        ),
+        (
+            "ptxas" in text.lower() or "PTXAS" in kind,
+            "Triton's assembler failed",
+            "update Triton; unset TRITON_PTXAS_PATH if it is set",
+        ),
+        (
+            is_missing_image(error) or "PTX" in text,
+            "the GPU's driver does not load Triton's machine code",
+            "update the GPU's driver",
+        ),
+        (
+            isinstance(error, OSError),
+            "Triton cannot write its cache",
+            "set TRITON_CACHE_DIR to a folder that can be written",
+        ),
+    ):
+        if matches:
+            return Fault(f"{reason} ({_shortened(text) or kind})", remedy)
+    return Fault(f"Triton failed: {kind}: {_shortened(text)}", "update PyTorch and Triton")
+
+
+def _shortened(text: str, length: int = 160) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

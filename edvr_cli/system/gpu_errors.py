@@ -1,0 +1,39 @@
+"""What a GPU's errors mean: torch, Triton, cuBLAS and cuDNN each have words of their own for the same fault."""
+
+import torch
+
+__all__ = ["is_missing_image", "is_out_of_memory", "leaves_device_unusable"]
+
+# torch, Triton and "CUDA error" say "out of memory"; cuBLAS and cuDNN give the name of their status; torch's
+# allocator for processors says "not enough memory".
+_OUT_OF_MEMORY = ("out of memory", "ALLOC_FAILED", "not enough memory")
+_MISSING_IMAGE = ("no kernel image is available", "device kernel image is invalid")
+_UNUSABLE = (
+    "illegal memory access",
+    "illegal address",
+    "illegal instruction",
+    "misaligned address",
+    "device-side assert",
+    "unspecified launch failure",
+    "has fallen off the bus",
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory of a device or of the host was lacking, whichever library noticed it."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or _says(error, _OUT_OF_MEMORY)
+
+
+def is_missing_image(error: BaseException) -> bool:
+    """Whether this build of a library has no machine code for the GPU, or the driver is too old to load it."""
+    return _says(error, _MISSING_IMAGE)
+
+
+def leaves_device_unusable(error: BaseException) -> bool:
+    """Whether every later call on the device fails too, so that trying something else is in vain."""
+    return _says(error, _UNUSABLE)
+
+
+def _says(error: BaseException, phrases: tuple[str, ...]) -> bool:
+    text = str(error)
+    return any(phrase in text for phrase in phrases)

@@ -1,0 +1,1 @@
+"""Trained networks that a new one learns from: optical flow, restored frames, features and weights."""
