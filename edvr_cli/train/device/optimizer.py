@@ -54,8 +54,10 @@ class StackedOptimizer:
         fine = norm.isfinite()
         self.refused += (~fine).float()
         scale = torch.where(fine, (self._clip / (norm + 1e-6)).clamp(max=1.0), 0.0)
-        for part in (*self._stacks, *self._flat):
-            part.step(rate, scale, fine)
+        for stack in self._stacks:
+            stack.step(rate, scale, fine)
+        for flat in self._flat:
+            flat.step(rate, scale, fine)
         for parameter in self._all:
             parameter.grad = None
 

@@ -14,9 +14,9 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from edvr_cli.edvr import EDVR
+from edvr_cli.edvr import EDVR, ResBlock
 from edvr_cli.train.device.optimizer import StackedOptimizer
 from edvr_cli.train.device.pool import Pool
 from edvr_cli.train.device.sampler import DeviceBatch, Sampler
@@ -44,6 +44,7 @@ class Phase:
     optimizer: Literal["muon", "adam"] = "muon"
     degraded: float = 0.0  # share of compressed samples
     supervision: float = 0.0  # weight of the offsets' distance from the known motion, fading to nothing
+    taught: float = 0.0  # weight of the teacher's frames as target, of one; the truth has the rest
     sharpen: float = 0.0  # strength of an unsharp mask on the truth
     batch: int = 16
     patch: int = 64
@@ -75,8 +76,9 @@ def run_phases(
         model = copy.deepcopy(ended[phase.start]) if phase.start in ended else load_model(phase.start, device)
         generator = torch.Generator(device).manual_seed(seed * 1000 + number)
         sampler = Sampler(
-            pool, generator, frames=model.config.frames, batch=phase.batch, patch=phase.patch, degraded=phase.degraded
-        )
+            pool, generator, frames=model.config.frames, batch=phase.batch, patch=phase.patch,
+            degraded=phase.degraded, taught=phase.taught > 0, motion=phase.supervision > 0,
+        )  # fmt: skip
         trainer = _Trainer(phase, model, sampler, fuse=fuse, say=say)
         average = trainer.run()
         ended[phase.name] = model.cpu()
@@ -89,10 +91,10 @@ def run_phases(
 
 @torch.no_grad()
 def validate(model: EDVR, pool: Pool, *, most: int = 6) -> dict[str, float]:
-    """PSNR of the luma in dB, mean of a few frames: clean, with copies of the frame, and of each compressed version."""
+    """PSNR of the luma in dB, mean of a few frames: clean, with copies of the frame, and per version."""
     model = model.eval()
     T, middle = model.config.frames, model.config.reference
-    starts = [shot.first + n for shot in pool.shots for n in range(0, shot.count - T + 1, max(1, shot.count // most))]
+    starts = [shot.first + n for shot in pool.shots for n in range(0, shot.length - T + 1, max(1, shot.length // most))]
     index = torch.tensor([[start + t for t in range(T)] for start in starts], device=pool.truth.device)
     found: dict[str, float] = {}
     for number, version in enumerate(pool.versions):
@@ -123,9 +125,7 @@ class _Trainer:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.fuse:
             _fuse_blocks(model)
-        factors = {
-            p: phase.trunk_rate if name.startswith(_TRUNKS) else 1.0 for name, p in model.named_parameters()
-        }
+        factors = {p: phase.trunk_rate if name.startswith(_TRUNKS) else 1.0 for name, p in model.named_parameters()}
         optimizer = StackedOptimizer(factors, kind=phase.optimizer)
         mean = [p.detach().clone() for p in model.parameters()]
         good, usual, slow_down = [p.detach().clone() for p in model.parameters()], math.inf, 1.0
@@ -139,7 +139,9 @@ class _Trainer:
             total.backward()
             optimizer.step(self._rate(step, done) * slow_down)
             step += 1
-            torch._foreach_lerp_(mean, [p.detach() for p in model.parameters()], 1 - min(phase.average, step / (step + 9)))
+            torch._foreach_lerp_(
+                mean, [p.detach() for p in model.parameters()], 1 - min(phase.average, step / (step + 9))
+            )
             losses += torch.stack((loss.detach(), offset.detach()))
             if step % _LOOK_EVERY:
                 continue
@@ -171,7 +173,9 @@ class _Trainer:
         truth = _sharpened(batch.truth, phase.sharpen) if phase.sharpen else batch.truth
         with torch.autocast(batch.window.device.type, torch.bfloat16):
             output, offsets = _restore(self.model, batch.window)
-        loss = ((output.float() - truth).square() + _EPSILON**2).sqrt().mean()
+        loss = _charbonnier(output, truth)
+        if batch.taught is not None:
+            loss = loss.lerp(_charbonnier(output, batch.taught), phase.taught)
         size = torch.stack([_displacement(o).abs().mean() for o in offsets.values()]).mean()
         total, weight = loss, phase.supervision * (1 - done)
         if weight > 0 and batch.flow is not None:
@@ -189,7 +193,7 @@ def _restore(model: EDVR, window: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     B, T = window.shape[:2]
     found: dict[str, Tensor] = {}
     hooks = [
-        model.pcd_align.dcn_pack[name].conv_offset.register_forward_hook(
+        model.get_submodule(f"pcd_align.dcn_pack.{name}.conv_offset").register_forward_hook(
             lambda _m, _i, output, name=name: found.__setitem__(name, output)
         )
         for name in model.pcd_align.dcn_pack
@@ -218,7 +222,6 @@ def _offset_distance(offsets: dict[str, Tensor], window: Tensor, flow: Tensor) -
     A pixel counts where the motion is known, and by how much better moving the neighbor by it explains the reference
     than leaving it: occlusions and flat ground do not count.
     """
-    B, T = window.shape[:2]
     weight = _usefulness(window, flow).flatten(0, 1)
     known = flow.nan_to_num().flatten(0, 1)
     total = window.new_zeros(())
@@ -253,6 +256,10 @@ def _usefulness(window: Tensor, flow: Tensor) -> Tensor:
     return weight.unflatten(0, (B, T))
 
 
+def _charbonnier(output: Tensor, truth: Tensor) -> Tensor:
+    return ((output.float() - truth).square() + _EPSILON**2).sqrt().mean()
+
+
 def _sharpened(truth: Tensor, strength: float) -> Tensor:
     """``truth`` (B, 3, H, W) with an unsharp mask of 3 pixels' deviation added ``strength`` times."""
     at = torch.arange(-9, 10, device=truth.device, dtype=torch.float32)
@@ -272,7 +279,7 @@ def _luma_psnr(restored: Tensor, truth: Tensor) -> Tensor:
 def _fuse_blocks(model: EDVR) -> None:
     for blocks in (model.feature_extraction, model.reconstruction):
         for block in blocks:
-            block.forward = _compiled_block.__get__(block)  # type: ignore[method-assign]
+            block.forward = _compiled_block.__get__(block)
 
 
 def _unfuse_blocks(model: EDVR) -> None:
@@ -280,9 +287,7 @@ def _unfuse_blocks(model: EDVR) -> None:
         vars(module).pop("forward", None)
 
 
-def _block(
-    x: Tensor, weight1: Tensor, bias1: Tensor | None, weight2: Tensor, bias2: Tensor | None
-) -> Tensor:
+def _block(x: Tensor, weight1: Tensor, bias1: Tensor | None, weight2: Tensor, bias2: Tensor | None) -> Tensor:
     y = F.relu(F.conv2d(x, weight1, bias1, padding=1))
     return x + F.conv2d(y, weight2, bias2, padding=1)
 
@@ -293,6 +298,6 @@ def _compiled() -> Callable[..., Tensor]:
     return torch.compile(_block, dynamic=False)
 
 
-def _compiled_block(block: nn.Module, x: Tensor) -> Tensor:
+def _compiled_block(block: ResBlock, x: Tensor) -> Tensor:
     first, second = block.conv1, block.conv2
-    return _compiled()(x, first.weight, first.bias, second.weight, second.bias)  # type: ignore[union-attr, arg-type]
+    return _compiled()(x, first.weight, first.bias, second.weight, second.bias)

@@ -1,6 +1,6 @@
 """Footage on the device: shots of one size, their low-resolution versions, and the motion between frames.
 
-Shapes: F frames of all shots in a row, V low-resolution versions, H W pixels of the truth, h w of a version (H / 4, W / 4).
+Shapes: F frames of all shots in a row, V compressed versions, H W pixels of the truth, h w a quarter of them.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ class Shot(NamedTuple):
     """Consecutive frames of a pool."""
 
     first: int
-    count: int
+    length: int
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Pool:
     texture: Tensor  # (F, h / 8, w / 8) float32, mean contrast of each cell of 8×8 input pixels
     flow: Tensor | None  # (4, F, 2, h, w) float16, (dy, dx) input pixels to the frame FLOW_DISTANCES away
     shots: tuple[Shot, ...]
+    taught: Tensor | None = None  # (F, 3, H, W) uint8, what a teacher restores from the clean version
 
     @property
     def size(self) -> tuple[int, int]:
@@ -53,11 +54,13 @@ def make_pool(
     device: torch.device,
     *,
     flow: Callable[[Tensor, Tensor], Tensor] | None = None,
+    teacher: Callable[[Tensor], Tensor] | None = None,
 ) -> Pool:
     """Bring footage to ``device`` and derive the clean version, the texture and the motion from it.
 
     truth (F, 3, H, W) uint8, H and W multiples of 32; degraded (V, F, 3, H / 4, W / 4) uint8 or None; ``flow`` maps two
-    batches of frames (N, 3, h, w) in [0, 1] to the motion (N, 2, h, w) from the first to the second, (dx, dy) pixels.
+    batches of frames (N, 3, h, w) in [0, 1] to the motion (N, 2, h, w) from the first to the second, (dx, dy) pixels;
+    ``teacher`` restores a clip (1, T, 3, h, w) in [0, 1] to (1, T, 3, H, W).
     Raises ValueError on other shapes.
     """
     frames, _, H, W = truth.shape
@@ -66,8 +69,8 @@ def make_pool(
         raise ValueError(f"expected uint8 frames with sides that {SCALE * _CELL} divides, got {tuple(truth.shape)}")
     if degraded is not None and degraded.shape[1:] != (frames, 3, h, w):
         raise ValueError(f"expected degraded frames (V, {frames}, 3, {h}, {w}), got {tuple(degraded.shape)}")
-    if sum(shot.count for shot in shots) != frames:
-        raise ValueError(f"the shots have {sum(shot.count for shot in shots)} frames, the footage {frames}")
+    if sum(shot.length for shot in shots) != frames:
+        raise ValueError(f"the shots have {sum(shot.length for shot in shots)} frames, the footage {frames}")
     truth = truth.to(device)
     clean = torch.empty(frames, 3, h, w, dtype=torch.uint8, device=device)
     texture = torch.empty(frames, h // _CELL, w // _CELL, device=device)
@@ -79,7 +82,18 @@ def make_pool(
         texture[part] = F.avg_pool2d(F.pad(contrast, (1, 0, 1, 0)), SCALE * _CELL)[:, 0]
     versions = clean[None] if degraded is None else torch.cat((clean[None], degraded.to(device)))
     known = None if flow is None else _motion(clean, shots, flow)
-    return Pool(truth, versions, texture, known, tuple(shots))
+    taught = None if teacher is None else _restored(clean, shots, teacher)
+    return Pool(truth, versions, texture, known, tuple(shots), taught)
+
+
+def _restored(clean: Tensor, shots: Sequence[Shot], teacher: Callable[[Tensor], Tensor]) -> Tensor:
+    """What ``teacher`` makes of every shot: (F, 3, H, W) uint8."""
+    frames, _, h, w = clean.shape
+    taught = torch.empty(frames, 3, SCALE * h, SCALE * w, dtype=torch.uint8, device=clean.device)
+    for first, count in shots:
+        whole = slice(first, first + count)
+        taught[whole] = (teacher(clean[whole][None].float() / 255)[0].float() * 255).round().clamp(0, 255).byte()
+    return taught
 
 
 def _motion(clean: Tensor, shots: Sequence[Shot], flow: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
@@ -87,7 +101,7 @@ def _motion(clean: Tensor, shots: Sequence[Shot], flow: Callable[[Tensor, Tensor
     frames, _, h, w = clean.shape
     known = torch.full((len(FLOW_DISTANCES), frames, 2, h, w), torch.nan, dtype=torch.float16, device=clean.device)
     for slot, distance in enumerate(FLOW_DISTANCES):
-        here = [n for s in shots for n in range(s.first, s.first + s.count) if 0 <= n + distance - s.first < s.count]
+        here = [n for s in shots for n in range(s.first, s.first + s.length) if 0 <= n + distance - s.first < s.length]
         for part in torch.tensor(here, device=clean.device).split(_CHUNK):
             a, b = (clean[index].float() / 255 for index in (part, part + distance))
             known[slot, part] = flow(a, b).flip(1).half()

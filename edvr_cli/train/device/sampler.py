@@ -25,6 +25,7 @@ class DeviceBatch(NamedTuple):
     truth: Tensor  # (B, 3, 4P, 4P) float32 in [0, 1]
     flow: Tensor | None  # (B, T, 2, P, P) float32: (dy, dx) from the middle frame to each; NaN where unknown
     degraded: Tensor  # (B,) bool: whether the window is of a compressed version
+    taught: Tensor | None = None  # like the truth: what a teacher restored from the clean frames
 
 
 @dataclass
@@ -37,18 +38,20 @@ class Sampler:
     batch: int = 16
     patch: int = 64
     degraded: float = 0.0
+    taught: bool = False  # whether batches hold the teacher's frames, where the pool has them
+    motion: bool = True  # likewise the motion
 
     def __post_init__(self) -> None:
         """Raise ValueError where no shot is long enough or the patch does not fit."""
         h, w = self.pool.size
         if self.patch % _CELL or self.patch > min(h, w):
             raise ValueError(f"patch must be a multiple of {_CELL} and at most {min(h, w)}, got {self.patch}")
-        long = [shot for shot in self.pool.shots if shot.count >= self.frames]
+        long = [shot for shot in self.pool.shots if shot.length >= self.frames]
         if not long:
             raise ValueError(f"no shot has the {self.frames} frames of a window")
         device = self.pool.truth.device
         self._first = torch.tensor([shot.first for shot in long], device=device)
-        self._count = torch.tensor([shot.count for shot in long], device=device)
+        self._count = torch.tensor([shot.length for shot in long], device=device)
         self._weight = self._count.float().sqrt()
         cells = self.patch // _CELL
         self._texture = torch.nn.functional.avg_pool2d(self.pool.texture[:, None], cells, stride=1)[:, 0]
@@ -79,14 +82,16 @@ class Sampler:
             version[:, None, None, None, None], index[:, :, None, None, None], channel,
             rows[:, None, None, :, None], columns[:, None, None, None, :],
         ]  # fmt: skip
-        truth = pool.truth[
-            index[:, middle, None, None, None], channel, big_rows[:, None, :, None], big_columns[:, None, None, :]
-        ]
-        swapped = mirrored[2]
-        window = torch.where(swapped[:, None, None, None, None], window.transpose(-1, -2), window)
-        truth = torch.where(swapped[:, None, None, None], truth.transpose(-1, -2), truth)
-        flow = None if pool.flow is None else self._flow(index, rows, columns, mirrored)
-        return DeviceBatch(window.float() / 255, truth.float() / 255, flow, version > 0)
+        swapped = mirrored[2, :, None, None, None]
+        window = torch.where(swapped[..., None], window.transpose(-1, -2), window)
+        place = index[:, middle, None, None, None], channel, big_rows[:, None, :, None], big_columns[:, None, None, :]
+
+        def cut(frames: Tensor) -> Tensor:
+            return torch.where(swapped, frames[place].transpose(-1, -2), frames[place]).float() / 255
+
+        taught = cut(pool.taught) if pool.taught is not None and self.taught else None
+        flow = self._flow(index, rows, columns, mirrored) if pool.flow is not None and self.motion else None
+        return DeviceBatch(window.float() / 255, cut(pool.truth), flow, version > 0, taught)
 
     def _flow(self, index: Tensor, rows: Tensor, columns: Tensor, mirrored: Tensor) -> Tensor:
         """Motion from the middle frame of each window (B, T) to its frames, cut and turned as they are."""
