@@ -14,14 +14,15 @@ from typing import Any
 
 import torch
 
-from edvr_cli.edvr import EDVR
-from edvr_cli.evaluation import ClipScore, Options, evaluate
-from edvr_cli.train.cache import Clip, build_cache, sources_in
+from edvr_cli.models.checkpoint import load_model
+from edvr_cli.network.edvr import EDVR
+from edvr_cli.quality.benchmark_sets import ClipScore, Options, evaluate
 from edvr_cli.train.checkpoint import STATE_FILE
+from edvr_cli.train.clips import Clip, build_cache
 from edvr_cli.train.events import Progress
 from edvr_cli.train.loop import train
 from edvr_cli.train.recipe import PRESETS, Recipe, Size
-from edvr_cli.weights import load_model
+from edvr_cli.video.clip_folders import sources_in
 
 WHOLE = Recipe(
     size=Size(features=16, extraction_blocks=2, reconstruction_blocks=4, tail=16),

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edvr_cli.train.cache import read_frames, sources_in
-from edvr_cli.train.motion import Scene, random_path
+from edvr_cli.train.synthetic_motion import Scene, random_path
+from edvr_cli.video.clip_folders import read_frames, sources_in
 
 SIDE, MARGIN, FRAMES, INSTANTS, SHUTTER = 320, 80, 9, 33, 0.8
 SPEEDS = (6.0, 12.0)  # pixels a frame, at most

@@ -20,8 +20,8 @@ from pathlib import Path
 import imageio_ffmpeg
 import torch
 
-from edvr_cli.edvr import EDVR, EDVRConfig
-from edvr_cli.weights import save_model
+from edvr_cli.models.checkpoint import save_model
+from edvr_cli.network.edvr import EDVR, EDVRConfig
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 LEAST = EDVRConfig(

@@ -17,11 +17,11 @@ from statistics import median
 
 import torch
 
-from edvr_cli.allocation import keep_memory
 from edvr_cli.bench import SIZES
 from edvr_cli.bench.network import _windows, random_network
 from edvr_cli.bench.published import published_form
-from edvr_cli.engine import StreamingEDVR
+from edvr_cli.inference.engine import StreamingEDVR
+from edvr_cli.system.malloc import keep_memory
 
 FORMS = ("published", "fp32", "bf16")
 FRAMES = 2  # a process, after one that is not counted

@@ -32,8 +32,8 @@ import torch
 sys.modules["numba"] = None  # type: ignore[assignment]
 # ruff: noqa: E402
 from edvr_cli import cli
-from edvr_cli.edvr import EDVR, EDVRConfig
-from edvr_cli.weights import save_model
+from edvr_cli.models.checkpoint import save_model
+from edvr_cli.network.edvr import EDVR, EDVRConfig
 
 SEED = 6
 CONFIG = EDVRConfig(

@@ -9,23 +9,23 @@ The network, its operations and the engine need torch alone; what works on files
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from edvr_cli.edvr import EDVR as EDVR
-    from edvr_cli.errors import EdvrError as EdvrError
-    from edvr_cli.jobs.video import restore_video as restore_video
-    from edvr_cli.pipeline import restore_frames as restore_frames
-    from edvr_cli.video.encoders import Encoding as Encoding
-    from edvr_cli.weights import load_model as load_model
+from edvr_cli.version import __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from edvr_cli.errors import EdvrError as EdvrError
+    from edvr_cli.inference.frames import restore_frames as restore_frames
+    from edvr_cli.jobs.restore_video import restore_video as restore_video
+    from edvr_cli.models.checkpoint import load_model as load_model
+    from edvr_cli.network.edvr import EDVR as EDVR
+    from edvr_cli.video.writing.encoders import Encoding as Encoding
 
 _HOMES = {
-    "EDVR": "edvr_cli.edvr",
+    "EDVR": "edvr_cli.network.edvr",
     "EdvrError": "edvr_cli.errors",
-    "Encoding": "edvr_cli.video.encoders",
-    "load_model": "edvr_cli.weights",
-    "restore_frames": "edvr_cli.pipeline",
-    "restore_video": "edvr_cli.jobs.video",
+    "Encoding": "edvr_cli.video.writing.encoders",
+    "load_model": "edvr_cli.models.checkpoint",
+    "restore_frames": "edvr_cli.inference.frames",
+    "restore_video": "edvr_cli.jobs.restore_video",
 }
 
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604 (all strings)

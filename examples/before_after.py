@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from edvr_cli.resample import resize
+from edvr_cli.image.resize import resize
 
 source, restored, picture = sys.argv[1:4]
 

@@ -19,7 +19,7 @@ def test_what_the_api_page_imports_exists():
     code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
     imports = re.findall(r"^from (edvr_cli[\w.]*) import (.+)$", code, re.MULTILINE)
     imports += [("edvr_cli", name) for name in re.findall(r"\bedvr_cli\.(\w+)\(", code)]
-    imports += [("edvr_cli.collection", name) for name in re.findall(r"\bcollection\.(\w+)\(", code)]
+    imports += [("edvr_cli.models.library", name) for name in re.findall(r"\blibrary\.(\w+)\(", code)]
     assert len(imports) > 8
     for module, names in imports:
         for name in names.split(", "):

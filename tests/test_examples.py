@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import pytest
 
-from tests.videos import make_clip
+from tests.support.clips import make_clip
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import torch
 
-from edvr_cli.bench.hardware import Rates, machine_name, measure_rates
+from edvr_cli.bench.hardware import Rates, measure_rates
 from edvr_cli.bench.network import NetworkResult, random_network, time_network
 from edvr_cli.bench.video import VideoResult, time_video
-from edvr_cli.edvr import EDVRConfig
-from edvr_cli.precision import Precision
+from edvr_cli.inference.precision import Precision
+from edvr_cli.network.edvr import EDVRConfig
+from edvr_cli.system.hardware import machine_name
 
 __all__ = ["SIZES", "CaseResult", "Report", "bench", "default_precisions"]
 

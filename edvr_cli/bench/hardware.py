@@ -1,7 +1,6 @@
 """Clocks, memory peaks, and the rates that the hardware reaches at its best."""
 
 import ctypes
-import platform
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -11,9 +10,9 @@ from statistics import median
 
 import torch
 
-from edvr_cli.precision import Precision, dtype_for
+from edvr_cli.inference.precision import Precision, dtype_for
 
-__all__ = ["Rates", "Timing", "machine_name", "measure_rates", "peak_memory", "seconds", "wait"]
+__all__ = ["Rates", "Timing", "measure_rates", "peak_memory", "seconds", "wait"]
 
 _REPEATS = 5
 
@@ -85,17 +84,6 @@ def _as_convolutions() -> Iterator[None]:
         yield
     finally:
         torch.backends.cuda.matmul.allow_tf32 = before
-
-
-def machine_name(device: torch.device) -> str:
-    """What people call the device."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def peak_memory(work: Callable[[], object], device: torch.device) -> int | None:

@@ -12,14 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edvr_cli.bench.flops import Work, count_work
 from edvr_cli.bench.hardware import Rates, Timing, peak_memory, seconds, wait
 from edvr_cli.bench.published import published_form
-from edvr_cli.bench.work import Work, count_work
-from edvr_cli.edvr import EDVR, DeformConv, EDVRConfig
-from edvr_cli.engine import PARTS, StreamingEDVR
-from edvr_cli.memory import is_out_of_memory
-from edvr_cli.precision import Precision, dtype_for, name_of
-from edvr_cli.window import Window, windows
+from edvr_cli.inference.engine import PARTS, StreamingEDVR
+from edvr_cli.inference.memory_plan import is_out_of_memory
+from edvr_cli.inference.precision import Precision, dtype_for, name_of
+from edvr_cli.network.edvr import EDVR, DeformConv, EDVRConfig
+from edvr_cli.network.windows import Window, windows
 
 __all__ = ["EngineResult", "NetworkResult", "PublishedResult", "clip", "random_network", "time_network"]
 

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import torch.nn.functional as F
 from torch import Tensor
 
-from edvr_cli.edvr import EDVR, DeformConv
+from edvr_cli.network.edvr import EDVR, DeformConv
 from edvr_cli.ops.deform_conv import deform_conv2d_packed_reference, split_packed
 
 __all__ = ["published_form"]

@@ -9,18 +9,18 @@ from torch import Tensor
 
 from edvr_cli.bench.hardware import seconds
 from edvr_cli.bench.network import EngineResult, clip
-from edvr_cli.edvr import EDVR
-from edvr_cli.engine import StreamingEDVR
-from edvr_cli.jobs.video import restore_video
-from edvr_cli.resample import resize
-from edvr_cli.video.color import planes_to_rgb, resolve, rgb_to_planes
-from edvr_cli.video.encoders import EncoderPlan, Encoding, plan_encoder
-from edvr_cli.video.layout import nearest_layout
-from edvr_cli.video.probe import VideoInfo
-from edvr_cli.video.reader import VideoReader
-from edvr_cli.video.source import FileSource
-from edvr_cli.video.writer import VideoWriter
-from edvr_cli.window import windows
+from edvr_cli.image.resize import resize
+from edvr_cli.inference.engine import StreamingEDVR
+from edvr_cli.jobs.restore_video import restore_video
+from edvr_cli.network.edvr import EDVR
+from edvr_cli.network.windows import windows
+from edvr_cli.video.pixels.color import planes_to_rgb, resolve, rgb_to_planes
+from edvr_cli.video.pixels.layout import nearest_layout
+from edvr_cli.video.reading.info import VideoInfo
+from edvr_cli.video.reading.reader import VideoReader
+from edvr_cli.video.reading.sources import FileSource
+from edvr_cli.video.writing.encoders import EncoderPlan, Encoding, plan_encoder
+from edvr_cli.video.writing.writer import VideoWriter
 
 __all__ = ["VideoResult", "time_video"]
 

@@ -15,10 +15,10 @@ import click
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import edvr_cli
-from edvr_cli.allocation import keep_memory
 from edvr_cli.cli import messages
 from edvr_cli.cli.commands import Commands
 from edvr_cli.errors import EdvrError, StoppedError
+from edvr_cli.system.malloc import keep_memory
 
 __all__ = ["edvr", "main"]
 

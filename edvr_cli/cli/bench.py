@@ -14,9 +14,9 @@ from rich.table import Table
 from edvr_cli.bench import SIZES, CaseResult, Report, bench, default_precisions
 from edvr_cli.bench.hardware import Timing
 from edvr_cli.cli.messages import Messages
-from edvr_cli.cli.parameters import DEVICE
-from edvr_cli.engine import PARTS
-from edvr_cli.precision import PRECISIONS
+from edvr_cli.cli.types import DEVICE
+from edvr_cli.inference.engine import PARTS
+from edvr_cli.inference.precision import PRECISIONS
 
 __all__ = ["bench_command"]
 

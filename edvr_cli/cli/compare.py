@@ -19,14 +19,14 @@ from rich.progress import Progress
 from rich.table import Table
 from torch import Tensor
 
-from edvr_cli.chart import Panel, write_chart
 from edvr_cli.cli.messages import Messages
-from edvr_cli.cli.parameters import TIME
-from edvr_cli.compare import METRICS, Comparison, FrameScore, OnPair, Size, compare
+from edvr_cli.cli.types import TIME
 from edvr_cli.errors import EdvrError, OutputError
-from edvr_cli.footage import Footage
-from edvr_cli.video.pictures import png
+from edvr_cli.quality.compare import METRICS, Comparison, FrameScore, OnPair, Size, compare
+from edvr_cli.quality.footage import Footage
+from edvr_cli.system.charts import Panel, write_chart
 from edvr_cli.video.vmaf import vmaf_available
+from edvr_cli.video.writing.png_jpeg import png
 
 __all__ = ["compare_command"]
 

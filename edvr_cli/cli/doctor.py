@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from edvr_cli.bench.doctor import Device, Diagnosis, diagnose
 from edvr_cli.cli.messages import Messages
-from edvr_cli.doctor import Device, Diagnosis, diagnose
 
 __all__ = ["doctor_command"]
 

@@ -11,14 +11,14 @@ from rich.console import Console
 from rich.table import Table
 
 from edvr_cli.cli.messages import Messages
-from edvr_cli.cli.parameters import DEVICE
+from edvr_cli.cli.types import DEVICE
 from edvr_cli.errors import EdvrError
-from edvr_cli.evaluation import ClipScore, Method, Options, evaluate, mean_score
-from edvr_cli.models import default_model
-from edvr_cli.resample import Kernel
+from edvr_cli.image.resize import Kernel
+from edvr_cli.models.checkpoint import load_model
+from edvr_cli.models.registry import default_model
+from edvr_cli.quality.benchmark_sets import ClipScore, Method, Options, evaluate, mean_score
 from edvr_cli.video.recompress import CODECS, WORST_QUALITY, Codec
 from edvr_cli.video.vmaf import vmaf_available
-from edvr_cli.weights import load_model
 
 __all__ = ["evaluate_command"]
 

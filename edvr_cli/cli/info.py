@@ -13,20 +13,19 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from edvr_cli.cli.parameters import DEVICE, MODEL, RATE, RAW_FORMAT, SCALE
 from edvr_cli.cli.progress import duration
-from edvr_cli.forecast import Forecast, forecast, seconds_a_frame
-from edvr_cli.jobs.space import output_bytes, readable_size, space_needed
-from edvr_cli.models import default_model
-from edvr_cli.pipeline import model_scale, output_size
-from edvr_cli.video.color import MATRIX_NAMES, PRIMARIES_NAMES, TRANSFER_NAMES
-from edvr_cli.video.encoders import EncoderPlan, Encoding, plan_encoder
-from edvr_cli.video.info import StreamInfo, VideoInfo
-from edvr_cli.video.probe import probe
-from edvr_cli.video.source import RawFormat, Reading, as_source
-from edvr_cli.video.streams import FORMATS, MuxPlan, encoding_for, plan_mux
-from edvr_cli.video.timing import Timing, timing
-from edvr_cli.weights import load_model
+from edvr_cli.cli.types import DEVICE, MODEL, RATE, RAW_FORMAT, SCALE
+from edvr_cli.inference.frames import model_scale, output_size
+from edvr_cli.jobs.disk_space import output_bytes, readable_size, space_needed
+from edvr_cli.jobs.estimate import Forecast, forecast, seconds_a_frame
+from edvr_cli.models.checkpoint import load_model
+from edvr_cli.models.registry import default_model
+from edvr_cli.video.muxing.plan import FORMATS, MuxPlan, encoding_for, plan_mux
+from edvr_cli.video.pixels.color import MATRIX_NAMES, PRIMARIES_NAMES, TRANSFER_NAMES
+from edvr_cli.video.reading.frame_intervals import Timing, timing
+from edvr_cli.video.reading.info import StreamInfo, VideoInfo
+from edvr_cli.video.reading.sources import RawFormat, Reading, as_source, probe
+from edvr_cli.video.writing.encoders import EncoderPlan, Encoding, plan_encoder
 
 __all__ = ["info_command"]
 

@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
-from edvr_cli import collection
 from edvr_cli.cli.messages import Messages
-from edvr_cli.cli.parameters import MODEL
+from edvr_cli.cli.types import MODEL
 from edvr_cli.errors import EdvrError, ModelError
-from edvr_cli.models import model_folders
+from edvr_cli.models import library as collection
+from edvr_cli.models.registry import model_folders
 
 __all__ = ["models"]
 
@@ -120,7 +120,7 @@ def _lines(key: str, value: Any, name: str) -> list[str]:
 @models.command(no_args_is_help=True)
 @click.argument("names", metavar="NAME...", nargs=-1, required=True, type=MODEL)
 def pull(names: tuple[str, ...]) -> None:
-    """Fetch published models into your folder (EDVR_MODEL_DIR, or the user's cache).
+    """Fetch published models into your folder (EDVR_MODEL_DIR, or the user's data folder).
 
     A download that was cut off goes on where it ended; a file is used only after its sha256 was checked.
     EDVR_MODEL_URL names another place to fetch from, HTTPS_PROXY and HTTP_PROXY a proxy.

@@ -9,18 +9,18 @@ import torch
 from rich.markup import escape
 
 from edvr_cli.cli.messages import Messages
-from edvr_cli.cli.parameters import DEVICE, MODEL, TILE, TIME
 from edvr_cli.cli.progress import duration
 from edvr_cli.cli.thumbnail import show_picture
-from edvr_cli.engine import StreamingEDVR
+from edvr_cli.cli.types import DEVICE, MODEL, TILE, TIME
 from edvr_cli.errors import OutputError
-from edvr_cli.footage import Footage
-from edvr_cli.models import default_model
-from edvr_cli.precision import PRECISIONS, Precision, name_of
-from edvr_cli.preview import Restored, difference_crop, restored_from, sheet, split_screen, spread
-from edvr_cli.video.clip import write_clip
-from edvr_cli.video.pictures import png
-from edvr_cli.weights import load_model
+from edvr_cli.inference.engine import StreamingEDVR
+from edvr_cli.inference.precision import PRECISIONS, Precision, name_of
+from edvr_cli.models.checkpoint import load_model
+from edvr_cli.models.registry import default_model
+from edvr_cli.quality.footage import Footage
+from edvr_cli.quality.preview import Restored, difference_crop, restored_from, sheet, split_screen, spread
+from edvr_cli.video.writing.png_jpeg import png
+from edvr_cli.video.writing.preview_clip import write_clip
 
 __all__ = ["preview_command"]
 

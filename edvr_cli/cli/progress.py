@@ -33,7 +33,7 @@ from edvr_cli.events import (
     Paused,
     Started,
 )
-from edvr_cli.jobs.space import readable_size
+from edvr_cli.jobs.disk_space import readable_size
 
 __all__ = ["Display", "duration"]
 

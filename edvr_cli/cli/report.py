@@ -10,12 +10,12 @@ import torch
 from rich.progress import Progress
 
 from edvr_cli.cli.messages import Messages
-from edvr_cli.cli.parameters import DEVICE, KEY_VALUE, MODEL, TIME
 from edvr_cli.cli.progress import duration
-from edvr_cli.collection import describe, list_models
+from edvr_cli.cli.types import DEVICE, KEY_VALUE, MODEL, TIME
 from edvr_cli.errors import InputError, OutputError
-from edvr_cli.footage import Footage
-from edvr_cli.report import Model, build_report
+from edvr_cli.models.library import describe, list_models
+from edvr_cli.quality.footage import Footage
+from edvr_cli.quality.report import Model, build_report
 
 __all__ = ["report_command"]
 

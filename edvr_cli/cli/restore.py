@@ -11,20 +11,20 @@ from click.core import ParameterSource
 
 from edvr_cli.cli.interrupt import patient_interrupt
 from edvr_cli.cli.json_lines import JsonLines
-from edvr_cli.cli.options import RestoreOptions, restore_options
-from edvr_cli.cli.parameters import SCALE
+from edvr_cli.cli.option_groups import RestoreOptions, restore_options
 from edvr_cli.cli.paths import read_paths, single_target
 from edvr_cli.cli.progress import Display
-from edvr_cli.edvr import EDVR
+from edvr_cli.cli.types import SCALE
 from edvr_cli.errors import DeviceError, EdvrError, InputError, ModelError
 from edvr_cli.events import Finished, OnEvent
+from edvr_cli.jobs.backends import Hire
 from edvr_cli.jobs.batch import restore_batch, watch
-from edvr_cli.jobs.entries import Entry, find_entries, is_batch
-from edvr_cli.jobs.video import restore_video
-from edvr_cli.jobs.workers import Hire
-from edvr_cli.models import Task, default_model
-from edvr_cli.video.target import STANDARD_OUTPUT
-from edvr_cli.weights import load_model
+from edvr_cli.jobs.inputs import Entry, find_entries, is_batch
+from edvr_cli.jobs.restore_video import restore_video
+from edvr_cli.models.checkpoint import load_model
+from edvr_cli.models.registry import Task, default_model
+from edvr_cli.network.edvr import EDVR
+from edvr_cli.video.muxing.plan import STANDARD_OUTPUT
 
 __all__ = ["deblur", "upscale"]
 
@@ -124,7 +124,7 @@ def _hire(options: RestoreOptions) -> Hire:
     """The cluster that is asked for."""
     if find_spec("ray") is None:
         raise DeviceError("--cluster needs Ray: pip install 'edvr-cli[cluster]'.")
-    from edvr_cli.cluster import Cluster  # noqa: PLC0415 (an extra)
+    from edvr_cli.jobs.ray_backend import Cluster  # noqa: PLC0415 (an extra)
 
     chosen = click.get_current_context().get_parameter_source("device") != ParameterSource.DEFAULT
     gpus = options.device.type == "cuda" if chosen else None

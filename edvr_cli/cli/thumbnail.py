@@ -13,8 +13,8 @@ from rich.segment import Segment, Segments
 from rich.style import Style
 from torch import Tensor
 
-from edvr_cli.footage import to_size
-from edvr_cli.video.pictures import png
+from edvr_cli.quality.footage import to_size
+from edvr_cli.video.writing.png_jpeg import png
 
 __all__ = ["show_picture"]
 

@@ -11,16 +11,17 @@ import click
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from edvr_cli.chart import NO_CHARTS, charts_available
 from edvr_cli.cli.messages import Messages
-from edvr_cli.cli.parameters import DEVICE
+from edvr_cli.cli.types import DEVICE
+from edvr_cli.models.checkpoint import load_model
+from edvr_cli.system.charts import NO_CHARTS, charts_available
 from edvr_cli.train import events
-from edvr_cli.train.budget import fitted
-from edvr_cli.train.cache import Clip, build_cache, sources_in
 from edvr_cli.train.checkpoint import STATE_FILE, read_checkpoint
+from edvr_cli.train.clips import Clip, build_cache
 from edvr_cli.train.loop import train
 from edvr_cli.train.recipe import PRESETS, DegradationName, OptimizerName, Precision, Recipe
-from edvr_cli.weights import load_model
+from edvr_cli.train.time_budget import fitted
+from edvr_cli.video.clip_folders import sources_in
 
 __all__ = ["train_command"]
 

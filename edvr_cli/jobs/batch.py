@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from edvr_cli.errors import EdvrError, StoppedError
 from edvr_cli.events import BatchEnded, FileBegun, Finished, OnEvent, Outcome
-from edvr_cli.jobs.entries import Entry
+from edvr_cli.jobs.inputs import Entry
 
 __all__ = ["restore_batch", "watch"]
 

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from edvr_cli.edvr import EDVR
 from edvr_cli.errors import InputError
+from edvr_cli.network.edvr import EDVR
 
 __all__ = ["Fingerprint", "fingerprint", "model_digest"]
 

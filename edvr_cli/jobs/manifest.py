@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from edvr_cli.errors import OutputError
-from edvr_cli.segments import START, Mark, Position, Segment
+from edvr_cli.jobs.segments import START, Mark, Position, Segment
 
 __all__ = ["FORMAT", "Gap", "Header", "Manifest"]
 

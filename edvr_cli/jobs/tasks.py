@@ -15,18 +15,18 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from edvr_cli.engine import StreamingEDVR
 from edvr_cli.errors import InputError
-from edvr_cli.excerpt import Excerpt, mark
+from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.jobs.manifest import Gap
-from edvr_cli.pipeline import Decoded, Seen, restore_segments, rgb_of, see
-from edvr_cli.segments import Lengths, Mark, Position, Segment
-from edvr_cli.video.encoders import EncoderPlan
-from edvr_cli.video.info import VideoInfo
-from edvr_cli.video.packets import PacketCutter, Part
-from edvr_cli.video.reader import SourceFrame, VideoReader
-from edvr_cli.video.segments import SegmentWriter
-from edvr_cli.video.source import FileSource
+from edvr_cli.jobs.pipeline import Decoded, Seen, restore_segments, rgb_of, see
+from edvr_cli.jobs.segment_files import SegmentWriter
+from edvr_cli.jobs.segments import Lengths, Mark, Position, Segment
+from edvr_cli.jobs.source_range import Excerpt, mark
+from edvr_cli.video.reading.info import VideoInfo
+from edvr_cli.video.reading.packet_extract import PacketCutter, Part
+from edvr_cli.video.reading.reader import SourceFrame, VideoReader
+from edvr_cli.video.reading.sources import FileSource
+from edvr_cli.video.writing.encoders import EncoderPlan
 
 __all__ = ["Task", "divide", "perform", "with_frames"]
 

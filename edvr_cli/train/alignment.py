@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edvr_cli.edvr import EDVR, DeformConv
+from edvr_cli.network.edvr import EDVR, DeformConv
 
 __all__ = ["alignment_loss", "alignment_parameters", "mean_offset", "prepare", "recorded_offsets", "supervision_loss"]
 

@@ -13,22 +13,22 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from edvr_cli.edvr import EDVR
 from edvr_cli.errors import EdvrError, ModelError
-from edvr_cli.metrics import psnr
+from edvr_cli.image.metrics import psnr
+from edvr_cli.models.checkpoint import save_model
+from edvr_cli.network.edvr import EDVR
 from edvr_cli.train.alignment import prepare
-from edvr_cli.train.cache import Clip
 from edvr_cli.train.checkpoint import STATE_FILE, Checkpoint, read_checkpoint, write_checkpoint
-from edvr_cli.train.data import Batch, Samples, batches
+from edvr_cli.train.clips import Clip
+from edvr_cli.train.divergence_guard import Guard, Reading
 from edvr_cli.train.events import Event, Finished, Notice, OnEvent, Progress, RolledBack, Validated
-from edvr_cli.train.guard import Guard, Reading
-from edvr_cli.train.log import RunLog
+from edvr_cli.train.init_passthrough import let_through
 from edvr_cli.train.objective import objective, unit
 from edvr_cli.train.optimizer import Steps, steps_of
-from edvr_cli.train.passthrough import let_through
 from edvr_cli.train.recipe import Recipe
+from edvr_cli.train.run_log import RunLog
+from edvr_cli.train.samples import Batch, Samples, batches
 from edvr_cli.train.stages import Stage, grow, learning_rate, rebuild, stages, trained
-from edvr_cli.weights import save_model
 
 __all__ = ["train"]
 

@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor, nn
 
-from edvr_cli.edvr import EDVR
+from edvr_cli.network.edvr import EDVR
 from edvr_cli.train.alignment import alignment_loss, mean_offset, recorded_offsets, supervision_loss
-from edvr_cli.train.data import Batch
-from edvr_cli.train.guard import Reading
+from edvr_cli.train.divergence_guard import Reading
 from edvr_cli.train.recipe import Recipe
+from edvr_cli.train.samples import Batch
 from edvr_cli.train.stages import Stage
 
 __all__ = ["objective", "unit"]

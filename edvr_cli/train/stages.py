@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from edvr_cli.edvr import EDVR, TSAFusion
+from edvr_cli.network.edvr import EDVR, TSAFusion
 from edvr_cli.train.alignment import alignment_parameters
 from edvr_cli.train.recipe import Recipe
 

@@ -17,8 +17,8 @@ from av.video.codeccontext import VideoCodecContext
 from torch import Tensor
 
 from edvr_cli.errors import EdvrError
-from edvr_cli.video.color import ColorSpec, planes_to_rgb, rgb_to_planes
-from edvr_cli.video.layout import native_layout
+from edvr_cli.video.pixels.color import ColorSpec, planes_to_rgb, rgb_to_planes
+from edvr_cli.video.pixels.layout import native_layout
 
 __all__ = ["CODECS", "WORST_QUALITY", "Codec", "recompress"]
 

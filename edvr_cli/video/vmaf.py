@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from edvr_cli.errors import EdvrError
-from edvr_cli.video.color import ColorSpec, rgb_to_planes
-from edvr_cli.video.layout import native_layout
+from edvr_cli.video.pixels.color import ColorSpec, rgb_to_planes
+from edvr_cli.video.pixels.layout import native_layout
 
 __all__ = ["Vmaf", "vmaf_available"]
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from edvr_cli.errors import ModelError
+from edvr_cli.models.checkpoint import read_state_dict
 from edvr_cli.train.teacher.basicvsr import BasicVSR
-from edvr_cli.weights import read_state_dict
 
 __all__ = ["is_basicvsr", "load_teacher"]
 

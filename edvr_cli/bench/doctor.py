@@ -1,0 +1,222 @@
+"""What there is on this machine, whether it computes rightly and how fast, and what would help."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from edvr_cli.bench.hardware import seconds
+from edvr_cli.errors import DeviceError, EdvrError
+from edvr_cli.inference.engine import StreamingEDVR
+from edvr_cli.inference.memory_plan import free_memory
+from edvr_cli.inference.precision import Precision, dtype_for, name_of
+from edvr_cli.models.checkpoint import load_model
+from edvr_cli.models.library import list_models
+from edvr_cli.models.registry import default_model, model_folders
+from edvr_cli.network.windows import Window
+from edvr_cli.ops.numba_status import numba_fault
+from edvr_cli.ops.selftest import check_operation
+from edvr_cli.system.charts import NO_CHARTS, charts_available
+from edvr_cli.system.hardware import machine_name
+from edvr_cli.video.capabilities import Abilities, find_abilities
+
+__all__ = ["Device", "Diagnosis", "Finding", "Speed", "diagnose"]
+
+_LIBRARIES = ("edvr-cli", "torch", "triton", "numba", "numpy", "safetensors", "av", "imageio-ffmpeg", "click", "rich")
+_SPEED_SIZE = 160, 96  # width, height of the frames of the speed test
+_LEAST_MEMORY, _LEAST_DISK = 2 * 2**30, 5 * 2**30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong, or could be better, and what to do."""
+
+    level: Literal["wrong", "hint"]
+    what: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Device:
+    """``operation``: which deformable convolution it uses; ``checked``: each precision, "" or what is wrong."""
+
+    device: str
+    name: str
+    free_memory: int | None  # bytes
+    operation: str
+    checked: dict[Precision, str]
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Of the model that ships, on frames of ``size`` (width, height)."""
+
+    device: str
+    precision: Precision
+    size: tuple[int, int]
+    seconds_per_frame: float
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All of it, as plain values."""
+
+    system: dict[str, str]
+    versions: dict[str, str]
+    devices: list[Device]
+    video: Abilities
+    models: dict[str, str]  # those on this machine: their files
+    environment: dict[str, str]
+    speed: Speed | None
+    findings: list[Finding]
+
+    @property
+    def healthy(self) -> bool:
+        """Nothing is wrong."""
+        return all(finding.level != "wrong" for finding in self.findings)
+
+
+def diagnose(*, speed: bool = True) -> Diagnosis:
+    """Look at everything; takes seconds, and longer where kernels are compiled for the first time."""
+    devices = [_examine(device) for device in _devices()]
+    measured = _speed(torch.device(devices[0].device)) if speed else None
+    video = find_abilities()
+    return Diagnosis(
+        system={
+            "system": platform.platform(),
+            "python": platform.python_version(),
+            "processor": machine_name(torch.device("cpu")),
+            "cores": str(os.cpu_count()),
+            "threads": str(torch.get_num_threads()),
+        },
+        versions={name: version for name in _LIBRARIES if (version := _version(name))},
+        devices=devices,
+        video=video,
+        models={listed.name: str(listed.path) for listed in list_models() if listed.path},
+        environment={key: value for key, value in sorted(os.environ.items()) if _concerns(key)},
+        speed=measured,
+        findings=list(_findings(devices, video)),
+    )
+
+
+def _devices() -> Iterator[torch.device]:
+    """The fastest first."""
+    for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        yield torch.device("cuda", number)
+    if torch.backends.mps.is_available():
+        yield torch.device("mps")
+    yield torch.device("cpu")
+
+
+def _examine(device: torch.device) -> Device:
+    operation, checked = "", dict[Precision, str]()
+    words: tuple[Precision, ...] = ("fp32", "fp16", "bf16") if device.type == "cuda" else ("fp32",)
+    if device.type == "cpu" and dtype_for("auto", device) == torch.bfloat16:
+        words = ("fp32", "bf16")
+    for word in words:
+        try:
+            operation = check_operation(device, dtype_for(word, device))
+            checked[word] = ""
+        except (DeviceError, RuntimeError) as error:
+            checked[word] = next(iter(str(error).splitlines()), type(error).__name__)
+    return Device(str(device), machine_name(device), free_memory(device), operation, checked)
+
+
+def _speed(device: torch.device) -> Speed | None:
+    """About a second of work, after a frame that is not counted."""
+    try:
+        engine = StreamingEDVR(load_model(default_model("sr"), device))
+    except EdvrError:  # the device's fault is among the findings already
+        return None
+    width, height = _SPEED_SIZE
+    frames = [torch.rand(3, height, width) for _ in range(engine.config.frames)]
+    taken: list[float] = []
+    began, number = 0.0, 0
+    while not taken or time.perf_counter() - began < 1:
+        window = Window(tuple(range(number, number + len(frames))), tuple(frames))
+        took = seconds(lambda window=window: engine.restore(window), device)  # type: ignore[misc]
+        if number:
+            taken.append(took)
+        else:
+            began = time.perf_counter()
+        number += 1
+    return Speed(str(device), name_of(engine.dtype), _SPEED_SIZE, sorted(taken)[len(taken) // 2])
+
+
+def _findings(devices: list[Device], video: Abilities) -> Iterator[Finding]:
+    for device in devices:
+        for wrong in device.checked.values():
+            if wrong:
+                others = " or ".join(p for p, fault in device.checked.items() if not fault)
+                instead = f", or choose --precision {others}" if others else ", or pass --device cpu"
+                yield Finding("wrong", wrong, f"update the driver and PyTorch{instead}")
+        if device.device.startswith("cuda") and device.operation == "reference":
+            yield Finding("hint", "Triton is not installed: the GPU computes slowly", "pip install triton")
+        if device.device == "cpu" and (fault := numba_fault()):
+            yield Finding("hint", f"{fault.reason}: the processor computes several times as slowly", fault.remedy)
+        if device.device == "mps":
+            yield Finding("hint", "there is no kernel of ours for Apple GPUs", "compare with --device cpu")
+        if device.free_memory is not None and device.free_memory < _LEAST_MEMORY:
+            what = f"{device.device} has {device.free_memory / 2**30:.1f} GiB of memory free"
+            yield Finding("hint", what, "close other programs; large frames will go through as tiles")
+    if not torch.cuda.is_available() and _nvidia_driver():
+        yield Finding(
+            "wrong",
+            f"there is an NVIDIA driver, but PyTorch {torch.__version__} cannot use it",
+            "install a CUDA build: see https://pytorch.org/get-started/locally/",
+        )
+    if "libx264" not in video.encoders:
+        yield Finding("wrong", "this build of PyAV has no libx264", "install PyAV's own wheel: pip install -U av")
+    if not video.vmaf:
+        yield Finding("hint", "the FFmpeg binary cannot measure VMAF", "set IMAGEIO_FFMPEG_EXE to one with libvmaf")
+    if not charts_available():
+        yield Finding("hint", "no charts can be drawn", NO_CHARTS.partition(": ")[2])
+    if os.environ.get("OMP_WAIT_POLICY", "passive").lower() == "active":
+        yield Finding("hint", "OMP_WAIT_POLICY=active makes idle threads keep the cores busy", "unset it")
+    yield from _place_findings()
+
+
+def _place_findings() -> Iterator[Finding]:
+    """Of folders, disks and the terminal."""
+    folder = model_folders()[-1]
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(existing, os.W_OK):
+        yield Finding("hint", f"{folder} cannot be written", "set EDVR_MODEL_DIR to a folder that can")
+    for place in {Path(tempfile.gettempdir()), Path.cwd()}:
+        free = shutil.disk_usage(place).free
+        if free < _LEAST_DISK:
+            yield Finding("hint", f"{place} has {free / 2**30:.1f} GiB free", "make room: restored video is large")
+    if (sys.stderr.encoding or "").lower().replace("-", "") not in ("utf8", ""):
+        yield Finding("hint", f"the terminal's encoding is {sys.stderr.encoding}", "set PYTHONUTF8=1")
+
+
+def _nvidia_driver() -> bool:
+    return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
+
+
+def _version(name: str) -> str:
+    if name == "torch":
+        return torch.__version__  # with its build: 2.13.0+cpu
+    if name not in ("edvr-cli",) and find_spec({"imageio-ffmpeg": "imageio_ffmpeg"}.get(name, name)) is None:
+        return ""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "of unknown version"
+
+
+def _concerns(key: str) -> bool:
+    """Variables that change what the program does; none that may hold a secret, as an address may."""
+    words = ("CUDA_VISIBLE_DEVICES", "NO_COLOR", "TERM", "IMAGEIO_FFMPEG_EXE", "XDG_CACHE_HOME", "XDG_DATA_HOME")
+    beginnings = ("EDVR_MODEL_DIR", "EDVR_KERNEL_CACHE", "OMP_", "NUMBA_", "TRITON_", "PYTORCH_", "MKL_")
+    return key in words or key.startswith(beginnings)

@@ -1,0 +1,1 @@
+"""Tensors as pictures: resampling and metrics."""

@@ -1,0 +1,1 @@
+"""The trained network at work on frames."""

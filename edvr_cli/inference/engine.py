@@ -1,0 +1,282 @@
+"""StreamingEDVR: a trained network at work on a stream of windows, computing each thing once.
+
+The definition is :meth:`EDVR.forward`, which this equals. It differs in when and where things are computed:
+
+- features of a frame once, when the frame first appears, and kept as long as windows name it;
+- the convolutions over a pair of frames as two halves, a neighbor's computed once, the reference's once per
+  window, and added per pair;
+- on a CPU the 3×3 convolutions after Winograd, with a quarter of the products;
+- on a GPU all neighbors of a small frame at once, which one by one would leave it idle between launches;
+- a frame too large for the memory as tiles with a halo; the tail after the residual blocks, whose maps are
+  16 times as large, in strips, exactly.
+"""
+
+import copy
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from edvr_cli.errors import DeviceError
+from edvr_cli.inference.memory_plan import SMALLEST_TILE, Plan, at_once_limit, free_memory, is_out_of_memory, plan
+from edvr_cli.inference.precision import Precision, dtype_for
+from edvr_cli.inference.stages import Features, Reference, Stages
+from edvr_cli.inference.tiles import Tile, tiles
+from edvr_cli.network.edvr import EDVR, TAIL_REACH
+from edvr_cli.network.windows import Window
+from edvr_cli.ops.deform_conv import missing_kernel
+from edvr_cli.ops.numba_status import numba_fault
+from edvr_cli.ops.selftest import check_kernel
+from edvr_cli.system.gpu_copy import upload
+
+__all__ = ["DEFAULT_HALO", "PARTS", "StreamingEDVR"]
+
+PARTS = ("features", "alignment", "fusion", "reconstruction", "tail")
+
+DEFAULT_HALO = 32  # input pixels around a tile's core; see docs/performance.md for what was measured
+# Features' pixels at a time in the tail. On a CPU more than these no longer find their maps in the cache (a fifth
+# slower in bf16), on a GPU fewer would leave it idle. Thin strips would repeat too much of their neighbors' work.
+_STRIP_PIXELS, _STRIP_PIXELS_CPU, _STRIP_ROWS = 32 * 1024, 6400, 16
+
+
+class StreamingEDVR:
+    """Restores windows one after the other.
+
+    The network works on the device that ``model`` lies on; on a CPU, or in another ``precision`` than the model's
+    own, it is a copy. ``tile`` is the largest side of a tile's core in input pixels: 0 for whole frames, None to
+    choose by the device's free memory when the frame size is known, of which ``max_memory`` bytes may be used.
+    ``halo`` is what a tile sees around its core. ``compiled`` has torch.compile fuse the stages, which takes a minute
+    at the first frame; on a CPU with kernels of ours it changes nothing.
+    When memory runs out all the same, the frame is redone with smaller tiles. ``on_notice`` is told of that, and of
+    a compilation that failed, in a sentence.
+
+    ``part`` may be set to be told of the work: it is called with the name of each of :data:`PARTS`, and what it
+    returns is entered for as long as that lasts.
+    """
+
+    def __init__(
+        self,
+        model: EDVR,
+        *,
+        precision: Precision = "auto",
+        tile: int | None = None,
+        halo: int = DEFAULT_HALO,
+        max_memory: int | None = None,
+        compiled: bool = False,
+        on_notice: Callable[[str], None] | None = None,
+    ) -> None:
+        self.config = model.config
+        self.device = next(model.parameters()).device
+        self.dtype = dtype_for(precision, self.device)
+        if self.device.type == "cuda":
+            check_kernel(self.device, self.dtype, self.config.features, self.config.groups)
+        kernels = self.device.type == "cpu" and numba_fault() is None
+        if kernels or next(model.parameters()).dtype != self.dtype:
+            model = copy.deepcopy(model).to(self.dtype)
+        self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.tile = tile
+        self.halo = halo
+        self.max_memory = max_memory
+        self._on_notice = on_notice or (lambda _: None)
+        self.part: Callable[[str], AbstractContextManager[object]] = lambda _: nullcontext()
+        self._needless = compiled and kernels
+        if kernels:
+            from edvr_cli.ops.cpu.winograd import winograd  # noqa: PLC0415 (numba is optional)
+
+            self._stages = Stages(self.model, replace=winograd)
+        elif compiled:
+            from edvr_cli.inference.torch_compile import Compiler  # noqa: PLC0415 (only what is asked for)
+
+            self._stages = Stages(self.model, compiler=Compiler(self._on_notice))
+        else:
+            self._stages = Stages(self.model)
+        self._size: tuple[int, int] | None = None
+        self._tiles: list[Tile] = []
+        self._plan = Plan(0, keep_features=True)
+        self._frames: dict[int, Tensor] = {}  # (3, H, W) float32 on the device, filled up, by frame number
+        self._features: dict[tuple[int, int], Features] = {}  # by tile number and frame number
+
+    @property
+    def whole_frames(self) -> bool:
+        """Whether frames go through in one piece (known from the first frame on)."""
+        return len(self._tiles) == 1
+
+    @property
+    def tile_size(self) -> int:
+        """Largest side of a tile's core in input pixels, or 0 for whole frames (known from the first frame on)."""
+        return 0 if self.whole_frames else self._plan.tile
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for whoever waits for this engine."""
+        notes = []
+        if missing := missing_kernel(self.device):
+            notes.append(
+                f"This will be slow, without a kernel for deformable convolutions on {self.device}: {missing}."
+            )
+        if self._needless:
+            notes.append("--compile is for GPUs: on a processor the network runs in compiled kernels as it is.")
+        return tuple(notes)
+
+    def modules(self) -> Iterator[nn.Module]:
+        """Every module that a window goes through."""
+        return self._stages.modules()
+
+    def prepare(self, height: int, width: int) -> None:
+        """Choose the tiles for frames of this size and forget what is known of other frames."""
+        multiple = self.config.multiple
+        height, width = -(-height // multiple) * multiple, -(-width // multiple) * multiple
+        self._forget()
+        self._plan = plan(
+            self.config,
+            height,
+            width,
+            self.tile,
+            self.halo,
+            free_memory(self.device, self.max_memory),
+            self.dtype.itemsize,
+            at_once_limit(self.device),
+        )
+        self._size = height, width
+        self._tiles = tiles(height, width, self._plan.tile, self.halo, multiple)
+
+    @torch.inference_mode()
+    def restore(self, window: Window[Tensor]) -> Tensor:
+        """Restore the reference frame of ``window``.
+
+        Frames are (3, H, W) float32 RGB in [0, 1], anywhere; they are told apart by the window's indices.
+        Returns (3, s·H, s·W) float32 on the engine's device, not clamped. On a GPU it comes back when the work is
+        queued there, not when it is done.
+        """
+        _, height, width = window.reference.shape
+        if self._size is None:
+            self.prepare(height, width)
+        while True:
+            try:
+                return self._restore(window)[:, : height * self.config.scale, : width * self.config.scale]
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Outside the except block, where the error no longer holds on to the frame's tensors.
+            self._shrink(height, width)
+
+    def _restore(self, window: Window[Tensor]) -> Tensor:
+        assert self._size is not None  # prepared
+        height, width = self._size
+        frames = dict(zip(window.indices, window.frames, strict=True))
+        self._features = {key: value for key, value in self._features.items() if key[1] in frames}
+        self._frames = {n: value for n, value in self._frames.items() if n in frames}
+        for n, frame in frames.items():
+            if n not in self._frames:
+                self._frames[n] = _pad(upload(frame, self.device), height, width)
+        if self.whole_frames:
+            return self._restore_tile(0, self._frames, window.indices)
+        scale = self.config.scale
+        output = torch.empty(3, height * scale, width * scale, device=self.device)
+        for number, tile in enumerate(self._tiles):
+            region = {n: frame[:, *tile.region()] for n, frame in self._frames.items()}
+            restored = self._restore_tile(number, region, window.indices)
+            output[:, *tile.core(scale)] = restored[:, *tile.core_in_region(scale)]
+        return output
+
+    def _restore_tile(self, number: int, frames: dict[int, Tensor], indices: tuple[int, ...]) -> Tensor:
+        with self.part("features"):
+            features = {n: self._features.get((number, n)) or self._extract(frame) for n, frame in frames.items()}
+        if self._plan.keep_features:
+            self._features.update({(number, n): value for n, value in features.items()})
+        middle = indices[self.config.reference]
+        with self.part("alignment"):
+            reference = self._stages.refer(features[middle].pyramid)
+            aligned = self._align([features[n] for n in indices], reference)
+        del features, reference
+        with self.part("fusion"):
+            # Side by side in each pixel: the fusion's 1×1 convolutions take them so, without another copy.
+            stacked = torch.cat(aligned, dim=1).unflatten(1, (len(indices), -1))
+            del aligned
+            fused = self._stages.fuse(stacked)
+            del stacked
+        return self._rebuild(fused, _image(frames[middle]))
+
+    def _extract(self, frame: Tensor) -> Features:
+        return self._stages.extract(_image(frame).to(self.dtype))
+
+    def _align(self, window: list[Features], reference: Reference) -> list[Tensor]:
+        """The features of a window's frames where the reference has them."""
+        if not self._plan.at_once:
+            known = {id(own): own for own in window}  # a window at a shot's end has some frames twice
+            aligned = {key: self._stages.align(own, reference) for key, own in known.items()}
+            return [aligned[id(own)] for own in window]
+        together = Features(_stacked(own.pyramid for own in window), _stacked(own.halves for own in window))
+        return list(self._stages.align(together, reference).chunk(len(window)))
+
+    def _rebuild(self, fused: Tensor, frame: Tensor) -> Tensor:
+        """The model's ``rebuild``, its tail in strips of rows: → (3, s·H, s·W).
+
+        The frame is float32 whatever the features are, so that what is added to it keeps its precision.
+        """
+        with self.part("reconstruction"):
+            x = self._stages.reconstruct(fused)
+        _, _, h, w = x.shape
+        pixels = _STRIP_PIXELS_CPU if self.device.type == "cpu" else _STRIP_PIXELS
+        inward = frame.shape[2] // h  # rows of the frame a row of features
+        outward = inward * self.config.scale  # and of the output
+        output = torch.empty(3, h * outward, w * outward, device=self.device)
+        with self.part("tail"):
+            for start, stop, top, bottom in _strips(h, max(_STRIP_ROWS, pixels // w)):
+                strip = self._stages.upsample(x[:, :, top:bottom], frame[:, :, top * inward : bottom * inward])
+                first = (start - top) * outward
+                output[:, start * outward : stop * outward] = strip[0, :, first : first + (stop - start) * outward]
+        return output
+
+    def _shrink(self, height: int, width: int) -> None:
+        """Halve the tiles after memory ran out; DeviceError where they cannot be halved."""
+        size = max(len(tile.core_y) for tile in self._tiles), max(len(tile.core_x) for tile in self._tiles)
+        self._forget()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if max(size) <= SMALLEST_TILE:
+            raise DeviceError(
+                f"out of memory on {self.device} even with tiles of {max(size)} pixels: free some memory, "
+                "or pass --device cpu or a smaller model"
+            )
+        self.tile = max(SMALLEST_TILE, max(size) // 2)
+        self.prepare(height, width)
+        self._on_notice(f"Out of memory: went on with tiles of {self.tile} pixels.")
+
+    def _forget(self) -> None:
+        self._frames.clear()
+        self._features.clear()
+
+
+def _stacked(maps: Iterable[list[Tensor]]) -> list[Tensor]:
+    """Lists of maps of one image each, as one list of maps of all images."""
+    return [torch.cat(level) for level in zip(*maps, strict=True)]
+
+
+def _image(frame: Tensor) -> Tensor:
+    """(3, H, W) as (1, 3, H, W) with its channels side by side."""
+    return frame[None].contiguous(memory_format=torch.channels_last)
+
+
+def _strips(height: int, step: int) -> Iterator[tuple[int, int, int, int]]:
+    """Rows to write (from, to) and to read for that (from, to), of strips that are all read equally high.
+
+    So a compiler meets one size.
+    """
+    count = -(-height // step)
+    step = -(-height // count)
+    tall = min(height, step + 2 * TAIL_REACH)
+    for start in range(0, height, step):
+        top = min(max(0, start - TAIL_REACH), height - tall)
+        yield start, min(start + step, height), top, top + tall
+
+
+def _pad(frame: Tensor, height: int, width: int) -> Tensor:
+    """Fill (3, H, W) up to ``height`` and ``width``: reflected, and replicated where a frame is too small."""
+    bottom, right = height - frame.shape[1], width - frame.shape[2]
+    if not (bottom or right):
+        return frame
+    mode = "reflect" if bottom < frame.shape[1] and right < frame.shape[2] else "replicate"
+    return F.pad(frame[None], (0, right, 0, bottom), mode)[0]

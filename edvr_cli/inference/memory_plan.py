@@ -1,0 +1,166 @@
+"""How much memory a device has left, and how to restore frames within it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+import torch
+
+from edvr_cli.network.edvr import EDVRConfig
+from edvr_cli.system.limits import group_memory, system_memory
+
+__all__ = [
+    "SMALLEST_TILE",
+    "Plan",
+    "at_once_limit",
+    "bytes_needed",
+    "free_memory",
+    "is_out_of_memory",
+    "peak_memory",
+    "plan",
+]
+
+SMALLEST_TILE = 32
+_SHARE = 0.7  # of the free memory to plan with: fragmentation and other programs take the rest
+_AT_ONCE = 256 * 1024  # pixels of features up to which a GPU is not busy with one neighbor of a frame at a time
+_EXTRACTION = 0.25  # of the work on a window, when all its frames' features are computed anew
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How frames go through the network."""
+
+    tile: int  # largest side of a tile's core in input pixels; 0: whole frames
+    keep_features: bool  # between windows, rather than computed for every window anew
+    at_once: bool = False  # all frames of a window are aligned in one go, rather than one after the other
+
+
+def plan(
+    config: EDVRConfig,
+    height: int,
+    width: int,
+    tile: int | None,
+    halo: int,
+    free: int | None,
+    itemsize: int = 4,
+    at_once: int = 0,
+) -> Plan:
+    """The cheapest way to restore frames of ``height`` × ``width`` within ``free`` bytes (None: unknown).
+
+    ``tile`` fixes the tile size (0: whole frames), None leaves it open; ``itemsize`` is the bytes of a feature.
+    Frames are aligned at once where that pays, up to ``at_once`` pixels of features, and fits.
+    Where nothing fits, the leanest way is tried all the same.
+    """
+    area = 16 if config.hr_in else 1
+    budget = None if free is None else free * _SHARE
+    sizes = [tile or 0] if tile is not None or budget is None else [0, *_sizes(max(height, width))]
+    best, least = Plan(sizes[-1], keep_features=budget is None), float("inf")
+    for size in sizes:
+        for keep, together in product((True, False), (True, False)):
+            candidate = Plan(size, keep, together)
+            side_y, side_x, seen = _regions(candidate, height, width, halo)
+            cost = seen * (1 if keep else 1 + _EXTRACTION)
+            if cost >= least or (together and side_y * side_x > at_once * area):
+                continue
+            if budget is None or peak_memory(candidate, config, height, width, halo, itemsize) <= budget:
+                best, least = candidate, cost
+    return best
+
+
+def at_once_limit(device: torch.device) -> int:
+    """Pixels of features up to which ``device`` aligns a window's frames at once: a CPU is busy with one of them."""
+    return 0 if device.type == "cpu" else _AT_ONCE
+
+
+def peak_memory(plan: Plan, config: EDVRConfig, height: int, width: int, halo: int, itemsize: int = 4) -> int:
+    """Bytes that restoring frames of ``height`` × ``width`` takes at most, by ``plan``."""
+    side_y, side_x, seen = _regions(plan, height, width, halo)
+    return bytes_needed(
+        config,
+        side_y,
+        side_x,
+        frame_pixels=height * width,
+        kept_pixels=seen if plan.keep_features else 0,
+        itemsize=itemsize,
+        at_once=plan.at_once,
+    )
+
+
+def _regions(plan: Plan, height: int, width: int, halo: int) -> tuple[int, int, int]:
+    """(height, width) of a tile with its halo, and the input pixels computed on for a frame, halos included."""
+    side_y, side_x = (min(side, plan.tile + 2 * halo) if plan.tile else side for side in (height, width))
+    count = -(-height // plan.tile) * -(-width // plan.tile) if plan.tile else 1
+    return side_y, side_x, count * side_y * side_x
+
+
+def bytes_needed(
+    config: EDVRConfig,
+    height: int,
+    width: int,
+    *,
+    frame_pixels: int | None = None,
+    kept_pixels: int = 0,
+    itemsize: int = 4,
+    at_once: bool = False,
+) -> int:
+    """Peak memory of restoring one region of ``height`` × ``width`` input pixels.
+
+    Counted in maps of one channel at the features' full size that are alive at the worst moment.
+    ``frame_pixels`` are those of the whole frame, by default the region's; ``kept_pixels`` the same, halos
+    included, if its features are kept between windows. ``itemsize`` is the bytes of a feature, ``at_once`` a
+    plan's.
+    """
+    C, T = config.features, config.frames
+    area = 16 if config.hr_in else 1  # input pixels a pixel of features
+    features = 2 * C * T * (4 / 3 if config.levels == 3 else 1)  # pyramids, and their halves of pair convolutions
+    maps = 27 * config.groups + 6 * C  # offsets, and the maps around them
+    # At once, features are brought together.
+    aligning = C * T + (maps * T + features if at_once else maps)
+    fusing = 3 * C * T + 4 * C  # aligned, embedded and weighted frames
+    working = max(aligning, fusing)
+    if config.predeblur:
+        working = max(working, 3 * C * area)  # its first convolutions work at input size
+    pixels = height * width / area
+    whole = height * width if frame_pixels is None else frame_pixels
+    output = 4 * 3 * config.scale**2
+    frames = whole * (4 * 3 * T + output)  # always float32
+    if whole > height * width:
+        frames += height * width * output  # a tile, before it is put in its place
+    # When a frame is restored, its colors are converted, for which it is there once more and a third.
+    at_work = max(itemsize * pixels * working, whole * output * 4 / 3)
+    return int(at_work + itemsize * max(kept_pixels / area, pixels) * features + frames)
+
+
+def _sizes(longest: int) -> Iterator[int]:
+    """Tile sizes worth trying, largest first."""
+    size = longest
+    while size > SMALLEST_TILE:
+        size = max(SMALLEST_TILE, size * 3 // 4 // 16 * 16)
+        yield size
+
+
+def free_memory(device: torch.device, bound: int | None = None) -> int | None:
+    """Bytes that can still be allocated on ``device``, ``bound`` at most; None where the system does not tell."""
+    found = [count for count in (_free_memory(device), bound) if count is not None]
+    return min(found, default=None)
+
+
+def _free_memory(device: torch.device) -> int | None:
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return free + held
+    if device.type == "mps":  # shares the system's memory, of which Metal grants a part
+        used = torch.mps.current_allocated_memory()
+        held = torch.mps.driver_allocated_memory() - used
+        return max(0, min(system_memory() + held, torch.mps.recommended_max_memory() - used))
+    if device.type != "cpu":
+        return None
+    group = group_memory()
+    return system_memory() if group is None else min(system_memory(), group)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether memory is what was lacking; torch raises a plain RuntimeError on the CPU and on Apple's GPUs."""
+    text = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in text or "backend out of memory" in text

@@ -1,0 +1,107 @@
+"""The network cut into the stages between which an engine keeps things: functions of tensors alone.
+
+Shapes: T frames of a window, C features, h w size of a feature map, H W of the input, s scale; of one image unless
+said otherwise.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from edvr_cli.inference.torch_compile import Compiler
+from edvr_cli.network.edvr import EDVR, SLOPE, Pyramid
+from edvr_cli.ops.conv import Conv, activated_sum
+
+__all__ = ["Features", "Reference", "Stages"]
+
+
+class Features(NamedTuple):
+    """What depends on one frame alone: its pyramid, and its half of the convolutions over pairs as neighbor."""
+
+    pyramid: Pyramid
+    halves: list[Tensor]
+
+
+class Reference(NamedTuple):
+    """A reference frame's half of the convolutions over pairs, and of the cascade's where there is one."""
+
+    halves: list[Tensor]
+    cascade: Tensor | None
+
+
+class Stages:
+    """A model's stages; ``replace`` may exchange modules for faster ones, ``compiler`` compile the stages.
+
+    The convolutions over a pair of frames are cut into two halves whose sum they are.
+    """
+
+    def __init__(
+        self,
+        model: EDVR,
+        *,
+        replace: Callable[[nn.Module], None] = lambda _: None,
+        compiler: Compiler | None = None,
+    ) -> None:
+        self.model = model
+        alignment = model.pcd_align
+        self._pairs = [_halves(alignment.offset_conv1[f"l{i + 1}"]) for i in range(model.config.levels)]
+        self._cascade = _halves(alignment.cas_offset_conv1) if model.config.cascade else nn.ModuleList()
+        for network in (model, *self._pairs, self._cascade):
+            replace(network)
+        if compiler is not None:
+            for stage in (self.extract, self.refer, self.align, self.fuse, self.reconstruct, self.upsample):
+                setattr(self, stage.__name__, compiler(stage))
+
+    def modules(self) -> Iterator[nn.Module]:
+        """Every module that a window goes through."""
+        for network in (self.model, *self._pairs, self._cascade):
+            yield from network.modules()
+
+    def extract(self, frame: Tensor) -> Features:
+        """A frame's features, from (1, 3, H, W) in the network's type."""
+        pyramid = self.model.extract(frame)
+        return Features(pyramid, [neighbor(x) for (neighbor, _), x in zip(self._pairs, pyramid, strict=True)])
+
+    def refer(self, pyramid: Pyramid) -> Reference:
+        """What all frames of a window are aligned to, from the reference's pyramid."""
+        halves = [half(x) for (_, half), x in zip(self._pairs, pyramid, strict=True)]
+        return Reference(halves, self._cascade[1](pyramid[0]) if self._cascade else None)
+
+    def align(self, own: Features, reference: Reference) -> Tensor:
+        """N neighbors' features where the reference has them: (N, C, h, w), from maps of N images and of one."""
+        compare = None
+        if reference.cascade is not None:
+            constant = reference.cascade
+
+            def compare(aligned: Tensor) -> Tensor:
+                return self._cascade[0](aligned, SLOPE, add=constant)
+
+        pairs = [activated_sum(a, b, SLOPE) for a, b in zip(own.halves, reference.halves, strict=True)]
+        return self.model.pcd_align.align(own.pyramid, pairs, compare)
+
+    def fuse(self, aligned: Tensor) -> Tensor:
+        """A window's aligned features (1, T, C, h, w) → (1, C, h, w)."""
+        return self.model.fuse(aligned)
+
+    def reconstruct(self, fused: Tensor) -> Tensor:
+        """The residual blocks after the fusion: (1, C, h, w) → the same shape."""
+        return self.model.reconstruction(fused)
+
+    def upsample(self, x: Tensor, frame: Tensor) -> Tensor:
+        """The rest: (1, C, h, w) and the reference frame (1, 3, H, W) → (1, 3, s·H, s·W)."""
+        return self.model.upsample(x, frame)
+
+
+def _halves(conv: nn.Module) -> nn.ModuleList:
+    """Split a convolution over cat(a, b) into one over a and one (with the bias) over b, whose sum it is."""
+    assert isinstance(conv, nn.Conv2d)
+    parts = nn.ModuleList()
+    for weight, bias in zip(conv.weight.chunk(2, dim=1), (None, conv.bias), strict=True):
+        with torch.device("meta"):  # no random weights
+            half = Conv(weight.shape[1], conv.out_channels, bias=bias is not None)
+        half.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last), requires_grad=False)
+        half.bias = bias
+        parts.append(half)
+    return parts

@@ -1,0 +1,114 @@
+"""The contract for output files: whole under their name, or not there at all."""
+
+import os
+from pathlib import Path
+
+from edvr_cli.errors import OutputError
+from edvr_cli.video.image_sequences import ImageNames, find_images, output_names
+from edvr_cli.video.muxing.plan import STANDARD_OUTPUT
+
+
+def check_target(target: str | os.PathLike[str], *, source: str | os.PathLike[str], overwrite: bool = False) -> Path:
+    """The target's path, if writing there is allowed and possible.
+
+    Raises OutputError where the target is the source (by any name, links followed), exists without
+    ``overwrite``, is not a file, or where its directory is missing or not writable. For pictures this holds of each
+    of them; their folder is made if need be. Standard output (``-``) is not looked at.
+    """
+    path = Path(target)
+    if path == STANDARD_OUTPUT:
+        return path
+    images = _images(path, source)
+    if images is not None:
+        _check_images(images, source, overwrite=overwrite)
+        _check_directory(images.folder if images.folder.exists() else images.folder.parent)
+        return path
+    if path.exists() and Path(source).exists() and path.samefile(source):
+        raise OutputError(f"{path} is the input itself; give the output another name.")
+    if path.is_dir():
+        raise OutputError(f"{path} is a directory; give a file name in it.")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path} is not a regular file.")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists; give --overwrite (-y) to replace it.")
+    _check_directory(path.parent)
+    return path
+
+
+def workplace(target: Path, source: str | os.PathLike[str]) -> Path:
+    """The path on the target's disk that scratch files are named after: the target's, or in its pictures' folder."""
+    images = None if target == STANDARD_OUTPUT else _images(target, source)
+    if images is None or images.single:
+        return target
+    return images.folder / images.folder.name if images.folder.is_dir() else images.folder
+
+
+def put_in_place(
+    output: Path, target: str | os.PathLike[str], *, source: str | os.PathLike[str], overwrite: bool = False
+) -> None:
+    """Give a finished file, or folder of pictures, on the target's disk the target's name, in one step.
+
+    Pictures whose folder is there take their places one after the other. Raises OutputError as `check_target`
+    does, as somebody may have made the target in the meantime.
+    """
+    path = check_target(target, source=source, overwrite=overwrite)
+    images = _images(path, source)
+    try:
+        if images is None or images.single:
+            output.replace(path)
+        elif not images.folder.exists():
+            path = output.rename(images.folder)
+        else:
+            for picture in sorted(output.iterdir()):
+                picture.replace(images.folder / picture.name)
+            path = images.folder / "."
+            output.rmdir()
+    except OSError as error:
+        raise OutputError(f"{path} could not be put in place: {error.strerror}.") from error
+    sync_directory(path.parent)
+
+
+def _images(target: Path, source: str | os.PathLike[str]) -> ImageNames | None:
+    """How pictures are called, if ``target`` means some."""
+    return output_names(target, find_images(Path(source)) or ())
+
+
+def _check_images(images: ImageNames, source: str | os.PathLike[str], *, overwrite: bool) -> None:
+    taken = images.taken()
+    own = {path.resolve() for path in find_images(Path(source)) or [Path(source)]}
+    if any(path.resolve() in own for path in taken):
+        raise OutputError(f"{images.folder}: these pictures are the input itself; give the output another name.")
+    if taken and not overwrite:
+        more = f" and {len(taken) - 1} more exist" if len(taken) > 1 else " exists"
+        raise OutputError(f"{taken[0]}{more}; give --overwrite (-y) to replace what is there.")
+
+
+def _check_directory(directory: Path) -> None:
+    if not directory.is_dir():
+        raise OutputError(f"{directory} does not exist; make the directory first.")
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise OutputError(f"{directory} is not writable.")
+
+
+def sync_file(path: Path) -> None:
+    """Have the system write a file, or a folder's, to disk, so that it survives a power failure.
+
+    Raises OSError where it cannot.
+    """
+    if path.is_dir():
+        for picture in path.iterdir():
+            sync_file(picture)
+        return
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def sync_directory(directory: Path) -> None:
+    """The same for the names in a directory, where the system knows of that."""
+    if os.name != "posix":
+        return
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,123 @@
+"""Encoded video in a directory of segments, each of which is whole under its name or not there."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from torch import Tensor
+
+from edvr_cli.errors import OutputError
+from edvr_cli.jobs.output_path import sync_directory, sync_file
+from edvr_cli.jobs.segments import Position, Segment
+from edvr_cli.video.writing.encoders import EncoderPlan
+from edvr_cli.video.writing.writer import EncodedVideo, VideoWriter
+
+__all__ = ["PARTIAL", "SegmentWriter", "encoded", "is_whole", "store_segment"]
+
+PARTIAL = ".part"  # what a segment's name ends with as long as it is being written
+
+
+class SegmentWriter:
+    """Encodes frames into segments; a context manager. ``on_segment`` is told of each as soon as it is on disk.
+
+    Leaving the block drops a segment that is not ended. Raises OutputError where a file cannot be written or the
+    encoder fails.
+    """
+
+    def __init__(
+        self, directory: Path, encoder: EncoderPlan, time_base: Fraction, on_segment: Callable[[Segment], None]
+    ) -> None:
+        self.encoder = encoder
+        self._directory = directory
+        self._time_base = time_base
+        self._on_segment = on_segment
+        self._writer: VideoWriter | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            with suppress(OutputError):  # What is dropped need not be finished.
+                writer.__exit__(kind, error, trace)
+            writer.path.unlink(missing_ok=True)
+
+    def write(self, number: int, planes: Sequence[Tensor], pts: int, duration: int | None) -> None:
+        """Encode frame ``number``: see `VideoWriter.write`."""
+        if self._writer is None:
+            path = self._directory / f"{number:08}.mkv{PARTIAL}"
+            self._writer = VideoWriter(path, self.encoder, time_base=self._time_base)
+            self._first = number
+        self._writer.write(planes, pts, duration)
+
+    def end(self, position: Position) -> None:
+        """End the segment at ``position``, and put it in place."""
+        assert self._writer is not None
+        video = self._writer.finish()
+        path, digest = _put_in_place(video.path)
+        self._writer = None
+        self._on_segment(
+            Segment(
+                name=path.name,
+                first=self._first,
+                frame_count=video.frame_count,
+                first_pts=video.first_pts,
+                last_duration=video.last_duration,
+                size=path.stat().st_size,
+                sha256=digest,
+                end=position,
+            )
+        )
+
+
+def store_segment(segment: Segment, data: bytes, directory: Path) -> None:
+    """Put a segment that was made elsewhere into ``directory``, whole or not at all.
+
+    Raises OutputError where it cannot be written, or where ``data`` is not what it should be.
+    """
+    part = directory / f"{segment.name}{PARTIAL}"
+    try:
+        part.write_bytes(data)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OutputError(f"{part} cannot be written: {error.strerror}.") from error
+    _, digest = _put_in_place(part)
+    if digest != segment.sha256:
+        raise OutputError(f"{segment.name} was damaged on its way here.")
+
+
+def _put_in_place(part: Path) -> tuple[Path, str]:
+    """(final path, digest) of a finished segment."""
+    path = part.with_suffix("")
+    try:
+        sync_file(part)
+        digest = _digest(part)
+        part.replace(path)
+        sync_directory(path.parent)
+    except OSError as error:
+        raise OutputError(f"{part} cannot be written: {error.strerror}.") from error
+    return path, digest
+
+
+def encoded(segment: Segment, directory: Path, time_base: Fraction) -> EncodedVideo:
+    """A segment in ``directory`` as what `mux` joins."""
+    path = directory / segment.name
+    return EncodedVideo(path, time_base, segment.frame_count, segment.first_pts, segment.last_duration)
+
+
+def is_whole(segment: Segment, directory: Path) -> bool:
+    """Whether a segment's file is there and is what it was when it was ended."""
+    path = directory / segment.name
+    return path.is_file() and path.stat().st_size == segment.size and _digest(path) == segment.sha256
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""Checkpoints: which are known, where they are, how they are read and saved."""

@@ -1,0 +1,201 @@
+"""Checkpoint files: read them, and build the network that their parameters describe."""
+
+import hashlib
+import json
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import cast, get_args
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from edvr_cli.errors import DeviceError, ModelError
+from edvr_cli.models.key_names import is_counter, published_key
+from edvr_cli.models.registry import MODELS, ModelEntry, find_model
+from edvr_cli.network.edvr import EDVR, EDVRConfig
+from edvr_cli.network.windows import PADDINGS, Padding
+
+__all__ = ["config_of", "load_model", "read_state_dict", "save_model"]
+
+# What the two libraries raise over a file that is truncated, junk, or something else altogether.
+_UNREADABLE = (
+    SafetensorError, UnpicklingError, struct.error, OSError, EOFError, RuntimeError, ValueError, KeyError,
+)  # fmt: skip
+
+
+def load_model(name_or_path: str | Path, device: str | torch.device = "cpu", *, padding: Padding | None = None) -> EDVR:
+    """Load a model by name or from a ``.pth`` or ``.safetensors`` file, ready to restore: on ``device``, eval mode.
+
+    The file decides the architecture. ``padding`` overrides the recipe's window padding. Raises ModelError for
+    a name or file that is unknown, damaged, or no EDVR network, DeviceError for a device that is not there.
+    """
+    path = find_model(name_or_path)
+    entry = _entry_of(name_or_path, path)
+    state, recipe = read_state_dict(path)
+    model = _build(state, path)
+    stated = recipe.get("padding") or (entry and entry.padding)
+    if padding is not None or stated:
+        model.padding = padding or _padding(stated, path)
+    model.name = str(recipe.get("name") or (entry and entry.name) or path.stem)
+    try:
+        return model.to(device).eval()
+    except (RuntimeError, AssertionError) as error:
+        raise DeviceError(f"device {str(device)!r} cannot be used here: {_first_line(error)}") from error
+
+
+def save_model(model: EDVR, path: str | Path, *, dtype: torch.dtype = torch.float16, **recipe: str) -> None:
+    """Write ``model`` as safetensors with its window padding and ``recipe`` (name, task, ...) as metadata."""
+    state = {key: value.detach().cpu().to(dtype).contiguous() for key, value in model.state_dict().items()}
+    metadata = {
+        "format": "pt",
+        "padding": model.padding,
+        "config": json.dumps(asdict(model.config)),
+        **recipe,
+    }
+    temporary = Path(f"{path}.part")
+    temporary.write_bytes(save(state, metadata))  # its own way to write a file lets nobody else read it
+    temporary.replace(path)
+
+
+def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Parameters of a checkpoint under their published names, as float32, and the metadata of the file.
+
+    Takes off every known wrapper (``params_ema``, ``params``, ``state_dict``) and prefix (``module.``,
+    ``generator.``), and renames other lineages' keys (:mod:`edvr_cli.models.key_names`). Never runs code from the file.
+    """
+    metadata: dict[str, str] = {}
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                content: object = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except _UNREADABLE as error:
+        raise ModelError(f"{path} is no readable checkpoint: {_first_line(error)}") from error
+    for wrapper in ("params_ema", "params", "state_dict"):
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+            break
+    state = {str(k): v for k, v in content.items()} if isinstance(content, Mapping) else {}
+    state = {published_key(k): v.float() for k, v in state.items() if isinstance(v, Tensor) and not is_counter(k)}
+    if not state:
+        raise ModelError(f"{path} holds no network parameters")
+    return state, metadata
+
+
+def config_of(state: Mapping[str, Tensor]) -> EDVRConfig:
+    """The dimensions of the EDVR network that ``state`` belongs to.
+
+    Raises ValueError, with the first reason found, where it is no such network.
+    """
+    tsa = "fusion.feat_fusion.weight" in state
+    predeblur = "predeblur.conv_first.weight" in state
+    features, *_ = _shape(state, "predeblur.conv_first.weight" if predeblur else "conv_first.weight")
+    fusion = "fusion.feat_fusion.weight" if tsa else "fusion.weight"
+    _, fusion_inputs, *_ = _shape(state, fusion)
+    offsets = "pcd_align.dcn_pack.l1.conv_offset.weight"
+    offset_channels, *_ = _shape(state, offsets)
+    tail, *_ = _shape(state, "conv_hr.weight")
+    frames, groups = fusion_inputs // features, offset_channels // 27
+    if frames % 2 == 0:
+        raise ValueError(f"its {fusion!r} takes {frames} frames, and of an even number none is in the middle")
+    if groups == 0 or features % groups:
+        raise ValueError(f"its {offsets!r} is for {groups} groups of {features} features")
+    return EDVRConfig(
+        features=features,
+        frames=frames,
+        groups=groups,
+        extraction_blocks=_count(state, "feature_extraction"),
+        reconstruction_blocks=_count(state, "reconstruction"),
+        tail=tail,
+        predeblur=predeblur,
+        hr_in="predeblur.stride_conv_hr1.weight" in state,
+        tsa=tsa,
+        cascade="pcd_align.cas_dcnpack.weight" in state,
+        levels=3 if "conv_l2_1.weight" in state else 1,
+    )
+
+
+def _shape(state: Mapping[str, Tensor], key: str) -> tuple[int, ...]:
+    """The shape of a convolution's weight."""
+    if key not in state:
+        raise ValueError(f"it has no parameter {key!r}")
+    shape = tuple(state[key].shape)
+    if len(shape) != 4 or 0 in shape:
+        raise ValueError(f"its {key!r} {shape} is no convolution's weight")
+    return shape
+
+
+def _build(state: dict[str, Tensor], path: Path) -> EDVR:
+    try:
+        config = config_of(state)
+    except ValueError as error:
+        raise ModelError(f"{path} is no EDVR checkpoint: {error}") from error
+    with torch.device("meta"):
+        model = EDVR(config)
+    expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    found = {key: tuple(value.shape) for key, value in state.items()}
+    problems = [
+        *_first("missing", sorted(expected.keys() - found.keys())),
+        *_first("unexpected", sorted(found.keys() - expected.keys())),
+        *_first(
+            "of the wrong shape",
+            [
+                f"{k} {found[k]} for {expected[k]}"
+                for k in sorted(expected.keys() & found.keys())
+                if expected[k] != found[k]
+            ],
+        ),
+    ]
+    if problems:
+        raise ModelError(f"{path} does not fit the network it describes: {'; '.join(problems)}")
+    model.load_state_dict(state, assign=True)
+    return model.requires_grad_(False)
+
+
+def _first(what: str, names: list[str]) -> list[str]:
+    if not names:
+        return []
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return [f"{what}: {', '.join(names[:3])}{more}"]
+
+
+def _count(state: Mapping[str, Tensor], stack: str) -> int:
+    """How many blocks a stack has by their numbers, of which those in between may be missing."""
+    numbers = {int(m[1]) for key in state if (m := re.match(rf"{stack}\.(\d+)\.", key))}
+    highest = max(numbers, default=-1)
+    # A number beyond that of all parameters is no block: a file cannot make us build a billion of them.
+    return highest + 1 if highest < len(state) else len(numbers)
+
+
+def _first_line(error: Exception) -> str:
+    """What went wrong in one line; some errors have no words."""
+    return next(iter(str(error).splitlines()), type(error).__name__)[:200]
+
+
+def _padding(stated: object, path: Path) -> Padding:
+    if stated not in PADDINGS:
+        raise ModelError(f"{path} asks for window padding {stated!r}; known are {', '.join(get_args(Padding))}")
+    return cast(Padding, stated)
+
+
+def _entry_of(name_or_path: str | Path, path: Path) -> ModelEntry | None:
+    """The table's entry for a file: by name, or by the digest of its content.
+
+    A file found by name must have the digest that the table gives; ModelError otherwise.
+    """
+    entry = MODELS.get(str(name_or_path))
+    if entry and not entry.sha256:
+        return entry
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if entry and not digest.startswith(entry.sha256):
+        raise ModelError(f"{path} is damaged: its sha256 is {digest}, not {entry.sha256}…; download it again")
+    return entry or next((e for e in MODELS.values() if e.sha256 and digest.startswith(e.sha256)), None)

@@ -1,0 +1,98 @@
+"""Videos and folders of images as pictures to look at: upright, 8-bit RGB, each with its time.
+
+Shapes: H W pixels of an upright picture.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from edvr_cli.errors import InputError
+from edvr_cli.image.resize import resize
+from edvr_cli.video.pixels.color import planes_to_rgb
+from edvr_cli.video.reading.info import VideoInfo
+from edvr_cli.video.reading.reader import VideoReader
+from edvr_cli.video.reading.sources import DEFAULT_RATE, ImageSource, probe
+
+__all__ = ["Footage", "Picture", "to_size"]
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One frame: ``rgb`` (3, H, W) uint8, seconds since the footage's beginning, and its number from 0."""
+
+    rgb: Tensor
+    seconds: float
+    index: int
+
+
+@dataclass(frozen=True)
+class Footage:
+    """A video, or a folder or pattern of numbered images, from ``begin`` (seconds) on."""
+
+    path: Path
+    info: VideoInfo
+    begin: Fraction = Fraction(0)
+
+    @classmethod
+    def open(cls, path: Path, begin: Fraction = Fraction(0)) -> "Footage":
+        """Look into it. Raises InputError where it is neither, or can be read but once."""
+        info = probe(path)
+        if not info.source.rereadable:
+            raise InputError(f"{path} is a pipe, which can be read but once: write it to a file first")
+        return cls(path, info, begin)
+
+    @property
+    def timed(self) -> bool:
+        """Whether its times mean anything; those of images do not."""
+        return not isinstance(self.info.source, ImageSource)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels, upright."""
+        size = self.info.width, self.info.height
+        return (size[1], size[0]) if self.info.rotation % 180 else size
+
+    @property
+    def rate(self) -> Fraction:
+        """Frames a second, on average."""
+        return self.info.average_rate or DEFAULT_RATE
+
+    @property
+    def count(self) -> int | None:
+        """Frames, as far as the file tells."""
+        count = self.info.frame_count
+        return count and max(1, count - round(self.begin * self.rate))
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds, as far as the file tells."""
+        return None if self.info.duration is None else max(0.0, self.info.duration - float(self.begin))
+
+    def pictures(self, *, start: float | None = None, most: int | None = None) -> Iterator[Picture]:
+        """The frames from ``start`` seconds on, at most ``most``, numbered from the first one yielded."""
+        instant = self.begin + Fraction(max(0.0, start or 0.0)).limit_denominator(1_000_000)
+        origin = self.begin + self.info.start_time
+        with VideoReader(self.info.source, start=instant or None, max_frames=most, info=self.info) as reader:
+            for frame in reader:
+                rgb = planes_to_rgb(frame.planes, frame.layout, self.info.color)
+                seconds = float(frame.pts * frame.time_base - origin)
+                yield Picture(_upright(rgb, self.info.rotation), seconds, frame.index)
+
+
+def to_size(rgb: Tensor, size: tuple[int, int]) -> Tensor:
+    """(3, H, W) uint8 brought to ``size`` (width, height) by bicubic interpolation, antialiased where it shrinks."""
+    width, height = size
+    if tuple(rgb.shape[1:]) == (height, width):
+        return rgb
+    return resize(rgb.float(), (height, width)).round().clamp(0, 255).byte()
+
+
+def _upright(rgb: Tensor, rotation: int) -> Tensor:
+    """(3, H, W) float in [0, 1] as uint8, turned as a player turns it."""
+    pixels = (rgb * 255).round().clamp(0, 255).to(torch.uint8)
+    return torch.rot90(pixels, rotation // 90, dims=(1, 2)).contiguous() if rotation % 360 else pixels

@@ -1,0 +1,142 @@
+"""A few moments of a video restored, to see beforehand what comes out and how long it takes.
+
+Shapes: H W pixels of an upright source picture, s the model's scale, h w of a crop of the output.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from edvr_cli.errors import InputError
+from edvr_cli.inference.engine import StreamingEDVR
+from edvr_cli.inference.scene_cuts import CutDetector
+from edvr_cli.network.windows import Window, windows
+from edvr_cli.quality.footage import Footage, Picture, to_size
+
+__all__ = ["Crop", "Restored", "difference_crop", "restored_from", "sheet", "split_screen", "spread"]
+
+_LUMA = torch.tensor([0.2126, 0.7152, 0.0722])
+_GAP, _WHITE = 8, 255
+
+
+@dataclass(frozen=True, eq=False)
+class Restored:
+    """One frame, both ways at output size: ``before`` by bicubic, ``after`` by the network; (3, sH, sW) uint8.
+
+    ``seconds`` is its time in the source; ``took`` what the network took for it, in seconds.
+    """
+
+    before: Tensor
+    after: Tensor
+    seconds: float
+    took: float
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A part of a picture."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def of(self, picture: Tensor) -> Tensor:
+        """(3, H, W) → (3, h, w)."""
+        return picture[:, self.top : self.top + self.height, self.left : self.left + self.width]
+
+
+def spread(footage: Footage, count: int) -> list[float]:
+    """``count`` instants in seconds, spread evenly over what the file says is its duration; else its beginning."""
+    if not footage.duration:
+        return [0.0]
+    return [footage.duration * (n + 0.5) / count for n in range(count)]
+
+
+def restored_from(footage: Footage, engine: StreamingEDVR, instant: float, count: int) -> Iterator[Restored]:
+    """Restore ``count`` frames from ``instant`` (seconds) on, each in its own window, as a whole run would.
+
+    Only the first of them pays for a window's worth of features. Raises InputError where nothing is there.
+    """
+    config, rate = engine.config, float(footage.rate)
+    width, height = footage.size
+    engine.prepare(height, width)
+    half = 0.5 / rate
+    lead = instant - (config.frames // 2) / rate - half
+    # A shot's first and last windows borrow from up to a window's length away.
+    pictures = footage.pictures(start=lead, most=count + 3 * config.frames)
+    scaled = width * config.scale, height * config.scale
+    found = 0
+    for window in windows(_labelled(pictures), config.frames, engine.model.padding):
+        picture = window.reference
+        if picture.seconds < instant - half:
+            continue
+        began = time.perf_counter()
+        output = engine.restore(Window(window.indices, tuple(p.rgb.float() / 255 for p in window.frames)))
+        after = (output * 255).round().clamp(0, 255).to(torch.uint8).cpu()
+        took = time.perf_counter() - began
+        yield Restored(to_size(picture.rgb, scaled), after, picture.seconds, took)
+        found += 1
+        if found == count:
+            return
+    if not found:
+        raise InputError(f"{footage.path} has no frame at {instant:.2f} s")
+
+
+def difference_crop(before: Tensor, after: Tensor, part: int = 3) -> Crop:
+    """Where two pictures (3, H, W) differ most: a ``part``-th of height and width."""
+    _, H, W = after.shape
+    h, w = max(1, H // part), max(1, W // part)
+    difference = (after.float() - before.float()).abs().mean(dim=0)[None, None]
+    step = max(1, min(h, w) // 16)
+    score = F.avg_pool2d(difference, (h, w), stride=step)[0, 0]
+    row, column = divmod(int(score.argmax()), score.shape[1])
+    return Crop(row * step, column * step, h, w)
+
+
+def sheet(restored: Restored, part: int = 3) -> Tensor:
+    """One picture of both: whole frames side by side, before on the left, over the most different part magnified.
+
+    Each pixel of the part becomes ``part`` × ``part``, so that nothing is smoothed. A white line around it marks it in
+    the whole frames. Returns (3, H', W') uint8.
+    """
+    crop = difference_crop(restored.before, restored.after, part)
+    columns = []
+    for picture in (restored.before, restored.after):
+        magnified = crop.of(picture).repeat_interleave(part, dim=1).repeat_interleave(part, dim=2)
+        right = picture.shape[2] - magnified.shape[2]
+        rows = (_outlined(picture, crop), _white(picture.shape[2], _GAP), F.pad(magnified, (0, right), value=_WHITE))
+        columns.append(torch.cat(rows, dim=1))
+    return torch.cat((columns[0], _white(_GAP, columns[0].shape[1]), columns[1]), dim=2)
+
+
+def split_screen(restored: Restored) -> Tensor:
+    """The left half before, the right half after, a white line between them: (3, sH, sW) uint8."""
+    picture = restored.after.clone()
+    middle = picture.shape[2] // 2
+    picture[:, :, :middle] = restored.before[:, :, :middle]
+    picture[:, :, middle - 1 : middle + 1] = _WHITE
+    return picture
+
+
+def _labelled(pictures: Iterator[Picture]) -> Iterator[tuple[Picture, bool]]:
+    """Each with whether it starts a shot."""
+    detector = CutDetector()
+    for picture in pictures:
+        yield picture, detector.starts_shot(torch.einsum("chw,c->hw", picture.rgb.float() / 255, _LUMA))
+
+
+def _outlined(picture: Tensor, crop: Crop) -> Tensor:
+    drawn = picture.clone()
+    part = crop.of(drawn)
+    for edge in (part[:, :1], part[:, -1:], part[:, :, :1], part[:, :, -1:]):
+        edge.fill_(_WHITE)
+    return drawn
+
+
+def _white(width: int, height: int) -> Tensor:
+    return torch.full((3, height, width), _WHITE, dtype=torch.uint8)

@@ -1,0 +1,65 @@
+"""What happened in a run: a table that any program reads, and a chart of it."""
+
+import csv
+from pathlib import Path
+
+from edvr_cli.system.charts import Panel, charts_available, write_chart
+from edvr_cli.train.events import Event, Progress, RolledBack, Validated
+
+__all__ = ["RunLog"]
+
+_COLUMNS = (
+    "step", "stage", "loss", "learning_rate", "offset", "samples_per_second", "waiting", "psnr", "gain", "note",
+)  # fmt: skip
+_EVERY = 10  # steps a row
+
+
+class RunLog:
+    """Appends to ``log.csv`` in ``folder``; rows past step ``first``, of a run that was killed, are dropped."""
+
+    def __init__(self, folder: Path, *, first: int) -> None:
+        self._table, self._chart = folder / "log.csv", folder / "chart.png"
+        kept = [row for row in self._rows() if int(row["step"]) <= first] if first else []
+        with self._table.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, _COLUMNS)
+            writer.writeheader()
+            writer.writerows(kept)
+        self._losses: list[float] = []
+
+    def add(self, event: Event) -> None:
+        """Write down an event that has figures; the loss of a row is the mean since the last row."""
+        match event:
+            case Progress():
+                self._losses.append(event.loss)
+                if event.step % _EVERY == 0 or event.step == event.steps:
+                    self._write(
+                        step=event.step, stage=event.stage, loss=f"{sum(self._losses) / len(self._losses):.6f}",
+                        learning_rate=f"{event.learning_rate:.3g}", offset=f"{event.offset:.3f}",
+                        samples_per_second=f"{event.samples_per_second:.2f}", waiting=f"{event.waiting:.3f}",
+                    )  # fmt: skip
+                    self._losses = []
+            case Validated():
+                self._write(step=event.step, psnr=f"{event.psnr:.3f}", gain=f"{event.gain:.3f}")
+            case RolledBack():
+                self._write(step=event.step, note=f"{event.reason}; back to step {event.to}")
+
+    def draw(self) -> None:
+        """Write ``chart.png`` anew, where charts can be drawn."""
+        if not charts_available():
+            return
+        rows = self._rows()
+        panels = []
+        for column, title in (("loss", "loss"), ("psnr", "validation PSNR, dB"), ("gain", "gain from time, dB")):
+            points = [(float(row["step"]), float(row[column])) for row in rows if row[column]]
+            panels.append(Panel(title, {"": ([x for x, _ in points], [y for _, y in points])}))
+        write_chart(self._chart, panels, across="step")
+
+    def _rows(self) -> list[dict[str, str]]:
+        if not self._table.is_file():
+            return []
+        with self._table.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    def _write(self, **values: object) -> None:
+        with self._table.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, _COLUMNS).writerow(values)

@@ -1,0 +1,48 @@
+"""A schedule that fits a time: a few steps are tried, and the rest is planned from their pace."""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from edvr_cli.train.clips import Clip
+from edvr_cli.train.events import Event, Progress
+from edvr_cli.train.loop import train
+from edvr_cli.train.recipe import Recipe
+
+__all__ = ["fitted"]
+
+_FIRST = 3  # steps that compile and warm up
+_TRIED = 6  # steps that are timed
+_RESERVE = 0.05  # of the time, for validation and checkpoints
+
+
+def fitted(
+    recipe: Recipe, clips: Sequence[Clip], minutes: float, *, device: str | torch.device = "cpu", workers: int = 0
+) -> Recipe:
+    """``recipe`` in as many steps as ``minutes`` allow on this machine, all its stages included.
+
+    Nothing is kept of the steps that are tried, on the whole network; their time counts.
+    """
+    began = time.monotonic()
+    never = _FIRST + _TRIED + 1
+    trial = replace(
+        recipe, steps=_FIRST + _TRIED, align=0, attention=1.0, fusion=0, save_every=never, validate_every=never
+    )
+    ended: list[float] = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, Progress):
+            ended.append(time.monotonic())
+
+    with tempfile.TemporaryDirectory(prefix="edvr-train-") as folder:
+        train(trial, clips, Path(folder) / "trial.safetensors", run=Path(folder), device=device, workers=workers,
+              on_event=note)  # fmt: skip
+    # The median: a pause of the machine says nothing of its pace.
+    step = median(later - earlier for earlier, later in zip(ended[_FIRST - 1 :], ended[_FIRST:], strict=False))
+    left = 60 * minutes * (1 - _RESERVE) - (time.monotonic() - began)
+    return recipe.shortened(max(1, int(left / step)))

@@ -1,0 +1,63 @@
+"""What this machine's FFmpeg libraries can encode and decode; of hardware, found out by trying."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import imageio_ffmpeg
+from av.codec.hwaccel import hwdevices_available
+from av.video.codeccontext import VideoCodecContext
+
+from edvr_cli.video.containers import reason
+from edvr_cli.video.vmaf import vmaf_available
+
+__all__ = ["Abilities", "find_abilities"]
+
+_SOFTWARE = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks")
+_HARDWARE = (
+    "h264_nvenc", "hevc_nvenc", "av1_nvenc", "h264_qsv", "hevc_qsv", "av1_qsv", "h264_amf", "hevc_amf",
+    "h264_videotoolbox", "hevc_videotoolbox", "h264_vaapi", "hevc_vaapi",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """``encoders`` that are built in; ``hardware_encoders`` that are, too: "" for one that opens, else why it does not.
+
+    ``hardware_decoders`` are the interfaces that FFmpeg was built with, whether or not there is a device.
+    """
+
+    libraries: dict[str, str]
+    encoders: list[str]
+    hardware_encoders: dict[str, str]
+    hardware_decoders: list[str]
+    ffmpeg: str
+    vmaf: bool
+
+
+def find_abilities() -> Abilities:
+    """Opens every hardware encoder once, small."""
+    return Abilities(
+        libraries={name: ".".join(map(str, number)) for name, number in av.library_versions.items()},
+        encoders=[name for name in _SOFTWARE if name in av.codecs_available],
+        hardware_encoders={name: _try(name) for name in _HARDWARE if name in av.codecs_available},
+        hardware_decoders=list(hwdevices_available()),
+        ffmpeg=imageio_ffmpeg.get_ffmpeg_version(),
+        vmaf=vmaf_available(),
+    )
+
+
+def _try(name: str) -> str:
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.PANIC)  # the reason is told below; libav would print it besides
+    try:
+        context = av.CodecContext.create(name, "w")
+        assert isinstance(context, VideoCodecContext)  # all of these are
+        context.width, context.height, context.pix_fmt = 256, 256, "nv12"
+        context.time_base, context.framerate = Fraction(1, 25), Fraction(25)
+        context.open()
+    except (av.FFmpegError, ValueError) as error:
+        return reason(error) or type(error).__name__
+    finally:
+        av.logging.set_level(level)
+    return ""

@@ -1,0 +1,183 @@
+"""Numbered pictures as a video, and a video as numbered pictures.
+
+A sequence is named as FFmpeg names it, ``frames/%06d.png``, or by the folder that holds it. Each picture is one
+file that is read whole and decoded by itself: nothing that a picture says can lead to another file.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+
+from edvr_cli.errors import InputError, OutputError
+from edvr_cli.video.containers import reason
+
+# What FFmpeg's decoders are called for the pictures that are read, by suffix.
+DECODERS = {
+    ".png": "png", ".tif": "tiff", ".tiff": "tiff", ".exr": "exr", ".dpx": "dpx", ".bmp": "bmp", ".jpg": "mjpeg",
+    ".jpeg": "mjpeg", ".webp": "webp", ".jp2": "jpeg2000", ".j2k": "jpeg2000", ".tga": "targa", ".ppm": "ppm",
+    ".pgm": "pgm", ".pnm": "ppm",
+}  # fmt: skip
+# And its encoders for those that are written: each packet of theirs is a whole file.
+ENCODERS = {".png": "png", ".tif": "tiff", ".tiff": "tiff", ".exr": "exr", ".dpx": "dpx"}
+
+_COUNTER = re.compile(r"%(0?)(\d*)d")
+
+
+@dataclass(frozen=True)
+class ImageNames:
+    """How the pictures of an output are called: ``folder``/``prefix`` number ``suffix``.
+
+    ``names`` are the source's own names without suffixes, for output that keeps them; then nothing is counted.
+    ``by_time`` says that frames of pictures are meant, whose times are their places among these. ``single`` is a
+    name for one picture without a number.
+    """
+
+    folder: Path
+    prefix: str = ""
+    digits: int = 1
+    suffix: str = ".png"
+    first: int = 1
+    names: tuple[str, ...] = ()
+    by_time: bool = False
+    single: bool = False
+
+    def name(self, index: int) -> str:
+        """The file name of the picture at ``index`` of the source, counted from 0."""
+        if self.single:
+            return f"{self.prefix}{self.suffix}"
+        if self.names:
+            return f"{self.names[index]}{self.suffix}"
+        return f"{self.prefix}{self.first + index:0{self.digits}d}{self.suffix}"
+
+    def taken(self) -> list[Path]:
+        """The files in the folder that have such names already."""
+        if not self.folder.is_dir():
+            return []
+        if self.single:
+            wanted = self.folder / self.name(0)
+            return [wanted] if wanted.exists() else []
+        if self.names:
+            return [path for index in range(len(self.names)) if (path := self.folder / self.name(index)).exists()]
+        head, _, tail = self.suffix.rpartition(".")
+        shape = re.compile(re.escape(self.prefix) + r"\d+" + re.escape(f"{head}.{tail}"))
+        return sorted(path for path in self.folder.iterdir() if shape.fullmatch(path.name))
+
+
+def find_images(path: Path) -> list[Path] | None:
+    """The pictures that ``path`` names, in order: a folder's, or those of a pattern. None for any other path.
+
+    A folder's pictures must be of one kind; they are ordered by the numbers in their names. Raises InputError
+    where there are none, or of several kinds.
+    """
+    if path.is_dir():
+        return _in_folder(path)
+    counter = _COUNTER.search(path.name)
+    if counter is None or path.exists():
+        return None
+    if path.suffix.lower() not in DECODERS:
+        raise InputError(f"{path}: pictures end in one of {', '.join(DECODERS)}.")
+    numbers = re.compile(
+        re.escape(path.name[: counter.start()]) + r"(\d+)" + re.escape(path.name[counter.end() :]), re.ASCII
+    )
+    width = int(counter[2] or 1)
+    found = []
+    for other in path.parent.iterdir() if path.parent.is_dir() else ():
+        match = numbers.fullmatch(other.name)
+        if match and (len(match[1]) == width or (len(match[1]) > width and match[1][0] != "0")):
+            found.append((int(match[1]), other))
+    if not found:
+        raise InputError(f"{path}: no such pictures.")
+    return [other for _, other in sorted(found)]
+
+
+def holds_images(path: Path) -> bool:
+    """Whether a folder has pictures, which may be a sequence."""
+    return any(item.suffix.lower() in DECODERS and not item.name.startswith(".") for item in path.iterdir())
+
+
+def gaps(paths: Sequence[Path]) -> int:
+    """How many numbers are missing between the first and the last picture."""
+    numbers = [_number(path) for path in paths]
+    if None in numbers or not numbers:
+        return 0
+    known = [number for number in numbers if number is not None]
+    return max(0, known[-1] - known[0] + 1 - len(known))
+
+
+def output_names(target: Path, source: Sequence[Path] = ()) -> ImageNames | None:
+    """How the pictures of ``target`` are called, or None where it does not name pictures.
+
+    ``target`` is a pattern, one picture, or, with a ``source`` of pictures, a folder. Numbers, or whole names in
+    a folder, are the source's. Raises OutputError for kinds of pictures that are not written.
+    """
+    suffix = target.suffix.lower()
+    counter = _COUNTER.search(target.name)
+    if source and counter is None and (not suffix or target.is_dir()):
+        kind = source[0].suffix
+        names = tuple(path.stem for path in source)
+        return ImageNames(target, suffix=kind if kind.lower() in ENCODERS else ".png", names=names, by_time=True)
+    if suffix not in ENCODERS:
+        if suffix in DECODERS:
+            raise OutputError(f"{target}: {suffix} pictures are not written; use one of {', '.join(ENCODERS)}.")
+        return None
+    if counter is None:
+        return ImageNames(target.parent, target.stem, suffix=target.suffix, single=True)
+    first = _number(source[0]) if source and not gaps(source) else 1
+    return ImageNames(
+        folder=target.parent,
+        prefix=target.name[: counter.start()],
+        digits=int(counter[2] or 1),
+        suffix=target.name[counter.end() :],
+        first=1 if first is None else first,
+        by_time=bool(source),
+    )
+
+
+def decode_images(paths: Sequence[Path], *, first: int = 0, threads: int = 0) -> Iterator[tuple[int, VideoFrame]]:
+    """(place in ``paths``, picture) of each file from the one at ``first`` on.
+
+    Raises InputError for a file that cannot be read or is no picture, by its name.
+    """
+    for index in range(first, len(paths)):
+        path = paths[index]
+        # A decoder for each: one that has decoded a PNG before adds it to the next.
+        decoder = av.CodecContext.create(DECODERS[path.suffix.lower()], "r")
+        assert isinstance(decoder, VideoCodecContext)
+        decoder.thread_type, decoder.thread_count = "SLICE", threads
+        try:
+            frames = decoder.decode(Packet(path.read_bytes()))
+        except (av.FFmpegError, OSError) as error:
+            raise InputError(f"{path} is not a picture that can be read: {reason(error)}.") from error
+        if not frames:
+            raise InputError(f"{path} holds no picture.")
+        yield index, frames[0]
+
+
+def _in_folder(path: Path) -> list[Path]:
+    files = [item for item in path.iterdir() if item.is_file() and not item.name.startswith(".")]
+    pictures = [item for item in files if item.suffix.lower() in DECODERS]
+    if not pictures:
+        raise InputError(f"{path} is a directory without pictures; give a video file.")
+    kinds = sorted({item.suffix.lower() for item in pictures})
+    if len(kinds) > 1:
+        raise InputError(
+            f"{path} holds pictures of several kinds ({', '.join(kinds)}); name one: {path}/%06d{kinds[0]}."
+        )
+    return sorted(pictures, key=_natural)
+
+
+def _natural(path: Path) -> tuple[list[tuple[int, int | str]], str]:
+    """Names in the order of the numbers in them: 9 before 10."""
+    parts = re.split(r"(\d+)", path.name)
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts if part], path.name
+
+
+def _number(path: Path) -> int | None:
+    numbers = re.findall(r"\d+", path.stem)
+    return int(numbers[-1]) if numbers else None

@@ -1,0 +1,1 @@
+"""Streams joined into one file."""

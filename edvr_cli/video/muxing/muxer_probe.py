@@ -1,0 +1,88 @@
+"""What a container takes, found out by trying: a stream's header and first packet, written to memory by its muxer."""
+
+import io
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
+
+from edvr_cli.video.containers import reason
+from edvr_cli.video.reading.info import VideoInfo
+
+__all__ = ["first_packets", "holds_video", "refusal_of"]
+
+# Packets read to find the first one of each stream for the trial.
+_TRIAL_PACKETS = 400
+
+
+def holds_video(codec: str, width: int, height: int, format_name: str) -> bool:
+    """Whether a container has a place for video of this codec."""
+    with av.open(io.BytesIO(), "w", format=format_name) as trial:
+        try:
+            trial.add_mux_stream(codec, width=width, height=height)
+        except ValueError:
+            return False
+    return True
+
+
+def first_packets(source: InputContainer, info: VideoInfo) -> dict[int, Packet]:
+    """The first packet of each stream beside the video, of those that appear soon enough."""
+    wanted = {stream.index for stream in info.streams if stream.kind != "attachment"}
+    found: dict[int, Packet] = {}
+    others = [stream for stream in source.streams if stream.index in wanted]
+    if not others:
+        return found
+    try:
+        for count, packet in enumerate(source.demux(others)):
+            if packet.size:
+                found.setdefault(packet.stream_index, packet)
+            if len(found) == len(wanted) or count >= _TRIAL_PACKETS:
+                break
+    except av.FFmpegError:  # The reader tells of damage; here what was found is enough.
+        pass
+    return found
+
+
+def refusal_of(template: Stream, packet: Packet | None, format_name: str, *, cover: bool) -> str | None:
+    """None where the muxer takes the stream, else its reason."""
+    if cover and format_name == "matroska":
+        return None  # Written as an attachment.
+    if template.type == "attachment" and format_name == "webm":
+        return "no attachments"  # Its muxer leaves them out without a word.
+    memory = io.BytesIO()
+    with av.open(memory, "w", format=format_name, container_options=_options(format_name)) as trial:
+        try:
+            copy = trial.add_stream_from_template(template, opaque=True)
+            copy.disposition = template.disposition
+            trial.start_encoding()
+            if packet is not None:
+                # A copy: muxing moves a packet's times to the target's clock.
+                probe_packet = Packet(bytes(packet))
+                probe_packet.pts = probe_packet.dts = 0
+                probe_packet.is_keyframe = True
+                probe_packet.duration = packet.duration
+                probe_packet.time_base = packet.time_base
+                probe_packet.stream = copy
+                trial.mux_one(probe_packet)
+            trial.close()
+        except ValueError:  # PyAV's answer where the container has no place for the codec at all.
+            return f"no {template.type} of this kind"
+        except av.FFmpegError as error:
+            return reason(error)
+    if cover and not _reads_back(memory, template.type):
+        return "no cover art"  # Its muxer leaves it out without a word.
+    return None
+
+
+def _reads_back(memory: io.BytesIO, kind: str) -> bool:
+    memory.seek(0)
+    try:
+        with av.open(memory) as written:
+            return any(stream.type == kind for stream in written.streams)
+    except av.FFmpegError:
+        return False
+
+
+def _options(format_name: str) -> dict[str, str]:
+    return {"strict": "experimental"} if format_name in ("mp4", "mov") else {}

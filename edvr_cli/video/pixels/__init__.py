@@ -1,0 +1,1 @@
+"""Sample layouts and colors of decoded frames."""

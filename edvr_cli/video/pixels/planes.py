@@ -1,0 +1,30 @@
+"""A decoded frame's samples as tensors."""
+
+import numpy as np
+import torch
+from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
+from torch import Tensor
+
+from edvr_cli.video.pixels.layout import PixelLayout
+
+
+def to_planes(frame: VideoFrame, layout: PixelLayout, size: tuple[int, int] | None = None) -> tuple[Tensor, ...]:
+    """The frame's samples in ``layout``, which holds its format, copied out of libav's padded buffers.
+
+    A frame of another size than ``size`` (width, height) is scaled to it.
+    """
+    if size is not None and (frame.width, frame.height) != size:
+        frame = frame.reformat(*size, interpolation="BICUBIC")
+    # "yuvj" is "yuv" with the range in the name, which a stream may switch between; the samples are alike.
+    if frame.format.name.replace("yuvj", "yuv") != layout.name.replace("yuvj", "yuv"):
+        frame = frame.reformat(format=layout.name)
+    shapes = layout.plane_shapes(frame.height, frame.width)
+    return tuple(_samples(plane, layout, *shape) for plane, shape in zip(frame.planes, shapes, strict=True))
+
+
+def _samples(plane: VideoPlane, layout: PixelLayout, rows: int, columns: int) -> Tensor:
+    stored = layout.stored_dtype
+    samples: np.ndarray = np.frombuffer(plane, stored)  # type: ignore[call-overload]  # a buffer, said not to be
+    grid = samples[: rows * (abs(plane.line_size) // samples.itemsize)].reshape(rows, -1)[:, :columns]
+    return torch.from_numpy((grid if plane.line_size > 0 else grid[::-1]).astype(stored.newbyteorder("=")))

@@ -1,0 +1,1 @@
+"""Video files, pictures and pipes in."""

@@ -1,0 +1,148 @@
+"""Interlaced pictures: told from progressive ones, and made into them.
+
+An interlaced picture holds two moments, one in its even and one in its odd lines. Where something moves between
+them, edges look like combs: lines differ more from their neighbors, which belong to the other moment, than from the
+lines after these. In progressive pictures it is the other way round.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import av
+import torch
+from av.container import InputContainer
+from av.filter import Graph
+from av.video.frame import VideoFrame
+from torch import Tensor
+
+from edvr_cli.video.pyav import time_base
+from edvr_cli.video.reading.decoder import Warn
+from edvr_cli.video.reading.info import Source, VideoInfo
+from edvr_cli.video.reading.source_clock import SourceClock
+
+INTERLACED_NOTE = "The video is interlaced: its combs stay and grow; --deinterlace frame, or field, removes them first."
+
+Deinterlace = Literal["frame", "field"]
+"""One frame for each picture, or one for each of its two fields."""
+
+# A line stands out if the product of its differences from the lines above and below, in squared 8-bit codes, is more.
+_STANDS_OUT = 100.0
+# Measured over 35 real progressive files: 0.6 at most; over interlaced ones: 1.0 at least.
+_COMBED_RATIO = 0.85
+_LEAST_SHARE = 0.004  # of the pixels; with less, nothing moves
+
+
+def looks_interlaced(lumas: list[Tensor]) -> bool:
+    """Whether most of the pictures, each luma (H, W) in [0, 1], show combs."""
+    combed = 0
+    for luma in lumas:
+        codes = luma.to(torch.float32) * 255
+        if codes.shape[0] < 16:
+            return False
+        between, within = _standing_out(codes), _standing_out(codes[::2])
+        combed += between > _LEAST_SHARE and between > _COMBED_RATIO * within
+    return combed * 2 > len(lumas)
+
+
+@dataclass(frozen=True)
+class DeinterlacedSource:
+    """A source whose pictures go through FFmpeg's bwdif: as many frames, or two for each."""
+
+    source: Source
+    rate: Deinterlace
+
+    @property
+    def path(self) -> Path:
+        """What messages call the source."""
+        return self.source.path
+
+    @property
+    def rereadable(self) -> bool:
+        """As the source is."""
+        return self.source.rereadable
+
+    def describe(self) -> VideoInfo:
+        """The source without its interlacing, and with its new frame rate."""
+        info = self.source.describe()
+        times = 2 if self.rate == "field" else 1
+        return replace(
+            info,
+            source=self,
+            interlaced=False,
+            time_base=info.time_base / times,
+            average_rate=None if info.average_rate is None else info.average_rate * times,
+            frame_count=None if info.frame_count is None else info.frame_count * times,
+            notes=tuple(note for note in info.notes if note != INTERLACED_NOTE),
+        )
+
+    def frames(self, *, instant: Fraction | None, threads: int, on_warning: Warn) -> Iterator[VideoFrame]:
+        """Progressive frames in display order."""
+        unit: Fraction | None = None
+        graph: Graph | None = None
+        shape: tuple[int, int, str] | None = None
+        for frame in self.source.frames(instant=instant, threads=threads, on_warning=on_warning):
+            if graph is not None and shape != (frame.width, frame.height, frame.format.name):
+                yield from _rest(graph, unit)
+                graph = None
+            if graph is None:
+                shape = (frame.width, frame.height, frame.format.name)
+                unit = time_base(frame) / (2 if self.rate == "field" else 1)
+                graph = _graph(frame, self.rate)
+            graph.push(frame)
+            yield from _pull(graph, unit)
+        if graph is not None:
+            yield from _rest(graph, unit)
+
+    @property
+    def clock(self) -> SourceClock:
+        """The source's."""
+        return self.source.clock
+
+    def files(self) -> tuple[Path, ...]:
+        """The source's."""
+        return self.source.files()
+
+    def side_streams(self) -> AbstractContextManager[InputContainer | None]:
+        """The source's."""
+        return self.source.side_streams()
+
+
+def _standing_out(codes: Tensor) -> float:
+    line = codes[1:-1]
+    return float(((codes[:-2] - line) * (codes[2:] - line) > _STANDS_OUT).float().mean())
+
+
+def _graph(frame: VideoFrame, rate: Deinterlace) -> Graph:
+    graph = Graph()
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=time_base(frame))
+    bwdif = graph.add("bwdif", f"mode=send_{rate}:parity=auto:deint=all")
+    sink = graph.add("buffersink")
+    source.link_to(bwdif)
+    bwdif.link_to(sink)
+    graph.configure()
+    return graph
+
+
+def _rest(graph: Graph, unit: Fraction | None) -> Iterator[VideoFrame]:
+    """The frames that are left at the end."""
+    graph.push(None)
+    yield from _pull(graph, unit)
+
+
+def _pull(graph: Graph, unit: Fraction | None) -> Iterator[VideoFrame]:
+    """The frames that are ready, their times in ticks of ``unit``."""
+    while True:
+        try:
+            frame = graph.pull()
+        except (av.error.BlockingIOError, av.error.EOFError):
+            return
+        assert isinstance(frame, VideoFrame)
+        assert unit is not None
+        if frame.pts is not None and frame.time_base:
+            frame.pts = round(frame.pts * time_base(frame) / unit)
+        frame.time_base, frame.duration = unit, 0
+        yield frame

@@ -1,0 +1,294 @@
+"""Where frames come from: a file, numbered pictures, or a pipe. Whoever reads frames knows only `Source`."""
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import cached_property, partial
+from itertools import chain, islice
+from pathlib import Path
+
+import torch
+from av.codec.hwaccel import HWAccel
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from torch import Tensor
+
+from edvr_cli.errors import InputError
+from edvr_cli.video.containers import main_video, open_pipe, open_source
+from edvr_cli.video.image_sequences import decode_images, find_images, gaps
+from edvr_cli.video.pixels.layout import native_layout, nearest_layout
+from edvr_cli.video.pixels.planes import to_planes
+from edvr_cli.video.reading.alpha_decoder import video_track
+from edvr_cli.video.reading.decoder import Warn, decode, decode_once, first_frame
+from edvr_cli.video.reading.deinterlace import INTERLACED_NOTE, Deinterlace, DeinterlacedSource, looks_interlaced
+from edvr_cli.video.reading.hwaccel import hardware_decoder
+from edvr_cli.video.reading.info import Source, VideoInfo, color_of, describe_stream
+from edvr_cli.video.reading.source_clock import STEADY, SourceClock, may_jump, read_clock
+from edvr_cli.video.reading.webp import AnimatedWebPSource, is_animated_webp
+
+_LOOKED_AT = 8  # frames, for interlacing
+DEFAULT_RATE = Fraction(25)
+STANDARD_INPUT = Path("-")
+
+
+@dataclass(frozen=True)
+class RawFormat:
+    """What raw samples on a pipe mean, which they do not say themselves."""
+
+    width: int
+    height: int
+    pix_fmt: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the user says of the input.
+
+    ``rate`` is the frames a second of pictures and raw samples (None: 25), ``raw`` the meaning of a pipe without
+    a header. ``allow_network`` lets a file lead to others and to the network. ``deinterlace`` makes interlaced
+    pictures progressive, one frame for each or one for each field. ``hwaccel`` is the kind of device that decodes
+    (``cuda``, ``auto`` for the first there is, and so on), where it can.
+    """
+
+    rate: Fraction | None = None
+    raw: RawFormat | None = None
+    allow_network: bool = False
+    deinterlace: Deinterlace | None = None
+    hwaccel: str | None = None
+
+
+def as_source(path: str | os.PathLike[str] | Source, reading: Reading | None = None) -> Source:
+    """What a name stands for: ``-`` or a pipe, a folder or pattern of pictures, or a file."""
+    if not isinstance(path, str | os.PathLike):
+        return path
+    reading = reading or Reading()
+    source = _plain_source(Path(path), reading)
+    return source if reading.deinterlace is None else DeinterlacedSource(source, reading.deinterlace)
+
+
+def _plain_source(name: Path, reading: Reading) -> Source:
+    if name == STANDARD_INPUT or name.is_fifo():
+        return PipeSource(name, reading)
+    if name.is_dir() or "%" in name.name:
+        pictures = find_images(name)
+        if pictures is not None:
+            return ImageSource(name, tuple(pictures), reading.rate)
+    if is_animated_webp(name):
+        return AnimatedWebPSource(name)
+    return FileSource(name, allow_network=reading.allow_network, hwaccel=reading.hwaccel)
+
+
+def probe(source: str | os.PathLike[str] | Source) -> VideoInfo:
+    """Describe a source; decodes one frame, so that what is described can be decoded.
+
+    Raises InputError for one that is missing, not media, without video, encrypted, or undecodable.
+    """
+    return as_source(source).describe()
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """A video file."""
+
+    path: Path
+    allow_network: bool = False
+    hwaccel: str | None = None
+    rereadable: bool = field(default=True, init=False)
+
+    def describe(self) -> VideoInfo:
+        """What is in it; decodes a few frames."""
+        with self.side_streams() as container:
+            track = video_track(container, self.path)
+            frame = first_frame(track, self.path)
+            info = describe_stream(self, track, frame)
+            frames = [frame, *islice(decode_once(track, self.path, _ignore), _LOOKED_AT - 1)]
+        rate = _plausible_rate(info, frames)
+        count = info.frame_count
+        if rate != info.average_rate and info.duration and rate:  # The count was an estimate by the other rate.
+            count = round(info.duration * rate)
+        interlaced = info.interlaced or looks_interlaced([_luma(item) for item in frames])
+        info = replace(info, average_rate=rate, frame_count=count, interlaced=interlaced)
+        return replace(info, notes=(*info.notes, INTERLACED_NOTE)) if info.interlaced else info
+
+    def frames(self, *, instant: Fraction | None, threads: int, on_warning: Warn) -> Iterator[VideoFrame]:
+        """Decoded frames in display order, from the start or from a little before ``instant`` (seconds)."""
+        opener = self.side_streams
+        if self.hwaccel is not None:
+            opener = partial(open_source, self.path, allow_network=self.allow_network, hwaccel=self._device(on_warning))
+        return decode(self.path, opener, instant=instant, threads=threads, on_warning=on_warning, clock=self.clock)
+
+    @cached_property
+    def clock(self) -> SourceClock:
+        """The file's clock; reads the whole file where its format allows jumps."""
+        with self.side_streams() as container:
+            return read_clock(container) if may_jump(container) else STEADY
+
+    def files(self) -> tuple[Path, ...]:
+        """The file itself; an address is none."""
+        return (self.path,) if self.path.is_file() else ()
+
+    def side_streams(self) -> InputContainer:
+        """The file, open."""
+        return open_source(self.path, allow_network=self.allow_network)
+
+    def _device(self, on_warning: Warn) -> HWAccel | None:
+        """The device to decode on, or None where there is none that decodes this file; then that is told."""
+        assert self.hwaccel is not None
+        with self.side_streams() as container:
+            codec = main_video(container, self.path).codec_context.codec
+        device = hardware_decoder(self.hwaccel, codec)
+        if device is None:
+            on_warning(f"--hwaccel {self.hwaccel}: no such device decodes {codec.name} here; the processor does.")
+        return device
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Numbered pictures, ``rate`` of them a second; their times are their places in the sequence."""
+
+    path: Path
+    pictures: tuple[Path, ...]
+    rate: Fraction | None = None
+    rereadable: bool = field(default=True, init=False)
+
+    def describe(self) -> VideoInfo:
+        """What is in the first picture, and how many there are."""
+        _, frame = next(decode_images(self.pictures))
+        rate = self.rate or DEFAULT_RATE
+        notes = [] if self.rate else [f"Pictures have no frame rate: {rate} a second are assumed; --fps sets it."]
+        missing = gaps(self.pictures)
+        if missing:
+            notes.append(f"{missing} numbers between the first and the last picture have no picture.")
+        count = len(self.pictures)
+        return VideoInfo(
+            source=self,
+            container="pictures",
+            stream_index=0,
+            codec=self.pictures[0].suffix.lower().removeprefix("."),
+            width=frame.width,
+            height=frame.height,
+            pix_fmt=frame.format.name,
+            layout=nearest_layout(frame.format.name),
+            color=color_of(frame),
+            time_base=1 / rate,
+            average_rate=rate,
+            start_time=Fraction(0),
+            duration=float(count / rate),
+            frame_count=count,
+            notes=tuple(notes),
+        )
+
+    def frames(self, *, instant: Fraction | None, threads: int, on_warning: Warn) -> Iterator[VideoFrame]:
+        """The pictures in order, from the one shown at ``instant`` (seconds)."""
+        rate = self.rate or DEFAULT_RATE
+        first = 0 if instant is None else max(0, int(instant * rate))
+        for index, frame in decode_images(self.pictures, first=first, threads=threads):
+            frame.pts, frame.time_base, frame.duration = index, 1 / rate, 1
+            yield frame
+
+    def files(self) -> tuple[Path, ...]:
+        """The pictures."""
+        return self.pictures
+
+    @property
+    def clock(self) -> SourceClock:
+        """Places in the sequence."""
+        return STEADY
+
+    def side_streams(self) -> AbstractContextManager[None]:
+        """Nothing is beside pictures."""
+        return nullcontext()
+
+
+class PipeSource:
+    """Video that is read once, as it comes: standard input or a named pipe; y4m, raw samples, or any container."""
+
+    rereadable = False
+
+    def __init__(self, path: Path, reading: Reading) -> None:
+        self.path = path
+        self._reading = reading
+        self._info: VideoInfo | None = None
+        self._frames: Iterator[VideoFrame] = iter(())
+        self._warnings: list[str] = []
+
+    def describe(self) -> VideoInfo:
+        """What is in it; waits for the first frame, which `frames` gives again."""
+        if self._info is None:
+            container = open_pipe(self.path, self._options())
+            track = video_track(container, self.path)
+            decoded = decode_once(track, self.path, self._warnings.append)
+            frame = next(decoded, None)
+            if frame is None:
+                raise InputError(f"{self._name}: no frame came through the pipe.")
+            self._info = replace(describe_stream(self, track, frame), frame_count=track.stream.frames or None)
+            self._frames = chain([frame], decoded, _closing(container))
+        return self._info
+
+    def frames(self, *, instant: Fraction | None, threads: int, on_warning: Warn) -> Iterator[VideoFrame]:
+        """Decoded frames in display order. Raises InputError the second time."""
+        self.describe()
+        frames, self._frames = self._frames, iter(())
+        told = False
+        for frame in frames:
+            told = True
+            while self._warnings:
+                on_warning(self._warnings.pop(0))
+            yield frame
+        if not told:
+            raise InputError(f"{self._name} can be read only once.")
+
+    def files(self) -> tuple[Path, ...]:
+        """None: what went through a pipe is gone."""
+        return ()
+
+    @property
+    def clock(self) -> SourceClock:
+        """As it comes: what jumps behind the first frame is not known beforehand."""
+        return STEADY
+
+    def side_streams(self) -> AbstractContextManager[None]:
+        """They went by with the frames."""
+        return nullcontext()
+
+    @property
+    def _name(self) -> str:
+        return "Standard input" if self.path == STANDARD_INPUT else str(self.path)
+
+    def _options(self) -> dict[str, str]:
+        raw = self._reading.raw
+        if raw is None:
+            return {}
+        if native_layout(raw.pix_fmt) is None:
+            raise InputError(f"--raw-input: {raw.pix_fmt!r} is no pixel format that is read as it is.")
+        rate = self._reading.rate or DEFAULT_RATE
+        return {"video_size": f"{raw.width}x{raw.height}", "pixel_format": raw.pix_fmt, "framerate": str(rate)}
+
+
+def _plausible_rate(info: VideoInfo, frames: list[VideoFrame]) -> Fraction | None:
+    """The frame rate of the first frames where the container's is far off, as that of short Matroska files often is."""
+    times = sorted(frame.pts for frame in frames if frame.pts is not None)
+    if len(times) < 4 or times[-1] == times[0]:
+        return info.average_rate
+    seen = (len(times) - 1) / ((times[-1] - times[0]) * info.time_base)
+    if info.average_rate is not None and info.average_rate < 4 * seen:
+        return info.average_rate
+    return seen.limit_denominator(1001)
+
+
+def _luma(frame: VideoFrame) -> Tensor:
+    """(H, W) in [0, 1] of the frame's first plane; of packed formats a mixture of the channels."""
+    layout = nearest_layout(frame.format.name)
+    return to_planes(frame, layout)[0].to(torch.float32) / (layout.peak << layout.shift)
+
+
+def _ignore(message: str) -> None:
+    """The reader tells of damage again."""
+
+
+def _closing(container: InputContainer) -> Iterator[VideoFrame]:
+    """No frames; closes the container after the last one."""
+    container.close()
+    yield from ()

@@ -1,0 +1,106 @@
+"""What `edvr info` tells."""
+
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from edvr_cli.cli import edvr
+from edvr_cli.models.checkpoint import save_model
+from tests.support.clips import make_clip
+from tests.support.networks import random_network
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A film with all that Matroska holds."""
+    return make_clip(
+        tmp_path_factory.mktemp("clip") / "film.mkv",
+        frames=8,
+        pts=(0, 40, 80, 90, 200, 240, 280, 400),
+        time_base=Fraction(1, 1000),
+        audio=("flac", "libopus"),
+        languages=("eng", "deu"),
+        subtitles="subrip",
+        chapters=True,
+        attachment=True,
+        sample_aspect_ratio=Fraction(4, 3),
+        metadata={"title": "Film"},
+    )
+
+
+def info(*arguments: object) -> Result:
+    """The command, which must succeed."""
+    result = CliRunner().invoke(edvr, ["info", *map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def test_people_are_told_what_is_in_a_file(clip: Path):
+    """Sizes, assumptions, streams, and that all of it stays."""
+    text = " ".join(info(clip).stdout.split())
+    for part in (
+        "64×48, shown as 85×48 (pixel aspect ratio 4:3)",
+        "untagged, by its size taken as matrix smpte170m, limited range",
+        "variable (10 to 120 ms apart)",
+        "progressive",
+        "1 audio flac eng",
+        "2 audio opus deu",
+        "subtitle subrip deu, Untertitel",
+        "restored: 256×192 libx264, yuv420p",
+        "title=Film",
+    ):
+        assert part in text
+    assert "dropped" not in text
+
+
+def test_what_another_container_would_drop_is_told(clip: Path):
+    """By a suffix, before anything is done."""
+    text = " ".join(info(clip, "--to", ".mp4").stdout.split())
+    assert "converted to mov_text" in text
+    assert "dropped: mp4 does not hold it" in text
+    assert [path.name for path in clip.parent.iterdir()] == ["film.mkv"]
+
+
+def test_scripts_are_told_in_json(clip: Path):
+    """All of it, with the fate of each stream."""
+    facts = json.loads(info(clip, "--json", "--to", "out.mp4", "--scale", "2").stdout)
+    assert facts["video"]["display_size"] == [85, 48]
+    assert facts["video"]["variable"] is True
+    assert facts["video"]["frames"] == 8
+    assert facts["video"]["color"]["assumed"] is True
+    assert (facts["output"]["width"], facts["output"]["codec"]) == (128, "libx264")
+    assert {item["index"]: item["action"] for item in facts["streams"]} == {
+        1: "copy",
+        2: "copy",
+        3: "convert",
+        4: "drop",
+    }
+    assert facts["chapters"] == 2
+    assert any("font" in warning or "Attachment" in warning for warning in facts["output"]["warnings"])
+
+
+def test_what_the_work_would_take_is_told(clip: Path, tmp_path: Path):
+    """Size, disk and memory at once, time when it is asked for: a few frames are restored then."""
+    model = tmp_path / "tiny.safetensors"
+    save_model(random_network(), model)
+    text = " ".join(info(clip, "-n", model).stdout.split())
+    for part in ("Output: roughly", "of disk space during the work", "for the network", "tiny on cpu", "--measure"):
+        assert part in text
+    facts = json.loads(info(clip, "-n", model, "--json").stdout)
+    assert 0 < facts["output"]["size"] < facts["output"]["space"]
+    assert facts["work"]["memory"] > 0
+    assert facts["work"]["seconds"] is None
+    measured = json.loads(info(clip, "-n", model, "-d", "cpu", "--measure", "--json").stdout)["work"]
+    assert measured["seconds"] == pytest.approx(8 * measured["seconds_a_frame"]) != 0
+    assert [path.name for path in clip.parent.iterdir()] == ["film.mkv"]
+
+
+def test_failures_are_one_sentence(tmp_path: Path):
+    """As everywhere."""
+    from edvr_cli.errors import InputError
+
+    with pytest.raises(InputError, match="no such file"):
+        CliRunner().invoke(edvr, ["info", str(tmp_path / "no.mp4")], catch_exceptions=False)

@@ -1,0 +1,199 @@
+"""What the loop asks of a GPU, without one: on torch's meta device, where whatever waits for a result raises."""
+
+import threading
+from fractions import Fraction
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from edvr_cli.bench import SIZES
+from edvr_cli.bench import network as bench_network
+from edvr_cli.errors import DeviceError
+from edvr_cli.inference import memory_plan as memory
+from edvr_cli.inference.engine import StreamingEDVR
+from edvr_cli.jobs import pipeline
+from edvr_cli.jobs.pipeline import Seen, restore_segments, rgb_of
+from edvr_cli.jobs.segments import Lengths
+from edvr_cli.network import edvr
+from edvr_cli.network.windows import windows
+from edvr_cli.ops import conv
+from edvr_cli.system import gpu_copy as transfer
+from edvr_cli.system.gpu_copy import Download, upload
+from edvr_cli.video.pixels.color import resolve
+from edvr_cli.video.pixels.layout import nearest_layout
+from edvr_cli.video.reading.info import VideoInfo
+from edvr_cli.video.reading.reader import SourceFrame
+from edvr_cli.video.reading.sources import FileSource
+from edvr_cli.video.writing.encoders import Encoding, plan_encoder
+from tests.support.networks import random_network
+
+META = torch.device("meta")
+
+
+class Launches(TorchDispatchMode):
+    """Counts operations that a device would have to be told of: all but views, and memory that is asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        is_view = any(a.alias_info and not a.alias_info.is_write for a in function._schema.arguments)
+        self.count += not is_view and "empty" not in function.name()
+        return function(*args, **(kwargs or {}))
+
+
+class Sink:
+    """Takes frames."""
+
+    def __init__(self, encoder):
+        self.encoder = encoder
+        self.taken = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def write(self, number, planes, pts, duration):
+        """Note the frame's number and its planes' shapes, and in which thread it came."""
+        self.taken.append((number, [tuple(plane.shape) for plane in planes], threading.current_thread().name))
+
+    def end(self, position):
+        """Nothing to close."""
+
+
+def video_info(pix_fmt, width, height, path):
+    """A video of that kind, which is never opened."""
+    layout = nearest_layout(pix_fmt)
+    return VideoInfo(
+        source=FileSource(path),
+        container="matroska",
+        stream_index=0,
+        codec="",
+        width=width,
+        height=height,
+        pix_fmt=layout.name,
+        layout=layout,
+        color=resolve(layout, width, height),
+        time_base=Fraction(1, 25),
+        average_rate=Fraction(25),
+        start_time=Fraction(0),
+        duration=None,
+        frame_count=None,
+    )
+
+
+def restore_on_meta(model, info, encoder, monkeypatch, *, sound=True):
+    """Restore seven frames on the meta device, whence nothing can be copied: downloads are zeros."""
+
+    class Zeros:
+        def __init__(self, tensors):
+            *planes, finite = tensors
+            assert {t.device for t in (*planes, finite)} == {META}
+            self._zeros = (*(torch.zeros(t.shape, dtype=t.dtype) for t in planes), torch.tensor(sound))
+
+        def wait(self):
+            return self._zeros
+
+    monkeypatch.setattr(pipeline, "Download", Zeros)
+    stream = StreamingEDVR(model.to(META), precision="fp16")
+    shapes = info.layout.plane_shapes(info.height, info.width)
+    planes = tuple(torch.zeros(shape, dtype=info.layout.sample_dtype) for shape in shapes)
+    sink = Sink(encoder)
+
+    def decoded():
+        for n in range(7):
+            frame = SourceFrame(planes, info.layout, n, n, info.time_base, 1)
+            yield Seen(n, frame, n == 0, ()), rgb_of(frame, info, META)
+
+    restore_segments(
+        decoded(), stream, sink, begin=0, end=None, lengths=Lengths(99, 99), on_frame=lambda: None, stop=lambda: False
+    )
+    return sink
+
+
+@pytest.mark.parametrize("scale", [4, 2])
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "p010le", "nv12", "gbrp", "rgb24", "rgb48le", "gray10le"])
+def test_nothing_between_decoder_and_encoder_waits_for_the_device(pix_fmt, scale, tmp_path, monkeypatch):
+    """Colors, network, resizing, colors again: all of it is only queued, and the encoder's thread gets the frames."""
+    info = video_info(pix_fmt, 36, 26, tmp_path / "never.mkv")
+    encoder = plan_encoder(Encoding(), info, width=36 * scale, height=26 * scale)
+    sink = restore_on_meta(random_network(), info, encoder, monkeypatch)
+    assert [number for number, _, _ in sink.taken] == list(range(7))
+    for _, shapes, thread in sink.taken:
+        assert shapes == list(encoder.layout.plane_shapes(26 * scale, 36 * scale))
+        assert thread == "edvr-drain"
+
+
+def test_a_frame_that_is_not_finite_is_an_error(tmp_path, monkeypatch):
+    """Numbers of fp16 end at 65,504; a frame of NaN would be encoded as black."""
+    info = video_info("yuv420p", 36, 26, tmp_path / "never.mkv")
+    encoder = plan_encoder(Encoding(), info, width=144, height=104)
+    with pytest.raises(DeviceError, match=r"frame 0 is not finite in fp16.*--precision bf16 or fp32"):
+        restore_on_meta(random_network(), info, encoder, monkeypatch, sound=False)
+
+
+def test_small_frames_take_few_launches(monkeypatch):
+    """Neighbors are aligned at once: a fifth of the launches of each."""
+    model = bench_network.random_network(SIZES["m"]).to(META)
+    frames = [(torch.zeros(3, 180, 320, device=META), False) for _ in range(6)]
+    first, second = list(windows(frames, 5, "replicate"))[2:4]
+    monkeypatch.setattr(edvr, "deform_conv2d_packed", lambda x, packed, weight, bias, slope: x.clone())
+    counts = []
+    for limit in (256 * 1024, 0):
+        monkeypatch.setattr(memory, "_AT_ONCE", limit)
+        stream = StreamingEDVR(model, precision="fp16", tile=0)
+        stream.restore(first)
+        with Launches() as launches:
+            stream.restore(second)
+        counts.append(launches.count)
+    at_once, one_by_one = counts
+    assert at_once < 0.6 * one_by_one  # 189 and 351
+
+
+def test_pixels_are_shuffled_with_their_channels_side_by_side():
+    """As torch does, but for the layout."""
+    x = torch.rand(2, 12, 5, 7).contiguous(memory_format=torch.channels_last)
+    y = conv._shuffled(x)
+    assert torch.equal(y, torch.nn.functional.pixel_shuffle(x, 2))
+    assert y.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_copy_to_where_a_tensor_is_already_is_none():
+    """Nor is one made on a processor."""
+    x = torch.zeros(3)
+    assert upload(x, "cpu") is x
+    assert Download([x]).wait()[0] is x
+
+
+def test_whoever_waits_for_a_download_waits_for_what_was_queued_before(monkeypatch):
+    """An event behind the copies, on the stream of the tensors' device."""
+    log = []
+
+    class Event:
+        def __init__(self, *, blocking):
+            assert blocking
+
+        def record(self, stream):
+            log.append(("recorded", stream))
+
+        def synchronize(self):
+            log.append("waited")
+
+    class OnGpu:
+        is_cuda, device = True, torch.device("cuda:1")
+
+        def to(self, device, *, non_blocking):
+            assert (device, non_blocking) == ("cpu", True)
+            log.append("copied")
+            return "on the host"
+
+    monkeypatch.setattr(transfer.torch.cuda, "Event", Event)
+    monkeypatch.setattr(transfer.torch.cuda, "current_stream", lambda device: f"stream of {device}")
+    download = Download([OnGpu(), OnGpu()])
+    assert log == ["copied", "copied", ("recorded", "stream of cuda:1")]
+    assert download.wait() == ("on the host", "on the host")
+    assert log[-1] == "waited"

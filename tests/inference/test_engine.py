@@ -1,0 +1,222 @@
+"""The streaming engine against the plain network, frame by frame."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from edvr_cli.errors import DeviceError
+from edvr_cli.inference import engine as engine_module
+from edvr_cli.inference.engine import StreamingEDVR, _strips
+from edvr_cli.inference.memory_plan import Plan
+from edvr_cli.network.edvr import TAIL_REACH
+from edvr_cli.network.windows import PADDINGS, windows
+from tests.support.networks import random_network
+
+
+def clip(length, height, width, seed=0):
+    """Random frames (3, H, W)."""
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.rand(3, height, width, generator=generator) for _ in range(length)]
+
+
+def by_definition(model, window):
+    """What EDVR.forward makes of a window: padded, restored, cropped."""
+    _, height, width = window.reference.shape
+    multiple, scale = model.config.multiple, model.config.scale
+    bottom, right = -height % multiple, -width % multiple
+    mode = "reflect" if bottom < height and right < width else "replicate"
+    stacked = F.pad(torch.stack(window.frames), (0, right, 0, bottom), mode)
+    return model(stacked[None])[0, :, : height * scale, : width * scale]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"frames": 7},
+        {"tsa": False},
+        {"predeblur": True},
+        {"predeblur": True, "hr_in": True},
+        {"cascade": False},
+        {"levels": 1},
+        {"features": 32, "groups": 8, "tail": 32},
+    ],
+)
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_it_equals_the_network_on_every_window(changes, padding):
+    """Over shots of several lengths, borders and cuts, for a size that needs padding."""
+    model = random_network(**changes)
+    frames = clip(12, 14, 18)
+    starts = {0, 8, 11}
+    engine = StreamingEDVR(model, precision="fp32", tile=0)
+    count = 0
+    for window in windows(((f, i in starts) for i, f in enumerate(frames)), model.config.frames, padding):
+        torch.testing.assert_close(engine.restore(window), by_definition(model, window), atol=1e-4, rtol=0)
+        count += 1
+    assert count == 12
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (2, 40), (17, 16)])
+@pytest.mark.parametrize("changes", [{}, {"predeblur": True, "hr_in": True}], ids=["sr", "deblur"])
+def test_any_size_works(size, changes):
+    """Padded up, restored, cropped."""
+    model = random_network(**changes)
+    engine = StreamingEDVR(model, precision="fp32")
+    window = next(windows([(f, False) for f in clip(5, *size)], 5, "replicate"))
+    y = engine.restore(window)
+    assert y.shape == (3, size[0] * model.config.scale, size[1] * model.config.scale)
+    torch.testing.assert_close(y, by_definition(model, window), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "keep"),
+    [
+        ({}, True),
+        ({}, False),
+        ({"frames": 7, "tsa": False}, True),
+        ({"predeblur": True}, True),
+        ({"frames": 7, "predeblur": True, "tsa": False, "hr_in": True}, False),
+        ({"predeblur": True, "hr_in": True}, True),
+    ],
+)
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_tiles_with_a_halo_beyond_the_network_s_reach_equal_the_whole_frame(changes, keep, padding, monkeypatch):
+    """Shifting tile borders changes nothing where the halo covers what a pixel depends on."""
+    model = random_network(**changes)
+    for module in model.modules():  # offsets of at most a pixel or so, for a reach that is known
+        if hasattr(module, "conv_offset"):
+            module.conv_offset.weight.mul_(0.02)
+    inward = 4 if model.config.hr_in else 1
+    monkeypatch.setattr(engine_module, "plan", lambda *_: Plan(64 * inward, keep_features=keep))
+    count = model.config.frames
+    frames = clip(count, 12 * inward, 144 * inward)
+    tiled = StreamingEDVR(model, precision="fp32", halo=48 * inward)
+    for number, window in enumerate(windows(((f, False) for f in frames), count, padding)):
+        if number in (0, 1, count - 1):  # filled up on either side
+            y = tiled.restore(window)
+            assert not tiled.whole_frames
+            torch.testing.assert_close(y, by_definition(model, window), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"frames": 7, "tsa": False}, {"predeblur": True, "hr_in": True}, {"levels": 1}]
+)
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_neighbors_aligned_at_once_are_those_aligned_one_by_one(changes, padding, monkeypatch):
+    """As on a GPU, also where a window has a frame twice."""
+    model = random_network(**changes)
+    count = model.config.frames
+    one_by_one = StreamingEDVR(model, precision="fp32", tile=0)
+    monkeypatch.setattr(engine_module, "plan", lambda *_: Plan(0, keep_features=True, at_once=True))
+    at_once = StreamingEDVR(model, precision="fp32")
+    for window in windows(((f, False) for f in clip(count, 14, 18)), count, padding):
+        torch.testing.assert_close(at_once.restore(window), one_by_one.restore(window), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("height", [1, 15, 16, 33, 50, 64])
+def test_strips_cover_a_frame_once_and_are_read_equally_high(height):
+    """With what the tail reaches around them."""
+    strips = list(_strips(height, 16))
+    assert [row for start, stop, _, _ in strips for row in range(start, stop)] == list(range(height))
+    assert len({bottom - top for _, _, top, bottom in strips}) == 1
+    for start, stop, top, bottom in strips:
+        assert 0 <= top <= max(0, start - TAIL_REACH)
+        assert min(height, stop + TAIL_REACH) <= bottom <= height
+
+
+def test_features_are_computed_once_per_frame(monkeypatch):
+    """And let go when no window can name them any more."""
+    model = random_network()
+    calls = []
+    extract = model.extract
+    monkeypatch.setattr(model, "extract", lambda frame: calls.append(1) or extract(frame))
+    engine = StreamingEDVR(model, precision="fp32", tile=0)
+    for window in windows(((f, False) for f in clip(12, 8, 8)), 5, "reflection_circle"):
+        engine.restore(window)
+        assert len(engine._features) <= 5
+    assert len(calls) == 12
+
+
+def test_when_memory_runs_out_the_frame_is_redone_with_smaller_tiles(monkeypatch):
+    """Until it fits; no frame is skipped, and the caller is told."""
+    model = random_network()
+    align = model.pcd_align.align
+    limit = 40 * 40
+
+    def short_of_memory(neighbor, *args):
+        if neighbor[0].shape[-1] * neighbor[0].shape[-2] > limit:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return align(neighbor, *args)
+
+    monkeypatch.setattr(model.pcd_align, "align", short_of_memory)
+    told = []
+    engine = StreamingEDVR(model, precision="fp32", tile=0, halo=0, on_notice=told.append)
+    restored = [engine.restore(w) for w in windows(((f, False) for f in clip(6, 96, 96)), 5, "replicate")]
+    assert told == [f"Out of memory: went on with tiles of {size} pixels." for size in (48, 32)]
+    assert len(restored) == 6
+    assert all(y.shape == (3, 384, 384) and y.isfinite().all() for y in restored)
+
+
+def test_when_nothing_fits_the_error_says_what_to_do(monkeypatch):
+    """After the smallest tile."""
+    model = random_network()
+
+    def never(*_):
+        raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes.")
+
+    monkeypatch.setattr(model.pcd_align, "align", never)
+    engine = StreamingEDVR(model, precision="fp32", tile=0)
+    window = next(windows([(f, False) for f in clip(5, 64, 64)], 5, "replicate"))
+    with pytest.raises(DeviceError, match="out of memory on cpu even with tiles of 32 pixels"):
+        engine.restore(window)
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch):
+    """A bug keeps its traceback."""
+    model = random_network()
+
+    def broken(*_):
+        raise RuntimeError("shape mismatch")
+
+    monkeypatch.setattr(model.pcd_align, "align", broken)
+    window = next(windows([(f, False) for f in clip(5, 8, 8)], 5, "replicate"))
+    with pytest.raises(RuntimeError, match="shape mismatch"):
+        StreamingEDVR(model, precision="fp32").restore(window)
+
+
+def test_bf16_stays_close_to_fp32_and_leaves_the_caller_s_model_alone():
+    """The frame itself is never rounded to bf16: what is restored is the difference to it."""
+    model = random_network(features=32, groups=8, tail=32)
+    for parameter in (model.conv_last.weight, model.conv_last.bias):
+        parameter.mul_(0.1)  # a trained network adds about this much
+    coarse, exact = StreamingEDVR(model, precision="bf16"), StreamingEDVR(model, precision="fp32")
+    for window in windows(((f, False) for f in clip(5, 32, 32)), 5, "replicate"):
+        y, expected = coarse.restore(window), exact.restore(window)
+        assert y.dtype == torch.float32
+        assert 0 < (y - expected).square().mean().sqrt() < 0.5 / 255
+    assert next(model.parameters()).dtype == torch.float32
+
+
+def test_precisions_are_refused_where_they_make_no_sense():
+    """With the choices that there are."""
+    model = random_network()
+    with pytest.raises(DeviceError, match="--precision auto, fp32 or bf16"):
+        StreamingEDVR(model, precision="fp16")
+    with pytest.raises(ValueError, match="auto, fp32, fp16, bf16"):
+        StreamingEDVR(model, precision="half")
+
+
+def test_a_device_without_a_kernel_is_told(monkeypatch):
+    """In a sentence with the reason."""
+    engine = StreamingEDVR(random_network(), precision="fp32")
+    assert engine.notes == ()
+    monkeypatch.setattr(engine_module, "missing_kernel", lambda device: "numba is not installed")
+    assert engine.notes == (
+        "This will be slow, without a kernel for deformable convolutions on cpu: numba is not installed.",
+    )
+
+
+def test_compiling_what_is_compiled_already_is_declined():
+    """The kernels for processors are compiled and fused as they are."""
+    (note,) = StreamingEDVR(random_network(), precision="fp32", compiled=True).notes
+    assert note.startswith("--compile is for GPUs")

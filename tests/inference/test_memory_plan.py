@@ -1,0 +1,72 @@
+"""The memory planner, with budgets of its own."""
+
+from edvr_cli.inference.memory_plan import SMALLEST_TILE, Plan, bytes_needed, plan
+from edvr_cli.network.edvr import EDVRConfig
+
+GIB = 1 << 30
+M = EDVRConfig()
+
+
+def test_plenty_of_memory_is_used_for_whole_frames():
+    """The cheapest way."""
+    assert plan(M, 180, 320, None, 32, 8 * GIB) == Plan(0, keep_features=True)
+
+
+def test_less_memory_gives_smaller_tiles_that_fit():
+    """Each plan's own estimate is within the budget, and tiles only shrink with it."""
+    last = 10**9
+    for free in (32 * GIB, 8 * GIB, 2 * GIB, GIB // 2):
+        chosen = plan(M, 1080, 1920, None, 32, free)
+        side = chosen.tile + 64 if chosen.tile else 1920
+        kept = 1080 * 1920 if chosen.keep_features else 0
+        assert bytes_needed(M, min(1080, side), side, kept_pixels=kept) <= free
+        assert (chosen.tile or 10**9) <= last
+        last = chosen.tile or 10**9
+    assert last < 1920
+
+
+def test_a_full_hd_frame_fits_eight_gibibytes():
+    """On paper; the network is the published M."""
+    chosen = plan(M, 1080, 1920, None, 32, 8 * GIB)
+    assert chosen.tile >= 128
+
+
+def test_a_full_hd_frame_on_a_gpu_of_eight_gigabytes_goes_through_in_few_tiles():
+    """In fp16, with a tenth of the 8 GB taken by the driver and the kernels; the estimate stays below what is left."""
+    free = int(0.9 * 8e9)
+    chosen = plan(M, 1080, 1920, None, 32, free, itemsize=2)
+    side = chosen.tile + 64
+    kept = -(-1080 // chosen.tile) * -(-1920 // chosen.tile) * side**2 if chosen.keep_features else 0
+    assert chosen.tile >= 480
+    assert bytes_needed(M, min(1080, side), side, kept_pixels=kept, itemsize=2) < free
+
+
+def test_a_tile_size_that_was_asked_for_is_kept():
+    """Only what is kept between windows adapts."""
+    assert plan(M, 1080, 1920, 256, 32, 64 * GIB) == Plan(256, keep_features=True)
+    assert plan(M, 1080, 1920, 256, 32, 3 * GIB) == Plan(256, keep_features=False)
+    assert plan(M, 1080, 1920, 0, 32, GIB).tile == 0
+
+
+def test_with_next_to_nothing_the_smallest_tile_is_tried():
+    """Rather than giving up on an estimate."""
+    assert plan(M, 1080, 1920, None, 32, 1) == Plan(SMALLEST_TILE, keep_features=False)
+
+
+def test_an_unknown_budget_means_whole_frames():
+    """Out-of-memory handling does the rest."""
+    assert plan(M, 1080, 1920, None, 32, None) == Plan(0, keep_features=True)
+
+
+def test_larger_networks_need_more():
+    """Features, pre-deblurring and input at output size are all counted."""
+    sizes = [
+        EDVRConfig(features=32, tail=32),
+        M,
+        EDVRConfig(features=128),
+        EDVRConfig(features=128, predeblur=True),
+    ]
+    needs = [bytes_needed(config, 180, 320) for config in sizes]
+    assert needs == sorted(needs)
+    deblur = EDVRConfig(features=128, predeblur=True, hr_in=True)
+    assert bytes_needed(deblur, 720, 1280) > bytes_needed(sizes[2], 180, 320)

@@ -1,0 +1,138 @@
+"""Moments restored beforehand: the same as in a whole run, where they differ, and what is written."""
+
+from fractions import Fraction
+
+import pytest
+import torch
+from rich.console import Console
+
+from edvr_cli.cli import main
+from edvr_cli.cli.thumbnail import show_picture
+from edvr_cli.errors import InputError
+from edvr_cli.inference.engine import StreamingEDVR
+from edvr_cli.inference.frames import restore_frames
+from edvr_cli.models.checkpoint import save_model
+from edvr_cli.quality.footage import Footage, to_size
+from edvr_cli.quality.preview import Crop, Restored, difference_crop, restored_from, sheet, split_screen, spread
+from edvr_cli.video.writing.preview_clip import write_clip
+from tests.support.clips import make_clip
+from tests.support.networks import random_network
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory) -> Footage:
+    path = tmp_path_factory.mktemp("preview") / "in.mkv"
+    make_clip(path, width=32, height=24, frames=24, cut=(12, 1))
+    return Footage.open(path)
+
+
+def test_a_moment_is_what_a_whole_run_makes_of_it(footage):
+    """At the beginning, the end, and on both sides of a cut."""
+    model = random_network()
+    arrays = [p.rgb.permute(1, 2, 0).contiguous().numpy() for p in footage.pictures()]
+    whole = [torch.as_tensor(f).permute(2, 0, 1) for f in restore_frames(arrays, model, precision="fp32")]
+    engine = StreamingEDVR(model, precision="fp32")
+    for index in (0, 1, 5, 11, 12, 23):
+        (found,) = restored_from(footage, engine, index / 25, 1)
+        assert found.seconds == pytest.approx(index / 25)
+        assert int((found.after.int() - whole[index].int()).abs().max()) <= 1
+        small = torch.from_numpy(arrays[index]).permute(2, 0, 1)
+        assert torch.equal(found.before, to_size(small, (128, 96)))
+
+
+def test_several_frames_follow_each_other(footage):
+    """And a moment behind the end is an error."""
+    engine = StreamingEDVR(random_network(), precision="fp32")
+    times = [frame.seconds for frame in restored_from(footage, engine, 0.2, 3)]
+    assert times == pytest.approx([0.2, 0.24, 0.28])
+    with pytest.raises(InputError):
+        list(restored_from(footage, engine, 99.0, 1))
+
+
+def test_moments_are_spread_evenly(footage):
+    """In the middle of equal parts."""
+    assert spread(footage, 2) == pytest.approx([0.24, 0.72])
+
+
+def test_the_crop_lies_where_the_pictures_differ_most():
+    """And the sheet shows it magnified, its pixels unsmoothed."""
+    before = torch.zeros(3, 60, 90, dtype=torch.uint8)
+    after = before.clone()
+    after[:, 40:50, 70:80] = 200
+    crop = difference_crop(before, after)
+    assert (crop.height, crop.width) == (20, 30)
+    assert crop.top <= 40
+    assert crop.top + 20 >= 50
+    assert crop.left <= 70
+    assert crop.left + 30 >= 80
+    drawn = sheet(Restored(before, after, 0.0, 1.0))
+    assert drawn.shape == (3, 60 + 8 + 60, 90 + 8 + 90)
+    magnified = drawn[:, 68:, 98:]
+    assert int((magnified == 200).sum()) == 3 * 9 * 100
+    assert int((drawn[:, 68:, :90] == 200).sum()) == 0
+
+
+def test_a_split_screen_shows_before_on_the_left():
+    """With a white line between."""
+    before, after = torch.zeros(3, 4, 8, dtype=torch.uint8), torch.full((3, 4, 8), 100, dtype=torch.uint8)
+    row = split_screen(Restored(before, after, 0.0, 1.0))[0, 0].tolist()
+    assert row == [0, 0, 0, 255, 255, 100, 100, 100]
+
+
+def test_clips_keep_times_and_colors(tmp_path):
+    """Read back: even sides, the times' distances, the colors to a few levels."""
+    pictures = [(torch.full((3, 33, 48), 60 * n, dtype=torch.uint8), 5 + t) for n, t in enumerate((0.0, 0.1, 0.5))]
+    assert write_clip(tmp_path / "c.mp4", pictures, Fraction(10)) == 3
+    found = list(Footage.open(tmp_path / "c.mp4").pictures())
+    assert [picture.seconds for picture in found] == pytest.approx([0, 0.1, 0.5])
+    assert found[0].rgb.shape == (3, 32, 48)
+    assert [int(picture.rgb.float().mean()) for picture in found] == pytest.approx([0, 60, 120], abs=2)
+    assert Crop(1, 2, 3, 4).of(found[0].rgb).shape == (3, 3, 4)
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as exit_:
+        main([str(argument) for argument in arguments])
+    return int(exit_.value.code or 0)
+
+
+def test_the_command_writes_pictures_and_videos_and_tells_the_time(footage, tmp_path, capsys):
+    """Their paths on standard output; nothing is replaced unasked."""
+    save_model(random_network(), tmp_path / "m.safetensors")
+    arguments = ["preview", footage.path, "--model", tmp_path / "m.safetensors", "-o", tmp_path / "out"]
+    arguments += ["--at", "0.4", "--at", "0:00.8", "--video", "--seconds", "0.08", "--device", "cpu"]
+    assert run(*arguments) == 0
+    printed = capsys.readouterr()
+    names = ["in_0m00.40s.png", "in_0m00.40s.mp4", "in_0m00.80s.png", "in_0m00.80s.mp4"]
+    assert printed.out.split() == [str(tmp_path / "out" / name) for name in names]
+    assert "for all 24 frames" in printed.err
+    assert len(list(Footage.open(tmp_path / "out" / names[1]).pictures())) == 2
+    assert Footage.open(tmp_path / "out" / names[0]).size == (2 * 128 + 8, 96 + 8 + 96)
+    assert run(*arguments) == 1
+    assert "exists" in capsys.readouterr().err
+    assert run("preview", footage.path, "--at", "99", "-o", tmp_path / "out", "-n", tmp_path / "m.safetensors") == 1
+
+
+class Terminal(Console):
+    """A terminal of 20 columns in true color."""
+
+    def __init__(self, **options) -> None:
+        super().__init__(force_terminal=True, width=20, color_system="truecolor", **options)
+
+
+def test_terminals_show_half_blocks_or_kittys_graphics(monkeypatch, capsys):
+    """And nothing where colors are not wanted."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("TERM_PROGRAM", raising=False)
+    picture = torch.zeros(3, 40, 80, dtype=torch.uint8)
+    picture[0, 20:] = 255
+    show_picture(Terminal(), picture)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5
+    assert lines[0].count("▀") == 20
+    assert "38;2;255;0;0" in lines[4]
+    monkeypatch.setenv("TERM", "xterm-kitty")
+    show_picture(Terminal(), picture)
+    assert capsys.readouterr().out.startswith("\x1b_Ga=T,f=100,c=20,m=0;")
+    show_picture(Terminal(no_color=True), picture)
+    assert capsys.readouterr().out == ""
