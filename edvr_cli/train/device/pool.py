@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from edvr_cli.resample import resize
+from edvr_cli.image.resize import resize
 
 __all__ = ["FLOW_DISTANCES", "SCALE", "Pool", "Shot", "make_pool"]
 

@@ -30,7 +30,7 @@ class DeviceBatch(NamedTuple):
 
 @dataclass
 class Sampler:
-    """Draws batches. ``degraded`` is the share of compressed samples; ``generator`` decides everything else."""
+    """Draws batches; ``degraded`` is the share of compressed samples. Nothing in a draw waits for the device."""
 
     pool: Pool
     generator: torch.Generator  # on the pool's device
@@ -52,7 +52,8 @@ class Sampler:
         device = self.pool.truth.device
         self._first = torch.tensor([shot.first for shot in long], device=device)
         self._count = torch.tensor([shot.length for shot in long], device=device)
-        self._weight = self._count.float().sqrt()
+        weight = self._count.float().sqrt().cumsum(0)
+        self._chance = weight / weight[-1]
         cells = self.patch // _CELL
         self._texture = torch.nn.functional.avg_pool2d(self.pool.texture[:, None], cells, stride=1)[:, 0]
 
@@ -61,7 +62,7 @@ class Sampler:
         """The next batch."""
         pool, B, T, P = self.pool, self.batch, self.frames, self.patch
         device, middle = pool.truth.device, self.frames // 2
-        shot = torch.multinomial(self._weight, B, replacement=True, generator=self.generator)
+        shot = torch.searchsorted(self._chance, self._uniform(B))
         stride = torch.where(self._uniform(B) < _SLOW, 1, 2)
         stride = torch.where(self._count[shot] > 2 * (T - 1), stride, 1)
         spare = self._count[shot] - stride * (T - 1)

@@ -5,13 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from edvr_cli.edvr import EDVR, EDVRConfig
-from edvr_cli.resample import resize
+from edvr_cli.image.resize import resize
+from edvr_cli.models.checkpoint import load_model, save_model
+from edvr_cli.network.edvr import EDVR, EDVRConfig
 from edvr_cli.train.device.optimizer import StackedOptimizer
-from edvr_cli.train.device.phases import Phase, run_phases, validate
+from edvr_cli.train.device.phase import Phase
+from edvr_cli.train.device.phases import run_phases
 from edvr_cli.train.device.pool import Pool, Shot, make_pool
 from edvr_cli.train.device.sampler import Sampler
-from edvr_cli.weights import load_model, save_model
+from edvr_cli.train.device.validation import validate
 
 SHIFT = 4  # truth pixels per frame that the test footage moves to the left: one input pixel
 
@@ -111,7 +113,7 @@ def test_a_step_is_that_of_torchs_muon():
         for kernel, matrix in zip(kernels, matrices, strict=True):
             kernel.grad = torch.randn_like(kernel)
             matrix.grad = kernel.grad.permute(0, 2, 3, 1).flatten(1).clone()
-        ours.step(0.01)
+        ours.step(torch.tensor(0.01))
         theirs.step()
     for kernel, matrix in zip(kernels, matrices, strict=True):
         moved = kernel.permute(0, 2, 3, 1).flatten(1)
@@ -126,7 +128,7 @@ def test_a_step_of_adam_is_torchs():
     for _ in range(4):
         a.grad = torch.randn(7)
         b.grad = a.grad.clone()
-        ours.step(0.02)
+        ours.step(torch.tensor(0.02))
         theirs.step()
     assert torch.allclose(a, b, atol=1e-6)
 
@@ -137,7 +139,7 @@ def test_a_gradient_that_is_not_finite_moves_nothing():
     before = kernel.detach().clone(), bias.detach().clone()
     optimizer = StackedOptimizer({kernel: 1.0, bias: 1.0})
     kernel.grad, bias.grad = torch.full_like(kernel, torch.nan), torch.ones(4)
-    optimizer.step(0.1)
+    optimizer.step(torch.tensor(0.1))
     assert torch.equal(kernel, before[0])
     assert torch.equal(bias, before[1])
     assert int(optimizer.refused) == 1
@@ -154,7 +156,7 @@ def test_phases_follow_one_another_and_leave_models(pool: Pool, tmp_path: Path):
             Phase("one", str(start), 1, steps=3, batch=2, patch=16, supervision=0.1, taught=0.5, keep=False),
             Phase("two", "one", 1, steps=3, batch=2, patch=16, degraded=0.5, sharpen=0.5, schedule="constant"),
         ],
-        pool, tmp_path, validation=pool, say=said.append,
+        pool, tmp_path, validation=pool, speedups=["graph"], say=said.append,
     )  # fmt: skip
     assert not (tmp_path / "one.safetensors").exists()
     model = load_model(tmp_path / "two.safetensors")
