@@ -43,7 +43,7 @@ def pool() -> Pool:
 
     return make_pool(
         frames, degraded, [Shot(0, 6), Shot(6, 6)], torch.device("cpu"), flow=flow,
-        teacher=lambda clip: torch.full((1, clip.shape[1], 3, 96, 128), 0.2),
+        teacher=lambda clip: torch.full((*clip.shape[:2], 3, 96, 128), 0.2),
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ Shapes: F frames of all shots in a row, V compressed versions, H W pixels of the
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import NamedTuple
 
 import torch
@@ -19,6 +20,7 @@ SCALE = 4
 FLOW_DISTANCES = (-2, -1, 1, 2)  # frames between the two of a known motion
 _CELL = 8  # input pixels on a side of a cell whose texture is known
 _CHUNK = 64  # frames worked on at once
+_CLIPS = 8  # shots a teacher restores at once
 
 
 class Shot(NamedTuple):
@@ -60,7 +62,7 @@ def make_pool(
 
     truth (F, 3, H, W) uint8, H and W multiples of 32; degraded (V, F, 3, H / 4, W / 4) uint8 or None; ``flow`` maps two
     batches of frames (N, 3, h, w) in [0, 1] to the motion (N, 2, h, w) from the first to the second, (dx, dy) pixels;
-    ``teacher`` restores a clip (1, T, 3, h, w) in [0, 1] to (1, T, 3, H, W).
+    ``teacher`` restores clips (N, T, 3, h, w) in [0, 1] to (N, T, 3, H, W).
     Raises ValueError on other shapes.
     """
     frames, _, H, W = truth.shape
@@ -87,12 +89,16 @@ def make_pool(
 
 
 def _restored(clean: Tensor, shots: Sequence[Shot], teacher: Callable[[Tensor], Tensor]) -> Tensor:
-    """What ``teacher`` makes of every shot: (F, 3, H, W) uint8."""
+    """What ``teacher`` makes of every shot, several of one length at once: (F, 3, H, W) uint8."""
     frames, _, h, w = clean.shape
     taught = torch.empty(frames, 3, SCALE * h, SCALE * w, dtype=torch.uint8, device=clean.device)
-    for first, count in shots:
-        whole = slice(first, first + count)
-        taught[whole] = (teacher(clean[whole][None].float() / 255)[0].float() * 255).round().clamp(0, 255).byte()
+    by_length = sorted(shots, key=lambda shot: shot.length)
+    for length, group in groupby(by_length, key=lambda shot: shot.length):
+        first = torch.tensor([shot.first for shot in group], device=clean.device)
+        for part in first.split(_CLIPS):
+            index = part[:, None] + torch.arange(length, device=clean.device)
+            restored = teacher(clean[index].float() / 255)
+            taught[index] = (restored.float() * 255).round().clamp(0, 255).byte()
     return taught
 
 
