@@ -41,8 +41,8 @@ def cut_tiles(
 ) -> Footage:
     """Cut every clip into tiles, as many as ``max_frames`` frames allow, spread over the clips.
 
-    ``versions`` compressed versions are made of each tile, from mild to strong. Raises InputError where no clip is large
-    and long enough.
+    ``versions`` compressed versions are made of each tile, from mild to strong. Raises InputError where no clip is
+    large and long enough.
     """
     usable = [clip for clip in clips if min(clip.frames.shape[2:]) >= _MIN_SIDE and len(clip.frames) >= window]
     if not usable:
