@@ -100,6 +100,7 @@ class Outcome:
     seconds: float = 0.0
     size: int = 0
     message: str = ""
+    trace: str = ""  # the traceback of an exception that nobody foresaw
 
 
 @dataclass(frozen=True)

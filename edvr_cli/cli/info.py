@@ -1,6 +1,5 @@
 """``edvr info``: what is in a video, and what would become of each part."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -9,10 +8,9 @@ from typing import Any
 
 import click
 import torch
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from edvr_cli.cli.output import PlainConsole, echo_json, markup
 from edvr_cli.cli.progress import duration
 from edvr_cli.cli.types import DEVICE, MODEL, RATE, RAW_FORMAT, SCALE
 from edvr_cli.inference.frames import model_scale, output_size
@@ -93,7 +91,7 @@ def info_command(
     pace = seconds_a_frame(info, network) if measure else None
     prospect = _Prospect(path, encoder, streams, forecast(info, network), pace)
     if as_json:
-        click.echo(json.dumps(_facts(info, times, prospect), indent=2, ensure_ascii=False))
+        echo_json(_facts(info, times, prospect), indent=2)
     else:
         _show(info, times, prospect)
 
@@ -109,7 +107,7 @@ def _target(info: VideoInfo, target: str | None) -> Path:
 
 
 def _show(info: VideoInfo, times: Timing | None, prospect: _Prospect) -> None:
-    console = Console(highlight=False)
+    console = PlainConsole()
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -134,7 +132,7 @@ def _show(info: VideoInfo, times: Timing | None, prospect: _Prospect) -> None:
     for line in _work(info, prospect):
         console.print(line)
     for note in prospect.streams.notes:
-        console.print(f"[yellow]note:[/] {note}")
+        console.print(markup("[yellow]note:[/] {}", note))
 
 
 def _work(info: VideoInfo, prospect: _Prospect) -> Iterator[str]:
@@ -147,7 +145,7 @@ def _work(info: VideoInfo, prospect: _Prospect) -> Iterator[str]:
     free = "" if work.free is None else f", of {readable_size(work.free)} that are free"
     yield (
         f"Memory: roughly {readable_size(work.memory)} for the network{free} "
-        f"({escape(work.model)} on {work.device}, {work.precision}, {pieces})."
+        f"({work.model} on {work.device}, {work.precision}, {pieces})."
     )
     if prospect.pace is None:
         yield "Time: --measure restores a few frames and tells."
@@ -243,7 +241,7 @@ def _facts(info: VideoInfo, times: Timing | None, prospect: _Prospect) -> dict[s
     """Everything as JSON holds it; fractions as text."""
     color, encoder = info.color, prospect.encoder
     return {
-        "path": str(info.path),
+        "path": info.path,
         "container": info.container,
         "video": {
             "stream": info.stream_index,

@@ -1,6 +1,5 @@
 """``edvr upscale`` and ``edvr deblur``: one file into another, or many."""
 
-import os
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,11 +10,13 @@ from click.core import ParameterSource
 
 from edvr_cli.cli.interrupt import patient_interrupt
 from edvr_cli.cli.json_lines import JsonLines
+from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.option_groups import RestoreOptions, restore_options
+from edvr_cli.cli.output import discard, echo_path
 from edvr_cli.cli.paths import read_paths, single_target
 from edvr_cli.cli.progress import Display
 from edvr_cli.cli.types import SCALE
-from edvr_cli.errors import DeviceError, EdvrError, InputError, ModelError
+from edvr_cli.errors import DeviceError, EdvrError, InputError, ModelError, OutputError
 from edvr_cli.events import Finished, OnEvent
 from edvr_cli.jobs.backends import Hire
 from edvr_cli.jobs.batch import restore_batch, watch
@@ -97,11 +98,19 @@ def _restore(task: Task, suffix: str, scale: float, options: RestoreOptions) -> 
             )
             finished = [outcome.target for outcome in outcomes if outcome.status == "done"]
     if not options.json:
-        for target in finished:
-            if target != STANDARD_OUTPUT:
-                click.echo(os.fsencode(target))  # as the file system has it, whatever the terminal's encoding is
+        _name([target for target in finished if target != STANDARD_OUTPUT])
     if batch and (failed := sum(outcome.status == "failed" for outcome in outcomes)):
         raise EdvrError(f"{failed} of {len(outcomes)} files failed.")
+
+
+def _name(targets: list[Path]) -> None:
+    """Write the paths of finished outputs to standard output; they are there, whether or not that takes them."""
+    try:
+        for target in targets:
+            echo_path(target)
+    except OutputError as error:
+        discard()
+        Messages().warn(f"{error} The output is finished all the same.")
 
 
 def _finder(inputs: list[str], output: Path | None, suffix: str, options: RestoreOptions) -> Callable[[], list[Entry]]:

@@ -3,8 +3,10 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from pathlib import Path
+from traceback import format_exception
 
-from edvr_cli.errors import EdvrError, StoppedError
+from edvr_cli.errors import EdvrError, StoppedError, sentence_of, unforeseen
 from edvr_cli.events import BatchEnded, FileBegun, Finished, OnEvent, Outcome
 from edvr_cli.jobs.inputs import Entry
 
@@ -22,8 +24,8 @@ def restore_batch(
 ) -> list[Outcome]:
     """``restore`` each entry (``count`` of them, None: unknown) and tell of each outcome and of all at the end.
 
-    Outputs' folders are made. Raises StoppedError after ``stop``; what else ``restore`` raises for a reason that the
-    user can act on is an outcome, and the next entry's turn.
+    Outputs' folders are made. Raises StoppedError after ``stop``; any other exception that ``restore`` raises is an
+    outcome, and the next entry's turn.
     """
     outcomes: list[Outcome] = []
     try:
@@ -40,20 +42,29 @@ def restore_batch(
 
 
 def _restore(entry: Entry, restore: Callable[[Entry], Finished], *, skip_existing: bool) -> Outcome:
-    if skip_existing and entry.target.exists():
-        return Outcome(entry.source, entry.target, "skipped", message="the output exists")
-    made = [folder for folder in (entry.target.parent, *entry.target.parent.parents) if not folder.exists()]
     began = time.monotonic()
+    made: list[Path] = []
     try:
+        if skip_existing and entry.target.exists():
+            return Outcome(entry.source, entry.target, "skipped", message="the output exists")
+        made = [folder for folder in (entry.target.parent, *entry.target.parent.parents) if not folder.exists()]
         entry.target.parent.mkdir(parents=True, exist_ok=True)
         finished = restore(entry)
     except StoppedError:
         raise
-    except (EdvrError, OSError) as error:
+    except Exception as error:  # A fault of this program's in one file, too, is no reason to leave out the others.
         with suppress(OSError):  # What has something in it stays.
             for folder in made:
                 folder.rmdir()
-        return Outcome(entry.source, entry.target, "failed", seconds=time.monotonic() - began, message=str(error))
+        foreseen = isinstance(error, EdvrError | OSError)
+        return Outcome(
+            entry.source,
+            entry.target,
+            "failed",
+            seconds=time.monotonic() - began,
+            message=sentence_of(error) if foreseen else unforeseen(error),
+            trace="" if foreseen else "".join(format_exception(error)),
+        )
     return Outcome(
         entry.source,
         entry.target,
@@ -61,8 +72,15 @@ def _restore(entry: Entry, restore: Callable[[Entry], Finished], *, skip_existin
         frames=finished.frames,
         restored=finished.restored,
         seconds=finished.seconds,
-        size=entry.target.stat().st_size,
+        size=_size(entry.target),
     )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # Somebody has taken it away already.
+        return 0
 
 
 def watch(find: Callable[[], Iterable[Entry]], *, interval: float, stop: Callable[[], bool]) -> Iterator[Entry]:

@@ -3,9 +3,11 @@
 import os
 from pathlib import Path
 
-from edvr_cli.errors import OutputError
+from edvr_cli.errors import OutputError, reason_of
+from edvr_cli.system.files import sync_directory, take_name
 from edvr_cli.video.image_sequences import ImageNames, find_images, output_names
-from edvr_cli.video.muxing.plan import STANDARD_OUTPUT
+
+STANDARD_OUTPUT = Path("-")
 
 
 def check_target(target: str | os.PathLike[str], *, source: str | os.PathLike[str], overwrite: bool = False) -> Path:
@@ -55,16 +57,16 @@ def put_in_place(
     images = _images(path, source)
     try:
         if images is None or images.single:
-            output.replace(path)
+            take_name(output, path)
         elif not images.folder.exists():
             path = output.rename(images.folder)
         else:
             for picture in sorted(output.iterdir()):
-                picture.replace(images.folder / picture.name)
+                take_name(picture, images.folder / picture.name)
             path = images.folder / "."
             output.rmdir()
     except OSError as error:
-        raise OutputError(f"{path} could not be put in place: {error.strerror}.") from error
+        raise OutputError(f"{path} could not be put in place: {reason_of(error)}.") from error
     sync_directory(path.parent)
 
 
@@ -88,27 +90,3 @@ def _check_directory(directory: Path) -> None:
         raise OutputError(f"{directory} does not exist; make the directory first.")
     if not os.access(directory, os.W_OK | os.X_OK):
         raise OutputError(f"{directory} is not writable.")
-
-
-def sync_file(path: Path) -> None:
-    """Have the system write a file, or a folder's, to disk, so that it survives a power failure.
-
-    Raises OSError where it cannot.
-    """
-    if path.is_dir():
-        for picture in path.iterdir():
-            sync_file(picture)
-        return
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def sync_directory(directory: Path) -> None:
-    """The same for the names in a directory, where the system knows of that."""
-    if os.name != "posix":
-        return
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

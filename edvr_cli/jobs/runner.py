@@ -2,20 +2,22 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from edvr_cli.errors import OutputError, StoppedError
+from edvr_cli.errors import InputError, OutputError, StoppedError, reason_of
 from edvr_cli.events import FrameRestored, Joining, Notice, OnEvent, Paused, Started
 from edvr_cli.jobs.backends import Work, Workers
 from edvr_cli.jobs.disk_space import check_space, space_needed
+from edvr_cli.jobs.fingerprint import fingerprint
 from edvr_cli.jobs.job_dir import Workspace
 from edvr_cli.jobs.manifest import Header, Manifest
-from edvr_cli.jobs.output_path import check_target, put_in_place, sync_file
+from edvr_cli.jobs.output_path import check_target, put_in_place
 from edvr_cli.jobs.segment_files import encoded, is_whole
 from edvr_cli.jobs.segments import Lengths
 from edvr_cli.jobs.source_range import Excerpt
+from edvr_cli.system.files import remove, reserve, sync_file
 from edvr_cli.video.muxing.mux import mux
 from edvr_cli.video.muxing.plan import MuxPlan
 from edvr_cli.video.muxing.verify import verify
@@ -103,7 +105,14 @@ class Job:
         """Put the segments together with the source's other streams, verify that, and give it the target's name."""
         assert manifest.frame_count is not None
         self.tell(Joining(manifest.frame_count))
-        source, output = self.source, self.workspace.output
+        source = self.source
+        images = self.streams.images
+        output = self.workspace.output if images is None or images.single else self.workspace.pictures()
+        self._check_source()
+        if images is None:
+            reserve(output)
+        else:
+            remove(output)
         segments = sorted(manifest.segments, key=lambda segment: segment.first)
         timeline = mux(
             [encoded(segment, self.workspace.directory, source.info.time_base) for segment in segments],
@@ -114,10 +123,11 @@ class Job:
             cut_end=source.end is not None or source.max_frames is not None,
         )
         verify(output, timeline)
+        self._check_source()  # Again: the other streams were read from it just now.
         try:
             sync_file(output)
         except OSError as error:
-            raise OutputError(f"{output} cannot be written: {error.strerror}.") from error
+            raise OutputError(f"{output} cannot be written: {reason_of(error)}.") from error
         manifest.set_output(_identity(output))
         put_in_place(output, self.target, source=source.info.path, overwrite=self.overwrite)
         self.workspace.clear()
@@ -146,13 +156,35 @@ class Job:
         """When the work ends before its time, keep the segments and say so; where there are none, leave nothing."""
         try:
             yield
-        except BaseException:
-            if manifest.segments and self.source.info.source.rereadable:
-                self.workspace.clear_unfinished({segment.name for segment in manifest.segments})
-                self.tell(Paused(manifest.frames_done(), total, self.workspace.directory))
-            else:
-                self.workspace.clear()
+        except BaseException as error:
+            try:
+                self._clean_up(manifest, total)
+            except OSError as failure:  # It must not hide what led to it.
+                error.add_note(f"Cleaning up {self.workspace.directory} failed as well: {reason_of(failure)}.")
             raise
+
+    def _clean_up(self, manifest: Manifest, total: int | None) -> None:
+        source = self.source.info.source
+        if manifest.segments and source.rereadable and not self._source_changed():
+            self.workspace.clear_unfinished({segment.name for segment in manifest.segments})
+            self.tell(Paused(manifest.frames_done(), total, self.workspace.directory))
+        else:
+            self.workspace.clear()
+
+    def _check_source(self) -> None:
+        """Raises InputError where the source is not what it was when the work began: its parts would not match."""
+        if self._source_changed():
+            raise InputError(
+                f"{self.source.info.path} changed while it was being restored; nothing of this is kept. "
+                "Start again when nothing writes to it."
+            )
+
+    def _source_changed(self) -> bool:
+        files = self.source.info.source.files()
+        try:
+            return bool(files) and asdict(fingerprint(*files)) != self.header.source
+        except InputError:  # It is out of reach now, and checked again when the work goes on.
+            return False
 
 
 def _open(workspace: Workspace, header: Header, resume: Resume) -> Manifest:

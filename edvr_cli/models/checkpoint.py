@@ -20,6 +20,7 @@ from edvr_cli.models.key_names import is_counter, published_key
 from edvr_cli.models.registry import MODELS, ModelEntry, find_model
 from edvr_cli.network.edvr import EDVR, EDVRConfig
 from edvr_cli.network.windows import PADDINGS, Padding
+from edvr_cli.system.files import write_file
 
 __all__ = ["config_of", "load_model", "read_state_dict", "save_model"]
 
@@ -58,9 +59,7 @@ def save_model(model: EDVR, path: str | Path, *, dtype: torch.dtype = torch.floa
         "config": json.dumps(asdict(model.config)),
         **recipe,
     }
-    temporary = Path(f"{path}.part")
-    temporary.write_bytes(save(state, metadata))  # its own way to write a file lets nobody else read it
-    temporary.replace(path)
+    write_file(Path(path), save(state, metadata))  # its own way to write a file lets nobody else read it
 
 
 def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
