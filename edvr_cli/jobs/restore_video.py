@@ -20,7 +20,7 @@ from edvr_cli.jobs.fingerprint import fingerprint, model_digest
 from edvr_cli.jobs.job_dir import Workspace
 from edvr_cli.jobs.manifest import Header
 from edvr_cli.jobs.output_path import check_target, workplace
-from edvr_cli.jobs.plan import encoder_settings, seconds, total_frames
+from edvr_cli.jobs.plan import encoder_settings, promised_frames, seconds, total_frames
 from edvr_cli.jobs.runner import Job, Resume, concluded
 from edvr_cli.jobs.segments import Lengths
 from edvr_cli.jobs.source_range import Excerpt
@@ -156,6 +156,7 @@ def restore_video(
                 settings={
                     "program version": edvr_cli.__version__,
                     "precision": workers.precision,
+                    "window": network.config.frames,
                     "shots": shots,
                     "tile pad": halo,
                     "start": seconds(start),
@@ -170,6 +171,7 @@ def restore_video(
             tile=workers.tile if tile is not None or max_memory is not None else None,
             threads=threads,
             overwrite=overwrite,
+            strict=strict_streams,
             stop=stop,
             tell=tell,
         )
@@ -177,7 +179,10 @@ def restore_video(
         count, restored = job.run(resume if info.source.rereadable else "never", ended)
     for notice in notices:
         tell(Notice(notice))
-    finished = Finished(target, count, time.monotonic() - began, restored)
+    promised = promised_frames(part, count)
+    if promised is not None:
+        tell(Notice(f"The input breaks off: {count} of the {promised} frames that it promises are there."))
+    finished = Finished(target, count, time.monotonic() - began, restored, promised)
     tell(finished)
     return finished
 

@@ -1,8 +1,9 @@
 """A job at work: segments restored until none is missing, kept over any interruption, joined at the end."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,7 @@ from edvr_cli.jobs.fingerprint import fingerprint
 from edvr_cli.jobs.job_dir import Workspace
 from edvr_cli.jobs.manifest import Header, Manifest
 from edvr_cli.jobs.output_path import check_target, put_in_place
+from edvr_cli.jobs.plan import promised_frames
 from edvr_cli.jobs.segment_files import encoded, is_whole
 from edvr_cli.jobs.segments import Lengths
 from edvr_cli.jobs.source_range import Excerpt
@@ -50,6 +52,7 @@ class Job:
     tile: int | None
     threads: int | None
     overwrite: bool
+    strict: bool
     stop: Callable[[], bool]
     tell: OnEvent
 
@@ -94,16 +97,34 @@ class Job:
 
         directory = self.workspace.directory
         work = Work(self.source, encoder, directory, self.shots, self.lengths, manifest.add, on_frame, self.stop)
-        for gap in list(manifest.gaps()):
-            if not self.workers.fill(gap, work):
-                raise StoppedError(f"{self.target} is not finished.")
+        self._fill(manifest, work)
+        if manifest.frame_count is not None and kept and not self._ends_there(manifest):
+            manifest.doubt_end()
+            self._fill(manifest, work)
         if manifest.frame_count is None:
             manifest.set_end(max(segment.end.frame for segment in manifest.segments))
         return done - kept
 
+    def _fill(self, manifest: Manifest, work: Work) -> None:
+        for gap in list(manifest.gaps()):
+            if not self.workers.fill(gap, work):
+                raise StoppedError(f"{self.target} is not finished.")
+
+    def _ends_there(self, manifest: Manifest) -> bool:
+        """Whether the source ends where an earlier run noted its end: it is the source that knows."""
+        last = max(manifest.segments, key=lambda segment: segment.end.frame)
+        with closing(self.source.frames(last.end)) as frames:
+            return next(islice(frames, len(last.end.before), None), None) is None
+
     def _join(self, manifest: Manifest) -> None:
         """Put the segments together with the source's other streams, verify that, and give it the target's name."""
         assert manifest.frame_count is not None
+        promised = promised_frames(self.source, manifest.frame_count)
+        if promised is not None and self.strict:
+            raise OutputError(
+                f"{self.source.info.path} breaks off: {manifest.frame_count} of {promised} promised frames are there; "
+                "without --strict-streams these become the output."
+            )
         self.tell(Joining(manifest.frame_count))
         source = self.source
         images = self.streams.images
