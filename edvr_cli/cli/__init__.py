@@ -56,6 +56,7 @@ edvr = Commands(
             "models": ("models:models", "List, fetch, check, add and convert models."),
             "eval": ("eval:evaluate_command", "Measure a model by the published protocols."),
             "train": ("train:train_command", "Train a network on your own footage."),
+            "finetune": ("finetune:finetune_command", "Train a model further in a few minutes on a GPU."),
         },
         "Machine": {
             "doctor": ("doctor:doctor_command", "Check this machine, and say what would help."),
@@ -111,7 +112,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     except (EdvrError, OSError) as error:
         return _fail(error, sentence_of(error))
     except Exception as error:
-        return _fail(error, unforeseen(error), foreseen=False)
+        sentence = explanation(error)
+        return _fail(error, sentence or unforeseen(error), foreseen=sentence is not None)
     return 0
 
 

@@ -4,19 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
+from edvr_cli.cli.fetch import fetch
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import PlainConsole, echo, echo_json, echo_path, markup
-from edvr_cli.cli.types import MODEL
+from edvr_cli.cli.types import FILE, MODEL, Finite
 from edvr_cli.errors import EdvrError, ModelError
 from edvr_cli.models import library as collection
 from edvr_cli.models.registry import model_folders
 
 __all__ = ["models"]
-
-_FILE = click.Path(path_type=Path)
 
 
 @click.group(invoke_without_command=True)
@@ -124,14 +122,8 @@ def pull(names: tuple[str, ...]) -> None:
     A download that was cut off goes on where it ended; a file is used only after its sha256 was checked.
     EDVR_MODEL_URL names another place to fetch from, HTTPS_PROXY and HTTP_PROXY a proxy.
     """
-    console = Messages()
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     for name in names:
-        with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:
-            task = progress.add_task(name, total=None)
-            path = collection.pull(name, lambda done, total: progress.update(task, completed=done, total=total))  # noqa: B023
-        console.print(f"{name}: checked.")
-        echo_path(path)
+        echo_path(fetch(name))
 
 
 @models.command()
@@ -152,7 +144,7 @@ def verify(names: tuple[str, ...]) -> None:
 
 
 @models.command(no_args_is_help=True)
-@click.argument("file", type=_FILE)
+@click.argument("file", type=FILE)
 @click.option("--name", default="", help="What to call it.  [default: the file's name]")
 @click.option("-y", "--overwrite", is_flag=True, help="Replace a model of that name.")
 def add(file: Path, name: str, overwrite: bool) -> None:
@@ -164,7 +156,7 @@ def add(file: Path, name: str, overwrite: bool) -> None:
 
 @models.command(no_args_is_help=True)
 @click.argument("source", metavar="MODEL", type=MODEL)
-@click.argument("target", metavar="FILE", type=_FILE)
+@click.argument("target", metavar="FILE", type=FILE)
 @click.option("--half", is_flag=True, help="Keep 16 bits of each parameter: half the size.")
 @click.option("-y", "--overwrite", is_flag=True, help="Replace FILE if it exists.")
 def convert(source: str, target: Path, half: bool, overwrite: bool) -> None:
@@ -179,8 +171,8 @@ def convert(source: str, target: Path, half: bool, overwrite: bool) -> None:
 @models.command(no_args_is_help=True)
 @click.argument("first", metavar="MODEL", type=MODEL)
 @click.argument("second", metavar="OTHER", type=MODEL)
-@click.argument("target", metavar="FILE.safetensors", type=_FILE)
-@click.option("--share", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Of OTHER in the mean.")
+@click.argument("target", metavar="FILE.safetensors", type=FILE)
+@click.option("--share", type=Finite(0, 1), default=0.5, show_default=True, help="Of OTHER in the mean.")
 @click.option("-y", "--overwrite", is_flag=True, help="Replace FILE if it exists.")
 def blend(first: str, second: str, target: Path, share: float, overwrite: bool) -> None:
     """Write a network between MODEL and OTHER, one of which was trained on from the other.
