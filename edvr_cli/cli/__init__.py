@@ -22,6 +22,7 @@ import edvr_cli
 from edvr_cli.cli import messages, output
 from edvr_cli.cli.commands import Commands
 from edvr_cli.errors import EdvrError, StoppedError, sentence_of, unforeseen
+from edvr_cli.system.gpu_errors import explanation
 from edvr_cli.system.malloc import keep_memory
 from edvr_cli.system.threads import left_behind
 
