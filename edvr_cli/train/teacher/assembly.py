@@ -33,7 +33,8 @@ Report = dict[str, float]
 def assemble(teacher: BasicVSR, small: EDVR, model: EDVR, windows: Sequence[Tensor]) -> Report:
     """Set all of ``model`` from ``teacher``, a network as deep as it, and ``small``, a network that aligns.
 
-    ``windows`` (B, T, 3, h, w) in [0, 1], of footage degraded as the teacher knows it, are what least squares sees.
+    ``windows`` (B, T, 3, h, w) in [0, 1], of footage degraded as the teacher knows it, are what least squares sees;
+    they and the three networks are on one device.
     Returns R² per layer found so. Raises ModelError where the three do not fit together.
     """
     if reason := why_not_assembled(teacher, small.config, model.config):
