@@ -28,6 +28,7 @@ from edvr_cli.inference.memory_plan import (
     Plan,
     at_once_limit,
     free_memory,
+    peak_memory,
     plan,
 )
 from edvr_cli.inference.precision import Precision, dtype_for
@@ -127,6 +128,11 @@ class StreamingEDVR:
         """Largest side of a tile's core in input pixels, or 0 for whole frames (known from the first frame on)."""
         return 0 if self.whole_frames else self._plan.tile
 
+    def memory_needed(self) -> int:
+        """Bytes that frames of the size that is prepared need at most, about."""
+        assert self._size is not None
+        return peak_memory(self._plan, self.config, *self._size, self.halo, self.dtype.itemsize)
+
     @property
     def windows_at_once(self) -> int:
         """How many windows go through in one piece (known when prepared)."""
@@ -190,7 +196,7 @@ class StreamingEDVR:
             next_ones = group[len(restored) : len(restored) + self._plan.windows]
             try:
                 outputs = self._restore(next_ones)
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
             else:

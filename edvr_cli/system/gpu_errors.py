@@ -2,11 +2,10 @@
 
 import torch
 
+from edvr_cli.errors import lacks_memory
+
 __all__ = ["is_missing_image", "is_out_of_memory", "leaves_device_unusable"]
 
-# torch, Triton and "CUDA error" say "out of memory"; cuBLAS and cuDNN give the name of their status; torch's
-# allocator for processors says "not enough memory".
-_OUT_OF_MEMORY = ("out of memory", "ALLOC_FAILED", "not enough memory")
 _MISSING_IMAGE = ("no kernel image is available", "device kernel image is invalid")
 _UNUSABLE = (
     "illegal memory access",
@@ -21,7 +20,7 @@ _UNUSABLE = (
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory of a device or of the host was lacking, whichever library noticed it."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or _says(error, _OUT_OF_MEMORY)
+    return isinstance(error, torch.OutOfMemoryError) or lacks_memory(error)
 
 
 def is_missing_image(error: BaseException) -> bool:
