@@ -102,6 +102,6 @@ def begin(
     check_teacher(teacher, recipe)  # before any footage is decoded
 
     def weights(clips: Sequence[Clip], on_note: Callable[[str], None]) -> EDVR | None:
-        return first_weights(init, recipe, clips, start, teacher, on_note)
+        return first_weights(init, recipe, clips, start, teacher, on_note, options["device"])
 
     return recipe, weights
