@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from edvr_cli.jobs.restore_video import restore_video as restore_video
     from edvr_cli.models.checkpoint import load_model as load_model
     from edvr_cli.network.edvr import EDVR as EDVR
-    from edvr_cli.video.writing.encoders import Encoding as Encoding
+    from edvr_cli.video.writing.options import Encoding as Encoding
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "EDVR": "edvr_cli.network.edvr",
     "EdvrError": "edvr_cli.errors",
-    "Encoding": "edvr_cli.video.writing.encoders",
+    "Encoding": "edvr_cli.video.writing.options",
     "load_model": "edvr_cli.models.checkpoint",
     "restore_frames": "edvr_cli.inference.frames",
     "restore_video": "edvr_cli.jobs.restore_video",

@@ -17,6 +17,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import edvr_cli
 from edvr_cli.cli import messages
 from edvr_cli.cli.commands import Commands
+from edvr_cli.cli.hints import message_with_hint
 from edvr_cli.errors import EdvrError, StoppedError
 from edvr_cli.system.malloc import keep_memory
 
@@ -87,8 +88,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except EdvrError as error:
         if messages.wants_traceback():
             traceback.print_exc()
-        click.echo(f"edvr: {error}", err=True)
-        messages.log(str(error), "error")
+        message = message_with_hint(error)
+        click.echo(f"edvr: {message}", err=True)
+        messages.log(message, "error")
         sys.exit(1)
     sys.exit(0)
 

@@ -9,16 +9,25 @@ import torch
 from rich.markup import escape
 
 from edvr_cli.cli.messages import Messages
-from edvr_cli.cli.progress import duration
+from edvr_cli.cli.option_groups import inference_options, model_options
 from edvr_cli.cli.thumbnail import show_picture
-from edvr_cli.cli.types import DEVICE, MODEL, TILE, TIME
+from edvr_cli.cli.types import TIME
 from edvr_cli.errors import OutputError
 from edvr_cli.inference.engine import StreamingEDVR
-from edvr_cli.inference.precision import PRECISIONS, Precision, name_of
+from edvr_cli.inference.options import InferenceOptions
+from edvr_cli.inference.precision import name_of
 from edvr_cli.models.checkpoint import load_model
 from edvr_cli.models.registry import default_model
 from edvr_cli.quality.footage import Footage
-from edvr_cli.quality.preview import Restored, difference_crop, restored_from, sheet, split_screen, spread
+from edvr_cli.quality.preview import (
+    Restored,
+    contact_sheet,
+    difference_crop,
+    evenly_spaced,
+    restored_from,
+    split_screen,
+)
+from edvr_cli.system.text import format_duration
 from edvr_cli.video.writing.png_jpeg import png
 from edvr_cli.video.writing.preview_clip import write_clip
 
@@ -43,10 +52,8 @@ _FILE = click.Path(path_type=Path)
     metavar="S",
     help="Its length.",
 )
-@click.option("-n", "--model", metavar="MODEL", type=MODEL, help="A model's name or checkpoint file.")
-@click.option("-d", "--device", type=DEVICE, default="auto", show_default=True, help="cpu, cuda, cuda:1, mps.")
-@click.option("--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True)
-@click.option("-t", "--tile", type=TILE, default="auto", show_default=True, help="Side of a tile; 0: whole frames.")
+@model_options
+@inference_options
 @click.option("--thumbnail/--no-thumbnail", default=True, help="Show the first part in the terminal.")
 @click.option("-y", "--overwrite", is_flag=True, help="Replace files of an earlier preview.")
 def preview_command(
@@ -56,10 +63,8 @@ def preview_command(
     folder: Path | None,
     video: bool,
     seconds: float,
-    model: str | None,
-    device: torch.device,
-    precision: Precision,
-    tile: int | str,
+    choice: tuple[str | None, str],
+    inference: InferenceOptions,
     thumbnail: bool,
     overwrite: bool,
 ) -> None:
@@ -70,9 +75,10 @@ def preview_command(
     """
     console = Messages()
     footage = Footage.open(source)
+    model, device = choice
     network = load_model(model or default_model("sr"), device)
-    engine = StreamingEDVR(network, precision=precision, tile=None if isinstance(tile, str) else tile)
-    at = [float(instant) for instant in instants] or spread(footage, moments)
+    engine = StreamingEDVR(network, inference)
+    at = [float(instant) for instant in instants] or evenly_spaced(footage, moments)
     folder = folder or source.with_name(f"{source.stem}_preview")
     targets = [folder / f"{source.stem}_{_clock(instant)}.png" for instant in at]
     clips = [target.with_suffix(".mp4") for target in targets] if video else []
@@ -98,7 +104,7 @@ def preview_command(
                 restored.append(frame)
                 if len(restored) > 1:
                     pace.append(frame.took)
-        target.write_bytes(png(sheet(restored[0])))
+        target.write_bytes(png(contact_sheet(restored[0])))
         click.echo(target)
         if video:
             write_clip(clips[number], ((split_screen(f), f.seconds) for f in restored[:frames]), footage.rate)
@@ -108,7 +114,9 @@ def preview_command(
             show_picture(console, torch.cat([crop.of(p) for p in (restored[0].before, restored[0].after)], dim=2))
     if pace:
         each = sorted(pace)[len(pace) // 2]
-        every = f", about {duration(each * footage.count)} for all {footage.count} frames" if footage.count else ""
+        every = (
+            f", about {format_duration(each * footage.count)} for all {footage.count} frames" if footage.count else ""
+        )
         console.print(f"{each:.2g} s a frame now{every}", soft_wrap=True)
 
 

@@ -10,12 +10,12 @@ import torch
 from rich.progress import Progress
 
 from edvr_cli.cli.messages import Messages
-from edvr_cli.cli.progress import duration
 from edvr_cli.cli.types import DEVICE, KEY_VALUE, MODEL, TIME
 from edvr_cli.errors import InputError, OutputError
 from edvr_cli.models.library import describe, list_models
 from edvr_cli.quality.footage import Footage
 from edvr_cli.quality.report import Model, build_report
+from edvr_cli.system.text import format_duration
 
 __all__ = ["report_command"]
 
@@ -112,7 +112,7 @@ def _run_settings(path: Path, result: Path) -> dict[str, str]:
         "tiles": f"{begun['tile']} pixels" if begun["tile"] else "whole frames",
     }
     for end in (event for event in events if event["event"] == "finished"):
-        settings |= {"frames": str(end["frames"]), "took": duration(end["seconds"])}
+        settings |= {"frames": str(end["frames"]), "took": format_duration(end["seconds"])}
     return settings
 
 

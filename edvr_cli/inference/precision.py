@@ -1,15 +1,11 @@
 """The floating type that the network computes in."""
 
-from typing import Literal, get_args
-
 import torch
 
 from edvr_cli.errors import DeviceError
+from edvr_cli.inference.options import PRECISIONS, Precision
 
-__all__ = ["PRECISIONS", "Precision", "dtype_for", "name_of"]
-
-Precision = Literal["auto", "fp32", "fp16", "bf16"]
-PRECISIONS: tuple[str, ...] = get_args(Precision)
+__all__ = ["dtype_for", "name_of"]
 
 _DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -27,7 +23,7 @@ def dtype_for(precision: Precision, device: torch.device) -> torch.dtype:
             return torch.float16
         return torch.bfloat16 if device.type == "cpu" and _multiplies_bfloat16() else torch.float32
     if precision == "fp16" and device.type == "cpu":
-        raise DeviceError("a CPU has no fast fp16: choose --precision auto, fp32 or bf16")
+        raise DeviceError("a CPU has no fast fp16: choose auto, fp32 or bf16", hint="precision")
     return _DTYPES[precision]
 
 

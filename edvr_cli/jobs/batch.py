@@ -1,4 +1,4 @@
-"""Many videos one after the other: one that fails is reported, and the rest is done."""
+"""Restore many videos, one after the other; a failure is reported and the next one follows."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -18,24 +18,23 @@ def restore_batch(
     count: int | None,
     skip_existing: bool,
     stop: Callable[[], bool],
-    tell: OnEvent,
+    emit: OnEvent,
 ) -> list[Outcome]:
-    """``restore`` each entry (``count`` of them, None: unknown) and tell of each outcome and of all at the end.
+    """``restore`` each entry (``count`` of them, None: unknown) and emit each outcome, and all of them at the end.
 
-    Outputs' folders are made. Raises StoppedError after ``stop``; what else ``restore`` raises for a reason that the
-    user can act on is an outcome, and the next entry's turn.
+    Folders of outputs are made. Raises StoppedError after ``stop``; other errors of ``restore`` become outcomes.
     """
     outcomes: list[Outcome] = []
     try:
         for number, entry in enumerate(entries, start=1):
             if stop():
-                raise StoppedError(f"{entry.source} was not begun.")
-            tell(FileBegun(number, count, entry.source, entry.target))
+                raise StoppedError(f"{entry.source} was not started.")
+            emit(FileBegun(number, count, entry.source, entry.target))
             outcome = _restore(entry, restore, skip_existing=skip_existing)
             outcomes.append(outcome)
-            tell(outcome)
+            emit(outcome)
     finally:
-        tell(BatchEnded(tuple(outcomes)))
+        emit(BatchEnded(tuple(outcomes)))
     return outcomes
 
 
@@ -50,7 +49,7 @@ def _restore(entry: Entry, restore: Callable[[Entry], Finished], *, skip_existin
     except StoppedError:
         raise
     except (EdvrError, OSError) as error:
-        with suppress(OSError):  # What has something in it stays.
+        with suppress(OSError):  # Folders that are not empty stay.
             for folder in made:
                 folder.rmdir()
         return Outcome(entry.source, entry.target, "failed", seconds=time.monotonic() - began, message=str(error))
@@ -76,7 +75,7 @@ def watch(find: Callable[[], Iterable[Entry]], *, interval: float, stop: Callabl
         for entry in find():
             try:
                 facts = entry.source.stat()
-            except OSError:  # Gone again.
+            except OSError:  # The file has disappeared.
                 continue
             state = facts.st_size, facts.st_mtime_ns
             if facts.st_size and seen.get(entry) == state and taken.get(entry) != state:

@@ -1,4 +1,4 @@
-"""Where a job keeps what it has: a hidden directory beside the target, on the same disk."""
+"""The directory of a job: hidden, next to the target, on the same disk."""
 
 import hashlib
 import json
@@ -14,18 +14,18 @@ from filelock import FileLock, Timeout
 
 from edvr_cli.errors import OutputError
 
-__all__ = ["Workspace"]
+__all__ = ["JobDirectory"]
 
 _OURS = re.compile(r"\d{8,}\.mkv(\.part)?|output(\.\w+)?|manifest\.(jsonl|part)|lock|owner")
-_LONGEST_NAME = 240  # bytes; file systems take 255
+_MAX_NAME_BYTES = 240  # file systems allow 255
 
 
-class Workspace:
-    """The directory of the job whose result is ``target``; nothing but files of the job's own is ever removed."""
+class JobDirectory:
+    """The directory of the job whose result is ``target``; only files of the job are ever removed."""
 
     def __init__(self, target: Path) -> None:
         name = f".{target.name}.edvr"
-        if len(os.fsencode(name)) > _LONGEST_NAME:
+        if len(os.fsencode(name)) > _MAX_NAME_BYTES:
             name = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:32]}.edvr"
         self.directory = target.parent / name
         self.manifest = self.directory / "manifest.jsonl"
@@ -45,16 +45,16 @@ class Workspace:
             lock.acquire()
         except Timeout as error:
             raise OutputError(
-                f"{self.directory} is in use by another run{self._holder()}; let it end first."
+                f"{self.directory} is in use by another run{self._holder()}; wait for it to end."
             ) from error
         except OSError as error:
             raise OutputError(f"{self.directory} cannot be written: {error.strerror}.") from error
         try:
-            with suppress(OSError):  # It is for a message alone.
+            with suppress(OSError):  # Only a message needs it.
                 self._owner.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
             yield
         finally:
-            self._leave()  # While no other run can come in.
+            self._leave()  # While no other run can enter.
             lock.release()
 
     def sweep(self) -> None:

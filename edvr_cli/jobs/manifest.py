@@ -1,8 +1,8 @@
-"""What a job is and which of its segments are done, on disk: a line of JSON for each fact, none ever changed.
+"""The journal of a job: its settings and finished segments, one line of JSON per fact, only ever appended.
 
-The first line says what is restored and how, each further one that a segment is done, that the last frame was
-reached, or that the output is in place. A line is on disk before the work goes on, and carries a checksum: one
-that a power failure cut short, or that was damaged since, counts for nothing, and its segment is restored again.
+The first line says what is restored and how; each further line that a segment is finished, that the last frame was
+reached, or that the output is complete. A line is on disk before the work continues, and carries a checksum: a line
+that a power failure cut short, or that was damaged later, is ignored, and its segment is restored again.
 """
 
 import json
@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from edvr_cli.errors import OutputError
-from edvr_cli.jobs.segments import START, Mark, Position, Segment
+from edvr_cli.jobs.segments import START, FrameId, Position, Segment
 
-__all__ = ["FORMAT", "Gap", "Header", "Manifest"]
+__all__ = ["FORMAT", "Header", "Manifest", "MissingRange", "file_identity"]
 
-FORMAT = 1  # of the manifest; one of another number is not read
+FORMAT = 2  # of the manifest; others are refused
 
 
 @dataclass(frozen=True)
 class Header:
-    """What decides a job's frames: a run whose header is another does not go on with its segments.
+    """What decides a job's frames: a run with another header cannot continue the job.
 
-    ``choices`` were made by the first run where the user left them open, and hold for all that follow.
+    ``choices`` were made by the first run where the user left them open, and apply to all later runs.
     """
 
     source: Mapping[str, Any]
@@ -34,7 +34,7 @@ class Header:
     choices: Mapping[str, int] = field(default_factory=dict)
 
     def changes(self, other: "Header") -> list[str]:
-        """What ``other`` has different, in words: ``scale 2 → 4``."""
+        """The differences of ``other``, in words: ``scale (2 → 4)``."""
         found = []
         if self.source != other.source:
             found.append("the input's content")
@@ -49,15 +49,15 @@ class Header:
 
 
 @dataclass(frozen=True)
-class Gap:
-    """Frames that are still to be restored: from ``begin`` up to number ``end``, None: to the last."""
+class MissingRange:
+    """Frames still to be restored: from ``begin`` to number ``end`` (exclusive; None: the last)."""
 
     begin: Position
     end: int | None
 
 
 class Manifest:
-    """A job's facts, read from and added to the file ``path``."""
+    """The facts of a job, read from the file ``path`` and appended to it."""
 
     def __init__(self, path: Path, header: Header) -> None:
         self.path = path
@@ -85,9 +85,9 @@ class Manifest:
             raise OutputError(f"{path} cannot be read: {error.strerror}.") from error
         first = _parse(lines[0])
         if first is None or "edvr" not in first:
-            raise OutputError(f"{path} is damaged, so that its segments are of no use; start over with --fresh.")
+            raise OutputError(f"{path} is damaged, so that its segments cannot be used.", hint="fresh")
         if first.pop("edvr") != FORMAT:
-            raise OutputError(f"{path} was written by another version of this program; start over with --fresh.")
+            raise OutputError(f"{path} was written by another version of this program.", hint="fresh")
         manifest = cls(path, Header(**first))
         for line in lines[1:]:
             manifest._take(_parse(line) or {})
@@ -104,12 +104,12 @@ class Manifest:
         self.frame_count = frame_count
 
     def set_output(self, output: Mapping[str, int]) -> None:
-        """Record that the output is whole and about to get its name; ``output`` is what it is recognized by."""
+        """Record that the output is complete and about to be renamed; ``output`` is its `file_identity`."""
         self._append({"output": output})
         self.output = output
 
     def keep(self, is_whole: Callable[[Segment], bool]) -> None:
-        """Forget segments that are not whole, or that others overlap."""
+        """Drop segments that are damaged or overlap others."""
         kept: list[Segment] = []
         for segment in sorted(self.segments, key=lambda item: item.first):
             follows = not kept or segment.first >= kept[-1].end.frame
@@ -117,18 +117,18 @@ class Manifest:
                 kept.append(segment)
         self.segments = kept
 
-    def gaps(self) -> Iterator[Gap]:
-        """The frames that no segment holds."""
+    def missing_ranges(self) -> Iterator[MissingRange]:
+        """The frames that no segment contains."""
         begin = START
         for segment in self.segments:
             if segment.first > begin.frame:
-                yield Gap(begin, segment.first)
+                yield MissingRange(begin, segment.first)
             begin = segment.end
         if self.frame_count is None or begin.frame < self.frame_count:
-            yield Gap(begin, self.frame_count)
+            yield MissingRange(begin, self.frame_count)
 
     def frames_done(self) -> int:
-        """How many frames the segments hold."""
+        """Number of frames in the segments."""
         return sum(segment.frame_count for segment in self.segments)
 
     def _take(self, fact: Mapping[str, Any]) -> None:
@@ -146,7 +146,7 @@ def _write(path: Path, mode: str, fact: Mapping[str, Any]) -> None:
     line = json.dumps({"crc": zlib.crc32(text.encode()), "fact": fact}, separators=(",", ":"))
     try:
         with path.open(mode, encoding="utf-8") as file:
-            # What a run that was cut short left of a line stays a line of its own.
+            # The newline first: an interrupted run may have left half a line.
             file.write(f"\n{line}\n" if mode == "a" else f"{line}\n")
             file.flush()
             os.fsync(file.fileno())
@@ -167,8 +167,14 @@ def _parse(line: bytes) -> dict[str, Any] | None:
 
 def _segment(fact: Mapping[str, Any]) -> Segment:
     end = fact["end"]
-    marks = tuple(Mark(**item) for item in end["before"])
-    return Segment(**{**fact, "end": Position(end["frame"], marks, tuple(end["motion"]))})
+    frame_ids = tuple(FrameId(**item) for item in end["before"])
+    return Segment(**{**fact, "end": Position(end["frame"], frame_ids, tuple(end["motion"]))})
+
+
+def file_identity(path: Path) -> dict[str, int]:
+    """Properties of a file that renaming does not change."""
+    facts = path.stat()
+    return {"size": facts.st_size, "modified": facts.st_mtime_ns, "inode": facts.st_ino}
 
 
 def _text(value: object) -> str:

@@ -20,14 +20,14 @@ from edvr_cli.events import Event, Finished, FrameRestored, Joining, Notice, Pau
 from edvr_cli.jobs import disk_space as space
 from edvr_cli.jobs import runner as job
 from edvr_cli.jobs.fingerprint import fingerprint
-from edvr_cli.jobs.job_dir import Workspace
-from edvr_cli.jobs.restore_video import restore_video
+from edvr_cli.jobs.job_dir import JobDirectory
 from edvr_cli.jobs.segment_files import SegmentWriter
 from edvr_cli.video.reading.reader import VideoReader
-from edvr_cli.video.writing.encoders import Encoding
+from edvr_cli.video.writing.options import Encoding
 from edvr_cli.video.writing.writer import VideoWriter
 from tests.support.clips import frame_times, make_clip, packets, pictures
 from tests.support.networks import random_network
+from tests.support.run import restore as run
 
 FAST = Encoding(preset="ultrafast")
 LOSSLESS = Encoding(preset="ultrafast", crf=0)
@@ -48,7 +48,7 @@ def restore(source: Path, target: Path, **options) -> Finished:
     """`restore_video` with a tiny network and segments of four frames, unless said otherwise."""
     model = random_network(**TINY)
     defaults = {"model": model, "encoding": FAST, "segment_seconds": SEGMENT, "precision": "fp32", "threads": 1}
-    return restore_video(source, target, **{**defaults, **options})
+    return run(source, target, **{**defaults, **options})
 
 
 def names(directory: Path) -> list[str]:
@@ -123,7 +123,7 @@ def at_the_join(event: Event) -> None:
 
 def manifest_lines(target: Path) -> list[bytes]:
     """The manifest's lines."""
-    return [line for line in Workspace(target).manifest.read_bytes().split(b"\n") if line]
+    return [line for line in JobDirectory(target).manifest.read_bytes().split(b"\n") if line]
 
 
 # --- Interruptions
@@ -152,7 +152,7 @@ def test_a_job_may_be_interrupted_after_each_segment(folder: Path, tmp_path: Pat
     for kept in (4, 8, 12, 16, 20):
         with pytest.raises(StoppedError):
             restore(folder / "in.mp4", target, stop=lambda: True, on_event=events.append)
-        assert events[-1] == Paused(kept, 22, Workspace(target).directory)
+        assert events[-1] == Paused(kept, 22, JobDirectory(target).directory)
     assert restore(folder / "in.mp4", target, stop=lambda: True).restored == 2
     assert same_as_whole(folder, target)
 
@@ -164,7 +164,7 @@ def test_a_job_may_be_interrupted_after_each_segment(folder: Path, tmp_path: Pat
         {"end": Fraction(18, 25)},
         {"max_frames": 15},
         {"start": Fraction(2, 25), "max_frames": 15},
-        {"shots": False},
+        {"split_at_cuts": False},
     ],
     ids=str,
 )
@@ -250,7 +250,7 @@ def test_a_job_killed_after_its_output_got_its_name_is_done(
     target = tmp_path / "out.mp4"
     for clear in ("finish", "refuse"):
         with monkeypatch.context() as patch:
-            patch.setattr(Workspace, "clear", raising(KeyboardInterrupt()))
+            patch.setattr(JobDirectory, "clear", raising(KeyboardInterrupt()))
             with pytest.raises(KeyboardInterrupt):
                 restore(folder / "in.mp4", target)
         assert names(tmp_path) == [".out.mp4.edvr", "out.mp4"]
@@ -290,7 +290,7 @@ def test_a_damaged_segment_is_restored_again(
 ):
     """It alone, wherever it is."""
     source, target = interrupted(folder, tmp_path, frames=20)
-    segments = sorted(Workspace(target).directory.glob("*.mkv"))
+    segments = sorted(JobDirectory(target).directory.glob("*.mkv"))
     for number in which:
         damage(segments[number])
     events: list[Event] = []
@@ -305,7 +305,7 @@ def test_a_damaged_line_of_the_manifest_costs_a_segment_at_most(folder: Path, tm
     source, target = interrupted(folder, tmp_path, frames=20)
     lines = manifest_lines(target)
     lines[line] = lines[line][:-20]
-    Workspace(target).manifest.write_bytes(b"\n".join(lines))
+    JobDirectory(target).manifest.write_bytes(b"\n".join(lines))
     restore(source, target)
     assert same_as_whole(folder, target)
 
@@ -314,7 +314,7 @@ def test_a_damaged_line_of_the_manifest_costs_a_segment_at_most(folder: Path, tm
 def test_a_manifest_without_its_first_line_is_refused(folder: Path, tmp_path: Path, content: bytes):
     """Nobody can tell what its segments are; with --fresh they go."""
     source, target = interrupted(folder, tmp_path)
-    Workspace(target).manifest.write_bytes(content)
+    JobDirectory(target).manifest.write_bytes(content)
     with pytest.raises(OutputError, match=r"is damaged.*--fresh"):
         restore(source, target)
     restore(source, target, resume="never")
@@ -402,7 +402,7 @@ CHANGES = {
     "scale": ({"scale": 2}, r"output size \(128×96 → 64×48\)"),
     "crf": ({"encoding": Encoding(preset="ultrafast", crf=30)}, r"encoder option crf \(17 → 30\)"),
     "codec": ({"encoding": Encoding("libx265", preset="ultrafast")}, r"codec \(libx264 → libx265\)"),
-    "shots": ({"shots": False}, r"shots \(True → False\)"),
+    "shots": ({"split_at_cuts": False}, r"shots \(True → False\)"),
     "start": ({"start": Fraction(1, 25)}, r"start \(none → 1/25 s\)"),
     "precision": ({"precision": "bf16"}, r"precision \(fp32 → bf16\)"),
     "segments": ({"segment_seconds": 1}, r"segment length \(0.16 → 1\)"),
@@ -470,7 +470,7 @@ def test_other_tiles_go_on_with_a_notice(tmp_path: Path):
     with pytest.raises(KeyboardInterrupt):
         restore(source, tmp_path / "out.mp4", on_event=after(9))
     events: list[Event] = []
-    restore(source, tmp_path / "out.mp4", tile=48, halo=32, on_event=events.append)
+    restore(source, tmp_path / "out.mp4", tile=48, tile_pad=32, on_event=events.append)
     assert any(isinstance(event, Notice) and "whole frames" in event.message for event in events)
     (tmp_path / "out.mp4").unlink()
     with pytest.raises(KeyboardInterrupt):
@@ -484,13 +484,13 @@ def test_other_tiles_go_on_with_a_notice(tmp_path: Path):
 
 def test_two_runs_never_work_on_one_job(folder: Path, tmp_path: Path):
     """The second is told who the first is; the lock of a dead one holds nobody up."""
-    workspace = Workspace(tmp_path / "out.mp4")
-    with workspace.locked():
+    job_dir = JobDirectory(tmp_path / "out.mp4")
+    with job_dir.locked():
         with pytest.raises(OutputError, match=rf"in use by another run \(process {os.getpid()} on .*\)"):
             restore(folder / "in.mp4", tmp_path / "out.mp4")
-        (workspace.directory / "00000000.mkv").touch()
+        (job_dir.directory / "00000000.mkv").touch()
     assert names(tmp_path) == [".out.mp4.edvr"]
-    (workspace.directory / "lock").touch()  # as after kill -9
+    (job_dir.directory / "lock").touch()  # as after kill -9
     restore(folder / "in.mp4", tmp_path / "out.mp4")
     assert same_as_whole(folder, tmp_path / "out.mp4")
     with FileLock(tmp_path / "unrelated.lock"):
@@ -501,7 +501,7 @@ def test_an_empty_directory_of_a_killed_run_is_swept_away(folder: Path, tmp_path
     """Also where the output is in place."""
     target = tmp_path / "out.mp4"
     target.touch()
-    directory = Workspace(target).directory
+    directory = JobDirectory(target).directory
     directory.mkdir()
     (directory / "lock").touch()
     with pytest.raises(OutputError, match="exists"):
@@ -512,7 +512,7 @@ def test_an_empty_directory_of_a_killed_run_is_swept_away(folder: Path, tmp_path
 def test_only_files_of_the_job_are_ever_removed(folder: Path, tmp_path: Path):
     """Whatever lies in its directory."""
     source, target = interrupted(folder, tmp_path)
-    foreign = Workspace(target).directory / "notes.txt"
+    foreign = JobDirectory(target).directory / "notes.txt"
     foreign.write_text("mine")
     restore(source, target)
     assert foreign.read_text() == "mine"

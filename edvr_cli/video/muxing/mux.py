@@ -26,7 +26,7 @@ from edvr_cli.video.muxing.plan import MuxPlan, StreamPlan
 from edvr_cli.video.muxing.subtitles import SubtitleConverter
 from edvr_cli.video.muxing.tags import advanced_timecode, kept_metadata
 from edvr_cli.video.muxing.timeline import Timeline, VideoClock
-from edvr_cli.video.muxing.trim import Cut, Cutter, cutter_for
+from edvr_cli.video.muxing.trim import PacketTrimmer, TrimRange, trimmer_for
 from edvr_cli.video.pyav import TAGS_AS_BYTES, fraction, time_base
 from edvr_cli.video.reading.info import VideoInfo
 from edvr_cli.video.writing.writer import EncodedVideo
@@ -45,7 +45,7 @@ class _Route:
     """Where the packets of one source stream go."""
 
     stream: Stream
-    cutter: Cutter
+    trimmer: PacketTrimmer
     rising: bool
     """Whether packets that overlap must be moved apart, as in spliced broadcasts: muxers want rising times."""
     converter: SubtitleConverter | None = None
@@ -57,13 +57,13 @@ def mux(
     plan: MuxPlan,
     target: str | os.PathLike[str],
     *,
-    cut_start: bool = False,
-    cut_end: bool = False,
+    trim_start: bool = False,
+    trim_end: bool = False,
     on_frames: Callable[[int], None] | None = None,
 ) -> Timeline:
     """Write ``target``: the encoded video (segments in order) and what ``plan`` says of the source's streams.
 
-    ``cut_start`` and ``cut_end`` say that the video leaves out the source's beginning or end, so that the other
+    ``trim_start`` and ``trim_end`` say that the video leaves out the source's beginning or end, so that the other
     streams must too. ``on_frames`` is told now and then how many frames are written. Raises OutputError where
     writing fails; ``target`` is then of no use. Returns what its frames' times must be.
     """
@@ -72,10 +72,10 @@ def mux(
     if plan.images is not None:
         write_images(segments, plan.images, Path(target))
         return clock.timeline(Fraction(0))
-    cut = Cut(
-        start=clock.begin if cut_start else None,
-        end=clock.end if cut_end else None,
-        shift=-clock.begin if cut_start or clock.begin < 0 else Fraction(0),
+    cut = TrimRange(
+        start=clock.begin if trim_start else None,
+        end=clock.end if trim_end else None,
+        shift=-clock.begin if trim_start or clock.begin < 0 else Fraction(0),
     )
     options = _muxer_options(plan, info, clock.time_base)
     try:
@@ -87,7 +87,7 @@ def mux(
             ) as output,
         ):
             video_stream, routes = _add_streams(output, source, encoded.streams.video[0], info, plan, clock, cut)
-            _set_timecode(video_stream, info, clock if cut_start else None)
+            _set_timecode(video_stream, info, clock if trim_start else None)
             output.metadata.update(kept_metadata(info.metadata))
             if source is not None:
                 output.set_chapters(_chapters(source, cut))
@@ -133,7 +133,7 @@ def _add_streams(
     info: VideoInfo,
     plan: MuxPlan,
     clock: VideoClock,
-    cut: Cut,
+    cut: TrimRange,
 ) -> tuple[Stream, dict[int, _Route]]:
     """Give the output its streams in the source's order; returns the video's and the others' routes."""
     if source is None:
@@ -191,7 +191,7 @@ def _set_timecode(stream: Stream, info: VideoInfo, cut: VideoClock | None) -> No
 
 
 def _add_other(
-    output: OutputContainer, original: Stream, item: StreamPlan, info: VideoInfo, plan: MuxPlan, cut: Cut
+    output: OutputContainer, original: Stream, item: StreamPlan, info: VideoInfo, plan: MuxPlan, cut: TrimRange
 ) -> _Route | None:
     if item.stream.cover and plan.format == "matroska":
         kind = "png" if item.stream.codec == "png" else "jpeg"
@@ -205,8 +205,8 @@ def _add_other(
     stream.disposition = original.disposition
     if original.type == "attachment":
         return None
-    cutter = cutter_for(original, cut, plan.format)
-    return _Route(stream, cutter, rising=original.type != "subtitle", converter=converter)
+    trimmer = trimmer_for(original, cut, plan.format)
+    return _Route(stream, trimmer, rising=original.type != "subtitle", converter=converter)
 
 
 def _picture(info: VideoInfo, index: int) -> bytes:
@@ -216,7 +216,7 @@ def _picture(info: VideoInfo, index: int) -> bytes:
         return next((bytes(packet) for packet in container.demux(container.streams[index]) if packet.size), b"")
 
 
-def _chapters(source: InputContainer, cut: Cut) -> list:
+def _chapters(source: InputContainer, cut: TrimRange) -> list:
     """The source's chapters, those of a cut moved and trimmed with it."""
     kept = []
     for chapter in source.chapters():
@@ -230,7 +230,7 @@ def _chapters(source: InputContainer, cut: Cut) -> list:
     return kept
 
 
-def _source_packets(source: InputContainer, routes: dict[int, _Route], cut: Cut) -> Iterator[_Timed]:
+def _source_packets(source: InputContainer, routes: dict[int, _Route], cut: TrimRange) -> Iterator[_Timed]:
     """The packets of the kept streams, in the file's order, cut and moved."""
     if not routes:
         return
@@ -243,7 +243,7 @@ def _source_packets(source: InputContainer, routes: dict[int, _Route], cut: Cut)
         shown, decoded = _times(packet, latest.get(index, -1) + 1)
         if cut.end is not None and decoded * unit > cut.end + _INTERLEAVING:
             return
-        kept = route.cutter(packet, shown)
+        kept = route.trimmer(packet, shown)
         if kept is None:
             continue
         part, begin = kept

@@ -14,20 +14,18 @@ from av.container import InputContainer
 from av.packet import Packet
 
 from edvr_cli.errors import OutputError
+from edvr_cli.video.file_names import RAW, STANDARD_OUTPUT, Y4M, PipeFormat, container_format
 from edvr_cli.video.image_sequences import ENCODERS, ImageNames, output_names
-from edvr_cli.video.muxing.muxer_probe import first_packets, holds_video, refusal_of
+from edvr_cli.video.muxing.muxer_probe import first_packets, holds_video, why_muxer_refuses
 from edvr_cli.video.muxing.tags import lost_tags
 from edvr_cli.video.reading.info import Source, StreamInfo, VideoInfo
 from edvr_cli.video.reading.sources import ImageSource
-from edvr_cli.video.writing.encoders import DEFAULT_CODEC, EncoderPlan, Encoding, in_y4m
+from edvr_cli.video.writing.encoders import EncoderPlan, in_y4m
+from edvr_cli.video.writing.options import DEFAULT_CODEC, Encoding
 
 Action = Literal["copy", "convert", "drop"]
 
-STANDARD_OUTPUT = Path("-")
-
-PICTURES, Y4M, RAW = "pictures", "y4m", "raw"
-PipeFormat = Literal["y4m", "raw"]
-FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+PICTURES = "pictures"
 # What text subtitles become in a container that does not take them as they are.
 _TEXT_SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
 _TEXT_CODECS = {"subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text"}
@@ -73,20 +71,6 @@ class MuxPlan:
         """A sentence for each stream that is converted or dropped, and the notes."""
         changed = [_sentence(plan) for plan in self.streams if plan.action != "copy" and plan.reason]
         return (*changed, *self.notes)
-
-
-def container_format(target: str | os.PathLike[str]) -> str:
-    """libav's name of the container that a file name's suffix asks for. Raises OutputError for other suffixes."""
-    suffix = Path(target).suffix.lower()
-    if suffix not in FORMATS:
-        usual = ", ".join(FORMATS)
-        what = f"the suffix {suffix!r}" if suffix else "a name without a suffix"
-        pictures = ", ".join(ENCODERS)
-        raise OutputError(
-            f"{target}: no container is known for {what}; use one of {usual} (.mkv holds anything), "
-            f"or for pictures one of {pictures}, as in frames/%06d.png."
-        )
-    return FORMATS[suffix]
 
 
 def encoding_for(target: str | os.PathLike[str], source: Source, encoding: Encoding | None = None) -> Encoding:
@@ -231,7 +215,7 @@ def _plan_stream(
         return StreamPlan(stream, "drop", "", "")  # The chapters' own text track; they are written anew.
     if stream.kind == "data" and "timecode" in template.metadata and not template.name:
         return StreamPlan(stream, "drop", "", "")  # Written anew from the video's metadata, which repeats it.
-    refusal = refusal_of(template, packet, format_name, cover=stream.cover)
+    refusal = why_muxer_refuses(template, packet, format_name, cover=stream.cover)
     if refusal is None:
         return StreamPlan(stream, "copy", stream.codec)
     if stream.codec in _TEXT_CODECS:

@@ -15,7 +15,8 @@ from edvr_cli.video.pixels.hdr import HdrMetadata
 from edvr_cli.video.pixels.layout import native_layout
 from edvr_cli.video.reading.info import VideoInfo
 from edvr_cli.video.reading.sources import probe
-from edvr_cli.video.writing.encoders import EncoderPlan, Encoding, plan_encoder
+from edvr_cli.video.writing.encoders import EncoderPlan, plan_encoder
+from edvr_cli.video.writing.options import Encoding
 from edvr_cli.video.writing.writer import EncodedVideo, VideoWriter
 from tests.support.clips import frame_times, make_clip
 
