@@ -38,6 +38,8 @@ LAYERS = (
     "system",
     "events",
     "errors",
+    "version",
+    "version",
 )
 
 
@@ -82,6 +84,8 @@ def test_arrows_go_down_only(module: str):
         ({"matplotlib"}, "edvr_cli.system.charts"),
         ({"filelock"}, "edvr_cli.jobs"),
         ({"ray"}, "edvr_cli.jobs.ray_backend"),
+        ({"platformdirs"}, "edvr_cli.system.user_folders"),
+        ({"psutil"}, "edvr_cli.system.limits"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -5,9 +5,13 @@ set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-"$here/.venv/bin/python" -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir "$work" "$here"
-python3 -m venv "$work/venv"
-"$work/venv/bin/python" -m pip install --quiet --disable-pip-version-check -c "$here/constraints.txt" "$work"/*.whl
+"${BUILD_PYTHON:-$here/.venv/bin/python}" -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir "$work" "$here"
+"${PYTHON:-python3}" -m venv "$work/venv"
+install() { "$work/venv/bin/python" -m pip install --quiet --disable-pip-version-check -c "$here/constraints.txt" "$@"; }
+if [ -n "${TORCH_INDEX:-}" ]; then
+    install --no-deps --retries 1 --index-url "$TORCH_INDEX" torch || echo "PyTorch comes from PyPI"
+fi
+install "$work"/*.whl
 cp "$here/examples/bbb.mp4" "$work/in.mp4"
 cd "$work"
 env -u PYTHONPATH HTTPS_PROXY=http://127.0.0.1:9 HTTP_PROXY=http://127.0.0.1:9 \

@@ -25,6 +25,7 @@ from edvr_cli.models.checkpoint import load_model
 from edvr_cli.models.library import list_models
 from edvr_cli.models.registry import default_model, model_folders
 from edvr_cli.network.windows import Window
+from edvr_cli.ops.numba_status import numba_fault
 from edvr_cli.ops.selftest import check_operation
 from edvr_cli.system.charts import NO_CHARTS, charts_available
 from edvr_cli.system.hardware import machine_name
@@ -164,8 +165,8 @@ def _findings(devices: list[Device], video: FFmpegCapabilities) -> Iterator[Find
                 yield Finding("wrong", wrong, f"update the driver and PyTorch{instead}")
         if device.device.startswith("cuda") and device.operation == "reference":
             yield Finding("hint", "Triton is not installed: the GPU computes slowly", "pip install triton")
-        if device.device == "cpu" and device.operation == "reference":
-            yield Finding("hint", "numba is not installed: the processor computes slowly", "pip install numba")
+        if device.device == "cpu" and (fault := numba_fault()):
+            yield Finding("hint", f"{fault.reason}: the processor computes several times as slowly", fault.remedy)
         if device.device == "mps":
             yield Finding("hint", "there is no kernel of ours for Apple GPUs", "compare with --device cpu")
         if device.free_memory is not None and device.free_memory < _LEAST_MEMORY:
@@ -219,5 +220,6 @@ def _version(name: str) -> str:
 
 def _concerns(key: str) -> bool:
     """Variables that change what the program does; none that may hold a secret, as an address may."""
-    words = ("CUDA_VISIBLE_DEVICES", "NO_COLOR", "TERM", "IMAGEIO_FFMPEG_EXE", "XDG_CACHE_HOME", "EDVR_MODEL_DIR")
-    return key in words or key.startswith(("OMP_", "NUMBA_", "TRITON_", "PYTORCH_", "MKL_"))
+    words = ("CUDA_VISIBLE_DEVICES", "NO_COLOR", "TERM", "IMAGEIO_FFMPEG_EXE", "XDG_CACHE_HOME", "XDG_DATA_HOME")
+    beginnings = ("EDVR_MODEL_DIR", "EDVR_KERNEL_CACHE", "OMP_", "NUMBA_", "TRITON_", "PYTORCH_", "MKL_")
+    return key in words or key.startswith(beginnings)

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 import torch
 from torch import Tensor, nn
 
 from edvr_cli.network.edvr import DeformConv
+from edvr_cli.ops.numba_status import numba_fault
 
 __all__ = ["Work", "count_work"]
 
@@ -58,7 +58,7 @@ def count_work(network: nn.Module, run: Callable[[], object]) -> Work:
 
 def _stand_ins() -> tuple[type[nn.Module], ...]:
     """What an engine puts in the place of convolutions: 3×3 all of them."""
-    if find_spec("numba") is None:
+    if numba_fault() is not None:
         return ()
     from edvr_cli.ops.cpu.winograd import WinogradConv2d  # noqa: PLC0415 (numba is optional)
 

@@ -14,12 +14,12 @@ import click
 # convolution's, the decoder's and the encoder's threads, which a spinning thread would keep off the cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-import edvr_cli
 from edvr_cli.cli import messages
 from edvr_cli.cli.commands import Commands
 from edvr_cli.cli.hints import message_with_hint
 from edvr_cli.errors import EdvrError, StoppedError
 from edvr_cli.system.malloc import keep_memory
+from edvr_cli.version import __version__
 
 __all__ = ["edvr", "main"]
 
@@ -64,7 +64,7 @@ edvr = Commands(
     context_settings={"help_option_names": ["-h", "--help"]},
     params=messages.LOG_OPTIONS.copy(),
 )
-click.version_option(edvr_cli.__version__, "-V", "--version", prog_name="edvr")(edvr)
+click.version_option(__version__, "-V", "--version", prog_name="edvr")(edvr)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

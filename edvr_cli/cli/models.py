@@ -120,7 +120,7 @@ def _lines(key: str, value: Any, name: str) -> list[str]:
 @models.command(no_args_is_help=True)
 @click.argument("names", metavar="NAME...", nargs=-1, required=True, type=MODEL)
 def pull(names: tuple[str, ...]) -> None:
-    """Fetch published models into your folder (EDVR_MODEL_DIR, or the user's cache).
+    """Fetch published models into your folder (EDVR_MODEL_DIR, or the user's data folder).
 
     A download that was cut off goes on where it ended; a file is used only after its sha256 was checked.
     EDVR_MODEL_URL names another place to fetch from, HTTPS_PROXY and HTTP_PROXY a proxy.

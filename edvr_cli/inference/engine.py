@@ -15,7 +15,6 @@ import copy
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from importlib.util import find_spec
 from typing import TypeVar
 
 import torch
@@ -31,6 +30,7 @@ from edvr_cli.inference.tiles import Tile, tiles
 from edvr_cli.network.edvr import EDVR, TAIL_REACH
 from edvr_cli.network.windows import Window, windows
 from edvr_cli.ops.deform_conv import missing_kernel
+from edvr_cli.ops.numba_status import numba_fault
 from edvr_cli.ops.selftest import check_kernel
 from edvr_cli.system.gpu_copy import upload
 
@@ -67,7 +67,7 @@ class StreamingEDVR:
         self.dtype = dtype_for(self.options.precision, self.device)
         if self.device.type == "cuda":
             check_kernel(self.device, self.dtype, self.config.features, self.config.groups)
-        kernels = self.device.type == "cpu" and find_spec("numba") is not None
+        kernels = self.device.type == "cpu" and numba_fault() is None
         if kernels or next(model.parameters()).dtype != self.dtype:
             model = copy.deepcopy(model).to(self.dtype)
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,16 +1,14 @@
 """How much memory a device has left, and how to restore frames within it."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 
 import torch
 
 from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.network.edvr import EDVRConfig
-from edvr_cli.system.limits import group_memory
+from edvr_cli.system.limits import group_memory, system_memory
 
 __all__ = [
     "SMALLEST_TILE",
@@ -178,24 +176,17 @@ def _free_memory(device: torch.device) -> int | None:
         free, _ = torch.cuda.mem_get_info(device)
         held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return free + held
+    if device.type == "mps":  # shares the system's memory, of which Metal grants a part
+        used = torch.mps.current_allocated_memory()
+        held = torch.mps.driver_allocated_memory() - used
+        return max(0, min(system_memory() + held, torch.mps.recommended_max_memory() - used))
     if device.type != "cpu":
         return None
-    limits = [limit for limit in (_system_memory(), group_memory()) if limit is not None]
-    return min(limits, default=None)
+    group = group_memory()
+    return system_memory() if group is None else min(system_memory(), group)
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether memory is what was lacking; torch's CPU allocator raises a plain RuntimeError."""
-    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
-
-
-def _system_memory() -> int | None:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        pass
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    except (AttributeError, ValueError, OSError):
-        return None
+    """Whether memory is what was lacking; torch raises a plain RuntimeError on the CPU and on Apple's GPUs."""
+    text = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in text or "backend out of memory" in text

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from edvr_cli.inference.torch_compile import Compiler
 from edvr_cli.network.edvr import EDVR, SLOPE, Pyramid
-from edvr_cli.ops.conv import Conv
+from edvr_cli.ops.conv import Conv, activated_sum
 
 __all__ = ["Features", "Reference", "Stages"]
 
@@ -78,7 +78,7 @@ class Stages:
             def compare(aligned: Tensor) -> Tensor:
                 return self._cascade[0](aligned, SLOPE, add=constant)
 
-        pairs = [a + b for a, b in zip(own.halves, reference.halves, strict=True)]
+        pairs = [activated_sum(a, b, SLOPE) for a, b in zip(own.halves, reference.halves, strict=True)]
         return self.model.pcd_align.align(own.pyramid, pairs, compare)
 
     def fuse(self, aligned: Tensor) -> Tensor:

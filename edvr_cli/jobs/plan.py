@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-import edvr_cli
 from edvr_cli.inference.frames import model_scale, output_size
 from edvr_cli.inference.options import InferenceOptions, Precision
 from edvr_cli.jobs.fingerprint import fingerprint, model_digest
@@ -19,6 +18,7 @@ from edvr_cli.jobs.source_range import SourceRange
 from edvr_cli.models.checkpoint import load_model
 from edvr_cli.network.edvr import EDVR
 from edvr_cli.system.limits import cpu_count
+from edvr_cli.version import __version__
 from edvr_cli.video.muxing.plan import MuxPlan, encoding_for, plan_mux
 from edvr_cli.video.reading.info import Source, VideoInfo
 from edvr_cli.video.reading.options import InputOptions
@@ -80,7 +80,7 @@ class RestorePlan:
             source=asdict(fingerprint(*self.info.source.files())),
             model={"name": self.network.name, "sha256": model_digest(self.network)},
             settings={
-                "program version": edvr_cli.__version__,
+                "program version": __version__,
                 "precision": precision,
                 "split at cuts": self.job.split_at_cuts,
                 "tile pad": self.inference.tile_pad,
@@ -114,7 +114,7 @@ def plan_restore(
     input, output, job = input or InputOptions(), output or OutputOptions(), job or JobOptions()
     origin = as_source(source, input)
     encoding = encoding_for(target, origin, output.encoding)
-    info = probe(origin)
+    info = probe(origin).measured()
     network = model if isinstance(model, EDVR) else load_model(model, device)
     width, height = output_size(info.width, info.height, model_scale(network, scale))
     encoder = plan_encoder(encoding, info, width=width, height=height, threads=job.threads or 0)

@@ -32,7 +32,7 @@ def run_plan(plan: RestorePlan, *, backend: BackendFactory | None, stop: Callabl
     if plan.mux.piped:
         local = LocalBackend(plan, emit)
         emit(_started(plan, local))
-        for note in (*plan.mux.warnings, *local.notes):
+        for note in (*plan.mux.warnings, *plan.mux.remarks, *local.notes):
             emit(Notice(note))
         count = restored = restore_to_stdout(plan, local, emit, stop)
     else:
@@ -88,7 +88,12 @@ class Job:
             encoder = self._use_choices(manifest)
             total = plan.total_frames if manifest.frame_count is None else manifest.frame_count
             with self._pausing(manifest, total):
-                warnings = [*plan.mux.warnings, *self.backend.notes, *self._space_warnings(manifest, total)]
+                warnings = [
+                    *plan.mux.warnings,
+                    *plan.mux.remarks,
+                    *self.backend.notes,
+                    *self._space_warnings(manifest, total),
+                ]
                 self.emit(replace(_started(plan, self.backend), total=total, kept=manifest.frames_done()))
                 for warning in warnings:
                     self.emit(Notice(warning))

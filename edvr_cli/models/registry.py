@@ -8,6 +8,7 @@ from typing import Literal
 
 from edvr_cli.errors import ModelError
 from edvr_cli.network.windows import Padding
+from edvr_cli.system.user_folders import data_folder
 
 __all__ = ["MODELS", "ModelEntry", "Task", "default_model", "find_model", "model_folders", "unknown_model"]
 
@@ -180,14 +181,13 @@ def default_model(task: Task) -> str:
 
 
 def model_folders() -> list[Path]:
-    """Where models are looked for: shipped with the package, then EDVR_MODEL_DIR or the user's cache folder."""
+    """Where models are looked for: shipped with the package, then EDVR_MODEL_DIR or the user's data folder."""
     package = Path(__file__).resolve().parent
     shipped = package / "data"  # in a wheel
     if not shipped.is_dir():
         shipped = package.parents[1] / "weights"  # in a checkout
     own = os.environ.get("EDVR_MODEL_DIR")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edvr" / "models"
-    return [shipped, Path(own).expanduser() if own else cache]
+    return [shipped, Path(own).expanduser() if own else data_folder() / "models"]
 
 
 def find_model(name_or_path: str | Path) -> Path:

@@ -75,7 +75,7 @@ class EDVR(nn.Module):
         C = config.features
         if config.predeblur:
             self.predeblur = PredeblurModule(C, config.hr_in)
-            self.conv_1x1 = nn.Conv2d(C, C, 1)
+            self.conv_1x1 = Conv(C, C, kernel=1)
         else:
             self.conv_first = Conv(3, C)
         self.feature_extraction = nn.Sequential(*(ResBlock(C) for _ in range(config.extraction_blocks)))
@@ -84,7 +84,7 @@ class EDVR(nn.Module):
             self.conv_l3_1, self.conv_l3_2 = Conv(C, C, stride=2), Conv(C, C)
         self.pcd_align = PCDAlignment(C, config.groups, config.levels, config.cascade)
         self.fusion = (
-            TSAFusion(C, config.frames, config.reference) if config.tsa else nn.Conv2d(config.frames * C, C, 1)
+            TSAFusion(C, config.frames, config.reference) if config.tsa else Conv(config.frames * C, C, kernel=1)
         )
         self.reconstruction = nn.Sequential(*(ResBlock(C) for _ in range(config.reconstruction_blocks)))
         self.upconv1 = UpConv(C, C)
@@ -162,7 +162,7 @@ class PCDAlignment(nn.Module):
     def forward(self, neighbor: Pyramid, reference: Pyramid) -> Tensor:
         """Two pyramids of equal shapes → the neighbor's features where the reference has them, (B, C, h, w)."""
         pairs = [
-            self.offset_conv1[f"l{level}"](torch.cat(maps, dim=1))
+            self.offset_conv1[f"l{level}"](torch.cat(maps, dim=1), SLOPE)
             for level, maps in enumerate(zip(neighbor, reference, strict=True), start=1)
         ]
 
@@ -174,17 +174,16 @@ class PCDAlignment(nn.Module):
     def align(self, neighbor: Pyramid, pairs: list[Tensor], compare: Callable[[Tensor], Tensor] | None) -> Tensor:
         """:meth:`forward` after its first convolutions, which a caller may know a cheaper way to.
 
-        ``pairs`` are the outputs of ``offset_conv1``, finest first (they are overwritten); ``compare`` maps
-        aligned features to the activated output of ``cas_offset_conv1`` for them and the reference (None: no
-        cascade).
+        ``pairs`` are the activated outputs of ``offset_conv1``, finest first; ``compare`` maps aligned features to
+        the activated output of ``cas_offset_conv1`` for them and the reference (None: no cascade).
         """
         top = len(neighbor)
-        offset = self.offset_conv2[f"l{top}"](_lrelu(pairs[-1]), SLOPE)
+        offset = self.offset_conv2[f"l{top}"](pairs[-1], SLOPE)
         aligned = self.dcn_pack[f"l{top}"](neighbor[-1], offset, SLOPE if top > 1 else 1.0)
         for level in range(top - 1, 0, -1):
             name = f"l{level}"
             # A displacement is twice as many pixels on a map twice as large.
-            offset = torch.cat((_lrelu(pairs[level - 1]), _up(offset) * 2), dim=1)
+            offset = torch.cat((pairs[level - 1], _up(offset) * 2), dim=1)
             offset = self.offset_conv3[name](self.offset_conv2[name](offset, SLOPE), SLOPE)
             own = self.dcn_pack[name](neighbor[level - 1], offset)
             aligned = self.feat_conv[name](torch.cat((own, _up(aligned)), dim=1), SLOPE if level > 1 else 1.0)
@@ -222,17 +221,17 @@ class TSAFusion(nn.Module):
         self.reference = reference
         self.temporal_attn1 = Conv(C, C)
         self.temporal_attn2 = Conv(C, C)
-        self.feat_fusion = nn.Conv2d(frames * C, C, 1)
-        self.spatial_attn1 = nn.Conv2d(frames * C, C, 1)
-        self.spatial_attn2 = nn.Conv2d(2 * C, C, 1)
+        self.feat_fusion = Conv(frames * C, C, kernel=1)
+        self.spatial_attn1 = Conv(frames * C, C, kernel=1)
+        self.spatial_attn2 = Conv(2 * C, C, kernel=1)
         self.spatial_attn3 = Conv(C, C)
-        self.spatial_attn4 = nn.Conv2d(C, C, 1)
+        self.spatial_attn4 = Conv(C, C, kernel=1)
         self.spatial_attn5 = Conv(C, C)
-        self.spatial_attn_l1 = nn.Conv2d(C, C, 1)
+        self.spatial_attn_l1 = Conv(C, C, kernel=1)
         self.spatial_attn_l2 = Conv(2 * C, C)
         self.spatial_attn_l3 = Conv(C, C)
-        self.spatial_attn_add1 = nn.Conv2d(C, C, 1)
-        self.spatial_attn_add2 = nn.Conv2d(C, C, 1)
+        self.spatial_attn_add1 = Conv(C, C, kernel=1)
+        self.spatial_attn_add2 = Conv(C, C, kernel=1)
 
     def forward(self, aligned: Tensor) -> Tensor:
         """Aligned features (B, T, C, h, w) → (B, C, h, w)."""
@@ -241,16 +240,16 @@ class TSAFusion(nn.Module):
         embedded = self.temporal_attn2(aligned.flatten(0, 1)).unflatten(0, (B, T))
         likeness = (embedded * reference.unsqueeze(1)).sum(dim=2, keepdim=True).sigmoid()  # (B, T, 1, h, w)
         weighted = (aligned * likeness).flatten(1, 2)
-        fused = _lrelu(self.feat_fusion(weighted))
+        fused = self.feat_fusion(weighted, SLOPE)
 
-        a = _lrelu(self.spatial_attn1(weighted))
-        a = _lrelu(self.spatial_attn2(_pools(a)))
-        below = _lrelu(self.spatial_attn_l1(a))
+        a = self.spatial_attn1(weighted, SLOPE)
+        a = self.spatial_attn2(_pools(a), SLOPE)
+        below = self.spatial_attn_l1(a, SLOPE)
         below = self.spatial_attn_l2(_pools(below), SLOPE)
         below = _up_to(self.spatial_attn_l3(below, SLOPE), a)
         a = self.spatial_attn3(a, SLOPE) + below
-        a = self.spatial_attn5(_up_to(_lrelu(self.spatial_attn4(a)), fused))
-        added = self.spatial_attn_add2(_lrelu(self.spatial_attn_add1(a)))
+        a = self.spatial_attn5(_up_to(self.spatial_attn4(a, SLOPE), fused))
+        added = self.spatial_attn_add2(self.spatial_attn_add1(a, SLOPE))
         return fused * a.sigmoid() * 2 + added
 
 
@@ -303,11 +302,6 @@ class ResBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → the same shape."""
         return self.conv2(self.conv1(x, 0.0), add=x)
-
-
-def _lrelu(x: Tensor) -> Tensor:
-    """LeakyReLU on the spot: every caller hands over a convolution's fresh output."""
-    return F.leaky_relu(x, SLOPE, inplace=True)
 
 
 def _pools(x: Tensor) -> Tensor:

@@ -1,26 +1,35 @@
-"""The 3×3 convolution together with what follows it in EDVR, so that an implementation can fuse them.
+"""Convolutions together with what follows them in EDVR, so that an implementation can fuse them.
 
-Maps are (N, C, H, W). These are the definitions; ``winograd_cpu`` has the same in one pass for CPUs.
+Maps are (N, C, H, W). These are the definitions; ``winograd_cpu`` has the same in one pass for CPUs, and on a GPU
+one Triton kernel does all that follows a convolution (``triton.epilogue``).
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Conv", "UpConv"]
+from edvr_cli.ops.triton_status import attempt, triton_fault
+
+__all__ = ["Conv", "UpConv", "activated_sum"]
 
 
 class Conv(nn.Conv2d):
-    """A 3×3 convolution, padded by one; then a map is added, then LeakyReLU."""
+    """A convolution with a kernel of 3 (or 1) that keeps the size; then a map is added, then LeakyReLU."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int = 1, *, bias: bool = True) -> None:
-        super().__init__(inputs, outputs, 3, stride, padding=1, bias=bias)
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, *, kernel: int = 3, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, kernel, stride, padding=kernel // 2, bias=bias)
 
     def forward(self, x: Tensor, negative_slope: float = 1.0, add: Tensor | None = None) -> Tensor:
-        """x (N, C, H, W) → (N, O, H, W), the shape of ``add``. Slope 1: no LeakyReLU; 0: ReLU."""
-        y = super().forward(x)
-        if add is not None:
-            y = y + add
-        return y if negative_slope == 1.0 else F.leaky_relu(y, negative_slope, inplace=True)
+        """x (N, C, H, W) → (N, O, H, W). Slope 1: no LeakyReLU; 0: ReLU.
+
+        ``add`` has the output's shape, or images for several neighboring ones each.
+        """
+        if add is None and negative_slope == 1.0 and self.bias is None:
+            return super().forward(x)
+        if not _fuses(x, self.weight, self.bias, add):
+            return _finished(super().forward(x), None, add, negative_slope, in_place=True)
+        y = self._conv_forward(x, self.weight, None)
+        return _fused(y, self.bias, add, negative_slope, in_place=True)
 
 
 class UpConv(Conv):
@@ -34,6 +43,47 @@ class UpConv(Conv):
         y = super().forward(x, negative_slope, add)
         # Torch's own keeps channels side by side on a CPU alone; elsewhere they would be brought together again.
         return F.pixel_shuffle(y, 2) if y.device.type == "cpu" else _shuffled(y)
+
+
+def activated_sum(a: Tensor, b: Tensor, negative_slope: float) -> Tensor:
+    """LeakyReLU of a + b as a new map; each image of b (M, C, H, W) is for N / M neighboring ones of a (N, C, H, W)."""
+    finish = _fused if _fuses(a, b) else _finished
+    return finish(a, None, b, negative_slope, in_place=False)
+
+
+def _fuses(x: Tensor, *others: Tensor | None) -> bool:
+    """Whether one kernel may follow a convolution of these: on a GPU where Triton works, without gradients."""
+    return (
+        x.is_cuda
+        and not torch.compiler.is_compiling()
+        and not (torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, *others)))
+        and triton_fault(x.device) is None
+    )
+
+
+def _fused(x: Tensor, bias: Tensor | None, add: Tensor | None, negative_slope: float, *, in_place: bool) -> Tensor:
+    """:func:`_finished` by one Triton kernel where that works."""
+
+    def launch() -> Tensor | None:
+        from edvr_cli.ops.triton.epilogue import epilogue_triton, suits_triton  # noqa: PLC0415 (triton is optional)
+
+        if not suits_triton(x, bias, add):
+            return None
+        return epilogue_triton(x, bias, add, negative_slope, in_place=in_place)
+
+    y = attempt(x.device, launch)
+    return _finished(x, bias, add, negative_slope, in_place=in_place) if y is None else y
+
+
+def _finished(x: Tensor, bias: Tensor | None, add: Tensor | None, negative_slope: float, *, in_place: bool) -> Tensor:
+    """LeakyReLU of x + bias + add, in the memory of ``x`` where ``in_place``: the definition."""
+    if bias is not None:
+        x, in_place = x + bias.to(x.dtype).view(-1, 1, 1), True
+    if add is not None:
+        M = add.shape[0]
+        x = x + add if M in (1, x.shape[0]) else (x.unflatten(0, (M, -1)) + add.unsqueeze(1)).flatten(0, 1)
+        in_place = True
+    return x if negative_slope == 1.0 else F.leaky_relu(x, negative_slope, inplace=in_place)
 
 
 def _shuffled(x: Tensor) -> Tensor:

@@ -15,12 +15,11 @@ Two forms of the same operation:
   sigmoid) and applies a LeakyReLU at the end, so that an implementation can fuse all of it.
 """
 
-from importlib.util import find_spec
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from edvr_cli.ops.numba_status import numba_fault
 from edvr_cli.ops.triton_status import attempt, triton_fault
 
 __all__ = [
@@ -33,7 +32,6 @@ __all__ = [
     "missing_kernel",
 ]
 
-_HAS_NUMBA = find_spec("numba") is not None
 _KERNEL_TYPES = (torch.float16, torch.bfloat16, torch.float32)
 _COMPILED_TYPES = (torch.bfloat16, torch.float32)
 
@@ -136,8 +134,9 @@ def implementation(x: Tensor, *others: Tensor | None) -> str:
         from edvr_cli.ops.deform_conv_fallback import torchvision_works  # noqa: PLC0415 (it uses this module)
 
         return "torchvision" if torchvision_works(x.device) else "reference"
-    if _HAS_NUMBA and not trains and all(t.device.type == "cpu" and t.dtype == x.dtype for t in tensors):
-        return "compiled" if x.dtype in _COMPILED_TYPES else "reference"
+    alike = all(t.device.type == "cpu" and t.dtype == x.dtype for t in tensors)
+    if alike and not trains and x.dtype in _COMPILED_TYPES and numba_fault() is None:
+        return "compiled"
     return "reference"
 
 
@@ -148,9 +147,9 @@ def _trains_compiled(x: Tensor, packed: Tensor, weight: Tensor, bias: Tensor) ->
         return False
     lanes = x.shape[1] * 3 * weight.shape[-1] ** 2 // packed.shape[1]
     return (
-        _HAS_NUMBA
-        and lanes & (lanes - 1) == 0
+        lanes & (lanes - 1) == 0
         and all(t.device.type == "cpu" and t.dtype in _COMPILED_TYPES for t in tensors)
+        and numba_fault() is None
     )
 
 
@@ -160,7 +159,8 @@ def missing_kernel(device: torch.device) -> str:
     Without one it takes several times as long.
     """
     if device.type == "cpu":
-        return "" if _HAS_NUMBA else "numba is not installed"
+        fault = numba_fault()
+        return fault.reason if fault else ""
     if device.type != "cuda":
         return f"there is none for {device.type}"
     fault = triton_fault(device)

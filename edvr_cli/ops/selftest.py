@@ -1,4 +1,4 @@
-"""A check of the GPU's deformable convolution against its definition, before any frame depends on it.
+"""A check of the GPU kernels against their definitions, before any frame depends on them.
 
 A driver, a compiler or a chip at fault would otherwise show as a damaged video, hours later.
 """
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from edvr_cli.errors import DeviceError
@@ -23,7 +24,7 @@ Operation = Callable[[Tensor, Tensor, Tensor, Tensor, float], Tensor]
 
 @lru_cache
 def check_kernel(device: torch.device, dtype: torch.dtype, features: int = 64, groups: int = 8) -> None:
-    """Compare the kernel for ``device`` with the definition on a small random map; once for the same arguments.
+    """Compare the kernels for ``device`` with their definitions on a small random map; once for the same arguments.
 
     Takes milliseconds, and what the kernel's compilation takes where it was not compiled before; with the
     model's own ``features`` and ``groups`` that is not spent in vain. Does nothing on a device without a kernel.
@@ -37,11 +38,13 @@ def check_kernel(device: torch.device, dtype: torch.dtype, features: int = 64, g
 
 def _verify_triton(arguments: tuple[Tensor, ...]) -> None:
     from edvr_cli.ops.triton.deform_conv import choose_tiles, deform_conv2d_packed_triton  # noqa: PLC0415
+    from edvr_cli.ops.triton.epilogue import epilogue_triton  # noqa: PLC0415
 
     x, _, weight, _ = arguments
     # Small and large maps are cut differently, into different machine code.
     for tiles in {choose_tiles(pixels, weight.shape[0], x.element_size()) for pixels in (1, 2**30)}:
         verify(partial(deform_conv2d_packed_triton, tiles=tiles), arguments)
+    verify_epilogue(partial(epilogue_triton, in_place=False), arguments)
 
 
 def check_operation(device: torch.device, dtype: torch.dtype) -> str:
@@ -62,15 +65,48 @@ def verify(operation: Operation, arguments: tuple[Tensor, ...]) -> None:
     x, packed, weight, bias = arguments
     with torch.no_grad():
         exact = deform_conv2d_packed_reference(x.double(), packed.double(), weight.double(), bias.double(), _SLOPE)
-        plain = _error(deform_conv2d_packed_reference(x, packed, weight, bias, _SLOPE), exact)
-        error = _error(operation(x, packed, weight, bias, _SLOPE), exact)
-    if not error <= _ALLOWANCE * plain:  # NaN is an error too
-        name = torch.cuda.get_device_name(x.device) if x.is_cuda else str(x.device)
+        plain = deform_conv2d_packed_reference(x, packed, weight, bias, _SLOPE)
+        _compare("the deformable convolution", _attempt(operation, arguments), plain, exact)
+
+
+def verify_epilogue(operation: Callable[..., Tensor], arguments: tuple[Tensor, ...]) -> None:
+    """Hold ``operation`` on (x, bias, added map, slope) against torch's own steps, as :func:`verify` does."""
+    x, _, _, bias = arguments
+    x = x.contiguous(memory_format=torch.channels_last)
+    add = x.flip(1).contiguous(memory_format=torch.channels_last)
+
+    def steps(x: Tensor, bias: Tensor, add: Tensor) -> Tensor:
+        return F.leaky_relu(x + bias.view(-1, 1, 1) + add, _SLOPE)
+
+    with torch.no_grad():
+        exact, plain = steps(x.double(), bias.double(), add.double()), steps(x, bias, add)
+        _compare("the sum after a convolution", operation(x, bias, add, _SLOPE), plain, exact)
+
+
+def _compare(what: str, result: Tensor, plain: Tensor, exact: Tensor) -> None:
+    """Raise DeviceError where ``result`` is further from ``exact`` than twice what ``plain`` is."""
+    error, usual = _error(result, exact), _error(plain, exact)
+    if not error <= _ALLOWANCE * usual:  # NaN is an error too
+        name = torch.cuda.get_device_name(result.device) if result.is_cuda else str(result.device)
         raise DeviceError(
-            f"the deformable convolution computes wrongly on {name} in {str(x.dtype).removeprefix('torch.')}: "
-            f"its error is {error:.1e} where plain torch has {plain:.1e}. Update the GPU's driver and PyTorch, "
+            f"{what} computes wrongly on {name} in {str(result.dtype).removeprefix('torch.')}: "
+            f"its error is {error:.1e} where plain torch has {usual:.1e}. Update the GPU's driver and PyTorch, "
             "or use --device cpu."
         )
+
+
+def _attempt(operation: Operation, arguments: tuple[Tensor, ...]) -> Tensor:
+    """The result of ``operation``; DeviceError where it does not compile for a processor, whatever numba raises."""
+    x, packed, weight, bias = arguments
+    try:
+        return operation(x, packed, weight, bias, _SLOPE)
+    except Exception as error:
+        if x.device.type != "cpu" or isinstance(error, (DeviceError, MemoryError)):
+            raise
+        first = next(iter(str(error).splitlines()), "")
+        raise DeviceError(
+            f"the kernel for deformable convolutions fails on {x.device}: {type(error).__name__}: {first}"
+        ) from error
 
 
 def _random_arguments(device: torch.device, dtype: torch.dtype, features: int, groups: int) -> tuple[Tensor, ...]:

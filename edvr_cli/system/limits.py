@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-__all__ = ["cpu_count", "group_memory"]
+__all__ = ["cpu_count", "group_memory", "system_memory"]
 
 _ROOT = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
@@ -15,6 +15,13 @@ def cpu_count(root: Path = _ROOT, own: Path = _OWN) -> int:
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     granted = [_cpu_quota(group) for group in _groups(root, own, "cpu")]
     return max(1, min([available, *(int(quota) for quota in granted if quota is not None)]))
+
+
+def system_memory() -> int:
+    """Bytes that programs can still take without the system paging, whatever the control groups leave."""
+    import psutil  # noqa: PLC0415 (the engine imports with torch alone)
+
+    return int(psutil.virtual_memory().available)
 
 
 def group_memory(root: Path = _ROOT, own: Path = _OWN) -> int | None:

@@ -10,6 +10,7 @@ from edvr_cli.inference.memory_plan import MemoryPlan
 from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.inference.torch_compile import Compiler
 from edvr_cli.network.windows import windows
+from edvr_cli.ops.triton_status import Fault
 from tests.inference.test_engine import clip
 from tests.support.networks import random_network
 
@@ -31,7 +32,7 @@ class Backend:
 @pytest.fixture(autouse=True)
 def plain_torch(monkeypatch):
     """The engine as on a GPU: without the processor's own kernels, which are not compiled again."""
-    monkeypatch.setattr(engine_module, "find_spec", lambda name: None)
+    monkeypatch.setattr(engine_module, "numba_fault", lambda: Fault("as on a GPU", ""))
 
 
 def engines(model, monkeypatch, backend, chosen, told):

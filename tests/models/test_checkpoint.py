@@ -336,15 +336,15 @@ def test_a_known_model_that_is_not_here_says_where_it_is(tmp_path: Path, monkeyp
 
 
 def test_models_are_found_by_name_in_the_user_s_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """EDVR_MODEL_DIR, or the cache of the user."""
+    """EDVR_MODEL_DIR, or the user's data folder."""
     monkeypatch.setenv("EDVR_MODEL_DIR", str(tmp_path / "own"))
     (tmp_path / "own").mkdir()
     save_model(random_network(), tmp_path / "own" / "mine.safetensors")
     assert find_model("mine") == tmp_path / "own" / "mine.safetensors"
     assert load_model("mine").name == "mine"
     monkeypatch.delenv("EDVR_MODEL_DIR")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert model_folders()[-1] == tmp_path / "cache" / "edvr" / "models"
+    monkeypatch.setattr(models, "data_folder", lambda: tmp_path / "data")
+    assert model_folders()[-1] == tmp_path / "data" / "models"
 
 
 def test_a_file_found_by_a_known_name_must_have_its_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -15,6 +15,7 @@ from edvr_cli.ops.deform_conv import (
     deform_conv2d_reference,
     implementation,
 )
+from edvr_cli.ops.triton_status import Fault
 
 BOTH = pytest.mark.parametrize("convolve", [deform_conv2d_reference, deform_conv2d_compiled])
 
@@ -205,7 +206,7 @@ def test_dispatch_goes_by_facts(monkeypatch):
     with torch.no_grad():
         assert implementation(x, weight.clone().requires_grad_()) == "compiled"
     expected = deform_conv2d(x, offset, mask, weight, bias)
-    monkeypatch.setattr(deform_conv, "_HAS_NUMBA", False)
+    monkeypatch.setattr(deform_conv, "numba_fault", lambda: Fault("numba is not installed", ""))
     assert implementation(x, weight) == "reference"
     torch.testing.assert_close(deform_conv2d(x, offset, mask, weight, bias), expected, atol=1e-4, rtol=1e-4)
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
@@ -243,8 +244,11 @@ def test_float32_products_follow_torchs_own_setting(interpreted: Callable):
 
 def verify_kernel(dtype: torch.dtype) -> None:
     from edvr_cli.ops.triton.deform_conv import deform_conv2d_packed_triton
+    from edvr_cli.ops.triton.epilogue import epilogue_triton
 
-    selftest.verify(deform_conv2d_packed_triton, selftest._random_arguments(torch.device("cpu"), dtype, 16, 4))
+    arguments = selftest._random_arguments(torch.device("cpu"), dtype, 16, 4)
+    selftest.verify(deform_conv2d_packed_triton, arguments)
+    selftest.verify_epilogue(partial(epilogue_triton, in_place=False), arguments)
 
 
 @pytest.mark.parametrize("dtype", [FLOAT, HALF, BFLOAT])
@@ -259,6 +263,8 @@ def test_selftest_stops_a_kernel_that_computes_wrongly(fault: float):
     given = selftest._random_arguments(torch.device("cpu"), HALF, 16, 4)
     with pytest.raises(DeviceError, match=r"wrongly on cpu in float16.*--device cpu"):
         selftest.verify(lambda *a: deform_conv2d_packed_reference(*a) * fault, given)
+    with pytest.raises(DeviceError, match=r"sum after a convolution computes wrongly on cpu in float16"):
+        selftest.verify_epilogue(lambda x, bias, add, slope: (x + bias.view(-1, 1, 1) + add) * fault, given)
 
 
 def test_selftest_does_nothing_where_the_kernel_is_not_used():

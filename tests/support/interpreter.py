@@ -5,6 +5,11 @@ It keeps bfloat16 as the bits of a uint16. Triton 3.9 multiplies those as intege
 """
 
 import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from typing import Any
 
 
 def interpret() -> None:
@@ -33,3 +38,10 @@ def interpret() -> None:
         return TensorHandle(nearest.view(torch.uint16).numpy(), tl.bfloat16)
 
     InterpreterBuilder.create_dot, InterpreterBuilder.cast_impl = dot, rounded
+
+
+@contextmanager
+def interpreting() -> Iterator[Callable[..., Any]]:
+    """A function that calls another one, of a module, in a process that interprets kernels."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=interpret) as pool:
+        yield lambda function, *given: pool.submit(function, *given).result()

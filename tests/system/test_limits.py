@@ -4,9 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
+from edvr_cli.inference import memory_plan as memory
 from edvr_cli.inference.memory_plan import free_memory
-from edvr_cli.system.limits import cpu_count, group_memory
+from edvr_cli.system.limits import cpu_count, group_memory, system_memory
 
 MIB = 1 << 20
 
@@ -80,8 +82,21 @@ def test_without_groups_there_are_no_limits(tmp_path: Path):
 
 def test_a_user_s_bound_counts_as_well():
     """Where it is the lower one."""
-    import torch
-
     device = torch.device("cpu")
     assert free_memory(device, 5 * MIB) == 5 * MIB
     assert free_memory(device, 1 << 62) == free_memory(device) or free_memory(device) is not None
+
+
+@pytest.mark.parametrize(("system", "expected"), [(8, 7), (3, 5)])
+def test_apple_gpus_have_what_metal_grants_and_the_system_has(monkeypatch, system: int, expected: int):
+    """Of 10 MiB granted 3 are in use and 2 more held for later: 7 are left, or what the system has with those 2."""
+    monkeypatch.setattr(memory, "system_memory", lambda: system * MIB)
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 10 * MIB)
+    monkeypatch.setattr(torch.mps, "driver_allocated_memory", lambda: 5 * MIB)
+    monkeypatch.setattr(torch.mps, "current_allocated_memory", lambda: 3 * MIB)
+    assert free_memory(torch.device("mps")) == expected * MIB
+
+
+def test_the_system_tells_its_free_memory():
+    """On every system: less than there is, more than this process could do with."""
+    assert 100 * MIB < system_memory() < 1 << 50

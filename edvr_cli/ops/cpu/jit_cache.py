@@ -17,6 +17,8 @@ from typing import Any
 import numba
 from numba.core import caching
 
+from edvr_cli.system.user_folders import cache_folder
+
 __all__ = ["compiled"]
 
 
@@ -39,13 +41,13 @@ def _folder() -> Path | None:
     if base == "":
         return None
     try:
-        cache = Path(base or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser()
+        folder = Path(base).expanduser() if base else cache_folder() / "kernels"
         digest = hashlib.sha256(numba.__version__.encode())
         for source in sorted(Path(__file__).parent.glob("*.py")):
             digest.update(source.name.encode() + source.read_bytes())
     except (OSError, RuntimeError):  # no home, or no sources to read
         return None
-    return (cache if base else cache / "edvr" / "kernels") / digest.hexdigest()[:16]
+    return folder / digest.hexdigest()[:16]
 
 
 class _Locator(caching._CacheLocator):

@@ -7,15 +7,13 @@ would not show from its beginning, is moved to 0 with all that belongs to it.
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from heapq import merge
 from pathlib import Path
 
 import av
 from av.container import InputContainer, OutputContainer
-from av.packet import Packet
 from av.stream import Discard, Stream
 from av.video.stream import VideoStream
 
@@ -23,32 +21,17 @@ from edvr_cli.errors import OutputError
 from edvr_cli.video.containers import reason
 from edvr_cli.video.muxing.image_files import write_images
 from edvr_cli.video.muxing.plan import MuxPlan, StreamPlan
+from edvr_cli.video.muxing.side_packets import Route, side_packets, sounds_of
 from edvr_cli.video.muxing.subtitles import SubtitleConverter
 from edvr_cli.video.muxing.tags import advanced_timecode, kept_metadata
 from edvr_cli.video.muxing.timeline import Timeline, VideoClock
-from edvr_cli.video.muxing.trim import PacketTrimmer, TrimRange, trimmer_for
-from edvr_cli.video.pyav import TAGS_AS_BYTES, fraction, time_base
+from edvr_cli.video.muxing.trim import TrimRange, trimmer_for
+from edvr_cli.video.pyav import TAGS_AS_BYTES, fraction
 from edvr_cli.video.reading.info import VideoInfo
 from edvr_cli.video.writing.writer import EncodedVideo
 
 _MAX_TIMESCALE = (1 << 31) - 1
-# How far past the end of a cut the source is read, in seconds: streams may be interleaved this loosely.
-_INTERLEAVING = 30
 _REPORT_EVERY = 256
-
-# (decoding time in seconds, tie break, packet): what packets are interleaved by.
-_Timed = tuple[Fraction, int, Packet]
-
-
-@dataclass(frozen=True)
-class _Route:
-    """Where the packets of one source stream go."""
-
-    stream: Stream
-    trimmer: PacketTrimmer
-    rising: bool
-    """Whether packets that overlap must be moved apart, as in spliced broadcasts: muxers want rising times."""
-    converter: SubtitleConverter | None = None
 
 
 def mux(
@@ -65,7 +48,7 @@ def mux(
 
     ``trim_start`` and ``trim_end`` say that the video leaves out the source's beginning or end, so that the other
     streams must too. ``on_frames`` is told now and then how many frames are written. Raises OutputError where
-    writing fails; ``target`` is then of no use. Returns what its frames' times must be.
+    writing fails; ``target`` is then of no use. Returns when its frames and its sound must be.
     """
     segments = [video] if isinstance(video, EncodedVideo) else list(video)
     clock = VideoClock(segments)
@@ -93,7 +76,7 @@ def mux(
                 output.set_chapters(_chapters(source, cut))
             output.start_encoding()
             pictures = clock.packets(video_stream, cut.shift)
-            others = _source_packets(source, routes, cut) if source is not None else iter(())
+            others = side_packets(source, routes, cut, info.source.clock) if source is not None else iter(())
             written = 0
             for _, _, packet in merge(pictures, others, key=lambda timed: timed[:2]):
                 is_frame = packet.stream is video_stream
@@ -104,7 +87,7 @@ def mux(
             output.close()  # Writes the index, which may fail as any writing may.
     except (av.FFmpegError, OSError, ValueError) as error:
         raise OutputError(f"{target}: joining the video with its other streams failed: {reason(error)}.") from error
-    return clock.timeline(cut.shift)
+    return clock.timeline(cut.shift, sounds_of(routes))
 
 
 def _muxer_options(plan: MuxPlan, info: VideoInfo, tick: Fraction) -> dict[str, str]:
@@ -134,13 +117,13 @@ def _add_streams(
     plan: MuxPlan,
     clock: VideoClock,
     cut: TrimRange,
-) -> tuple[Stream, dict[int, _Route]]:
+) -> tuple[Stream, dict[int, Route]]:
     """Give the output its streams in the source's order; returns the video's and the others' routes."""
     if source is None:
         return _add_video(output, None, encoded, info, plan, clock), {}
     plans = {item.stream.index: item for item in plan.streams}
     video_stream: Stream | None = None
-    routes: dict[int, _Route] = {}
+    routes: dict[int, Route] = {}
     for stream in source.streams:
         if stream.index == info.stream_index:
             video_stream = _add_video(output, stream, encoded, info, plan, clock)
@@ -192,7 +175,7 @@ def _set_timecode(stream: Stream, info: VideoInfo, cut: VideoClock | None) -> No
 
 def _add_other(
     output: OutputContainer, original: Stream, item: StreamPlan, info: VideoInfo, plan: MuxPlan, cut: TrimRange
-) -> _Route | None:
+) -> Route | None:
     if item.stream.cover and plan.format == "matroska":
         kind = "png" if item.stream.codec == "png" else "jpeg"
         name = original.metadata.get("filename", f"cover.{kind.replace('jpeg', 'jpg')}")
@@ -206,7 +189,9 @@ def _add_other(
     if original.type == "attachment":
         return None
     trimmer = trimmer_for(original, cut, plan.format)
-    return _Route(stream, trimmer, rising=original.type != "subtitle", converter=converter)
+    # Matroska takes two packets of one time, and its ticks are too coarse for anything else.
+    min_step = None if original.type == "subtitle" else 0 if plan.format in ("matroska", "webm") else 1
+    return Route(stream, trimmer, min_step, converter)
 
 
 def _picture(info: VideoInfo, index: int) -> bytes:
@@ -228,38 +213,3 @@ def _chapters(source: InputContainer, cut: TrimRange) -> list:
         shifted = {"start": round((begin + cut.shift) / unit), "end": round((end + cut.shift) / unit)}
         kept.append({**chapter, **shifted})
     return kept
-
-
-def _source_packets(source: InputContainer, routes: dict[int, _Route], cut: TrimRange) -> Iterator[_Timed]:
-    """The packets of the kept streams, in the file's order, cut and moved."""
-    if not routes:
-        return
-    latest: dict[int, int] = {}
-    for packet in source.demux([source.streams[index] for index in routes]):
-        if not packet.size:
-            continue
-        index = packet.stream_index
-        route, unit = routes[index], time_base(packet)
-        shown, decoded = _times(packet, latest.get(index, -1) + 1)
-        if cut.end is not None and decoded * unit > cut.end + _INTERLEAVING:
-            return
-        kept = route.trimmer(packet, shown)
-        if kept is None:
-            continue
-        part, begin = kept
-        begin += round(cut.shift / unit)
-        decoded += begin - shown
-        if route.rising and decoded <= latest.get(index, decoded - 1):
-            decoded = latest[index] + 1
-        part.pts, part.dts = max(begin, decoded), decoded
-        latest[index] = decoded
-        sent = part if route.converter is None else route.converter.convert(part)
-        if sent is not None:
-            sent.stream = route.stream
-            yield decoded * unit, index, sent
-
-
-def _times(packet: Packet, following: int) -> tuple[int, int]:
-    """(pts, dts); where the file has neither, as it rarely happens, just after the stream's last packet."""
-    decoded = packet.dts if packet.dts is not None else packet.pts if packet.pts is not None else following
-    return packet.pts if packet.pts is not None else decoded, decoded

@@ -51,7 +51,7 @@ class MuxPlan:
     ``notes`` are sentences about what changes although nothing is dropped, such as coarser times, ``images`` the
     names of the pictures where these are the target. ``any_tag`` says that mp4 and mov must write metadata in a way
     that holds any tag, as phones do, instead of the usual one, ``alpha_beside`` that transparency is kept beside the
-    pictures, as VP9's is, and must be announced.
+    pictures, as VP9's is, and must be announced. ``remarks`` are sentences about the source that cost nothing of it.
     """
 
     format: str
@@ -60,6 +60,7 @@ class MuxPlan:
     images: ImageNames | None = None
     any_tag: bool = False
     alpha_beside: bool = False
+    remarks: tuple[str, ...] = ()
 
     @property
     def piped(self) -> bool:
@@ -123,7 +124,8 @@ def plan_mux(
         plan = _plan_container(info, encoder, path, audio=audio, subtitles=subtitles)
     left_out = {kind for kind, kept in (("audio", audio), ("subtitle", subtitles)) if not kept}
     streams = tuple(replace(item, reason="") if item.stream.kind in left_out else item for item in plan.streams)
-    plan = replace(plan, streams=streams, notes=(*_source_notes(info, plan), *plan.notes))
+    notes = (*_source_notes(info, plan), *plan.notes)
+    plan = replace(plan, streams=streams, notes=notes, remarks=info.source.clock.remarks)
     if strict and plan.warnings:
         raise OutputError(f"{target}: --strict-streams refuses what would change: {' '.join(plan.warnings)}")
     return plan

@@ -16,12 +16,26 @@ from edvr_cli.video.writing.writer import EncodedVideo
 
 
 @dataclass(frozen=True)
+class Span:
+    """When a sound stream, by its number among these, begins and ends, in seconds."""
+
+    number: int
+    begin: Fraction
+    end: Fraction
+
+
+@dataclass(frozen=True)
 class Timeline:
-    """When the frames of a joined video are shown, in ticks, and the numbers of those with which a segment begins."""
+    """What is when in a joined video.
+
+    Its frames are shown at ``ticks`` of ``time_base``; those of the numbers ``beginnings`` begin a segment.
+    ``sounds`` are when the source's clock has the sound streams that were copied.
+    """
 
     time_base: Fraction
     ticks: Sequence[int]
     beginnings: frozenset[int]
+    sounds: tuple[Span, ...] = ()
 
 
 class VideoClock:
@@ -49,10 +63,10 @@ class VideoClock:
         self.begin: Fraction = self._shown[0] * self.time_base
         self.end: Fraction = self._end * self.time_base
 
-    def timeline(self, shift: Fraction) -> Timeline:
-        """The frames' times, moved by ``shift`` seconds."""
+    def timeline(self, shift: Fraction, sounds: tuple[Span, ...] = ()) -> Timeline:
+        """The frames' times, moved by ``shift`` seconds, next to when the ``sounds`` of the same target are."""
         ticks = round(shift / self.time_base)
-        return Timeline(self.time_base, array("q", (time + ticks for time in self._shown)), self._beginnings)
+        return Timeline(self.time_base, array("q", (time + ticks for time in self._shown)), self._beginnings, sounds)
 
     def packets(self, stream: Stream, shift: Fraction) -> Iterator[tuple[Fraction, int, Packet]]:
         """(decoding time in seconds, -1, packet for ``stream``) of each packet, moved by ``shift`` seconds."""

@@ -1,4 +1,4 @@
-"""A finished file read again: every frame is there at its time, and what begins a segment can be decoded."""
+"""A finished file read again: every frame is at its time, its sound too, and what begins a segment can be decoded."""
 
 import os
 from fractions import Fraction
@@ -11,11 +11,14 @@ from av.video.stream import VideoStream
 from edvr_cli.errors import OutputError
 from edvr_cli.video.containers import main_video, open_source, reason
 from edvr_cli.video.image_sequences import ENCODERS
-from edvr_cli.video.muxing.timeline import Timeline
+from edvr_cli.video.muxing.timeline import Span, Timeline
 from edvr_cli.video.pyav import time_base
 
 # Matroska and WebM keep times to the millisecond.
 _TOLERANCE = Fraction(1, 1000)
+# Seconds that sound may be elsewhere: packets that overlap are moved apart, and decoders are given a little more than
+# is heard, which edit lists take back.
+_SOUND_TOLERANCE = Fraction(1, 4)
 
 
 def verify(path: str | os.PathLike[str], timeline: Timeline) -> None:
@@ -30,11 +33,16 @@ def verify(path: str | os.PathLike[str], timeline: Timeline) -> None:
             raise OutputError(f"{path} holds {count} pictures instead of {len(timeline.ticks)}; they are not kept.")
         return
     times: list[int] = []
+    sounds: dict[int, Span] = {}
     with open_source(path) as container:
         stream = main_video(container, path)
+        numbers = {sound.index: number for number, sound in enumerate(container.streams.audio)}
         try:
-            for packet in container.demux(stream):
+            for packet in container.demux([stream, *container.streams.audio]):
                 if not packet.size:
+                    continue
+                if packet.stream is not stream:
+                    _extend(sounds, numbers[packet.stream_index], packet)
                     continue
                 if len(times) in timeline.beginnings and not _decodes(stream, packet):
                     raise OutputError(f"{path}: frame {len(times)} does not decode; the file is not kept.")
@@ -51,6 +59,8 @@ def verify(path: str | os.PathLike[str], timeline: Timeline) -> None:
         if abs(time * unit - expected) > _TOLERANCE:
             found = f"at {float(time * unit):.4f} s instead of {float(expected):.4f} s"
             raise OutputError(f"{path}: frame {number} is {found}; the file is not kept.")
+    for wanted in timeline.sounds:
+        _check_sound(path, wanted, sounds.get(wanted.number))
 
 
 def _decodes(stream: VideoStream, packet: Packet) -> bool:
@@ -62,3 +72,22 @@ def _decodes(stream: VideoStream, packet: Packet) -> bool:
         frames = []
     context.flush_buffers()
     return bool(frames)
+
+
+def _extend(sounds: dict[int, Span], number: int, packet: Packet) -> None:
+    if packet.pts is None:
+        return
+    unit = time_base(packet)
+    begin, end = packet.pts * unit, (packet.pts + (packet.duration or 0)) * unit
+    before = sounds.get(number, Span(number, begin, end))
+    sounds[number] = Span(number, min(before.begin, begin), max(before.end, end))
+
+
+def _check_sound(path: str | os.PathLike[str], wanted: Span, found: Span | None) -> None:
+    """Whether sound is in step with the frames: it begins and ends when the source's clock says."""
+    if found is None:
+        raise OutputError(f"{path}: its sound (track {wanted.number + 1}) is missing; the file is not kept.")
+    for what, is_at, belongs in (("begins", found.begin, wanted.begin), ("ends", found.end, wanted.end)):
+        if abs(is_at - belongs) > _SOUND_TOLERANCE:
+            times = f"at {float(is_at):.3f} s instead of {float(belongs):.3f} s"
+            raise OutputError(f"{path}: its sound (track {wanted.number + 1}) {what} {times}; the file is not kept.")

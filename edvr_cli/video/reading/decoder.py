@@ -13,6 +13,7 @@ from edvr_cli.errors import InputError
 from edvr_cli.video.containers import reason
 from edvr_cli.video.pyav import time_base
 from edvr_cli.video.reading.alpha_decoder import VideoTrack, video_track
+from edvr_cli.video.reading.source_clock import STEADY, SourceClock, demux_once
 
 Warn = Callable[[str], None]
 
@@ -32,16 +33,18 @@ def decode(
     instant: Fraction | None,
     threads: int,
     on_warning: Warn,
+    clock: SourceClock = STEADY,
 ) -> Iterator[VideoFrame]:
     """Frames in display order from the start, or from a little before ``instant``, in seconds.
 
-    ``opener`` opens the file, which messages call ``path``, each time it is read. ``threads`` is libav's count, 0
-    for one a core. Packets that do not decode are counted and told to ``on_warning``; 500 in a row raise InputError.
+    ``opener`` opens the file, which messages call ``path``, each time it is read; ``clock`` is the file's. ``threads``
+    is libav's count, 0 for one per core. Packets that do not decode are counted and reported to ``on_warning``; 500 in
+    a row raise InputError.
     """
     damage = _Damage(path, on_warning)
     last: VideoFrame | None = None
     pending: set[int] = set()
-    for frame in _decode_from(path, opener, instant, damage, pending, threads=threads, thread_type="AUTO"):
+    for frame in _decode_from(path, opener, instant, damage, pending, clock, threads=threads, thread_type="AUTO"):
         last = frame
         yield frame
     end = last.pts if last is not None else None
@@ -49,7 +52,7 @@ def decode(
         # Packets at the end gave no frame. When one of the last packets is damaged, frame threads lose the
         # good ones that follow it: decode the end again, packet by packet.
         again = damage if not damage.count else _Damage(path, lambda message: None)
-        for frame in _decode_from(path, opener, _instant(last), again, set(), threads=1, thread_type="SLICE"):
+        for frame in _decode_from(path, opener, _instant(last), again, set(), clock, threads=1, thread_type="SLICE"):
             if frame.pts is not None and frame.pts > end:
                 yield frame
     damage.report()
@@ -58,7 +61,7 @@ def decode(
 def decode_once(track: VideoTrack, path: str | os.PathLike[str], on_warning: Warn) -> Iterator[VideoFrame]:
     """Frames in display order of a container that cannot be read twice, from where it is."""
     damage = _Damage(path, on_warning)
-    yield from _frames(track, damage, set())
+    yield from _frames(track, damage, set(), None)
     damage.report()
 
 
@@ -68,16 +71,18 @@ def _decode_from(
     instant: Fraction | None,
     damage: "_Damage",
     pending: set[int],
+    clock: SourceClock,
     *,
     threads: int,
     thread_type: str,
 ) -> Iterator[VideoFrame]:
-    for margin in _SEEK_MARGINS if instant is not None else (None,):
+    # Where the clock jumps, a time does not say where in the file it is.
+    for margin in _SEEK_MARGINS if instant is not None and not clock.jumps else (None,):
         with opener() as container:
             track = video_track(container, path, threads=threads)
             track.decoder.thread_type = thread_type
             pending.clear()
-            frames = _frames(track, damage, pending)
+            frames = _frames(track, damage, pending, clock)
             if margin is None or instant is None:
                 yield from frames
                 return
@@ -129,9 +134,9 @@ def _instant(frame: VideoFrame) -> Fraction | None:
     return frame.pts * time_base(frame) if frame.pts is not None and frame.time_base else None
 
 
-def _frames(track: VideoTrack, damage: "_Damage", pending: set[int]) -> Iterator[VideoFrame]:
+def _frames(track: VideoTrack, damage: "_Damage", pending: set[int], clock: SourceClock | None) -> Iterator[VideoFrame]:
     """Decode to the end; ``pending`` keeps the times of the packets whose frames have not come out."""
-    for packet in _packets(track, damage):
+    for packet in _packets(track, damage, clock):
         if packet is not None and packet.size and packet.pts is not None and not packet.is_discard:
             pending.add(packet.pts)
         try:
@@ -154,10 +159,12 @@ def _frames(track: VideoTrack, damage: "_Damage", pending: set[int]) -> Iterator
             pending.intersection_update([pts for pts in pending if pts > newest])
 
 
-def _packets(track: VideoTrack, damage: "_Damage") -> Iterator[Packet | None]:
+def _packets(track: VideoTrack, damage: "_Damage", clock: SourceClock | None) -> Iterator[Packet | None]:
     """The stream's packets, then None to flush; a file that breaks off ends where it does."""
+    stream = track.stream
+    packets = demux_once(track.container, stream) if clock is None else clock.demux(track.container, [stream])
     try:
-        for packet in track.container.demux(track.stream):
+        for packet in packets:
             if packet.size:
                 yield packet
     except av.FFmpegError as error:

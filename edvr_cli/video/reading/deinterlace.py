@@ -22,6 +22,7 @@ from edvr_cli.video.pyav import time_base
 from edvr_cli.video.reading.decoder import Warn
 from edvr_cli.video.reading.info import Source, VideoInfo
 from edvr_cli.video.reading.options import Deinterlace
+from edvr_cli.video.reading.source_clock import SourceClock
 
 INTERLACED_NOTE = "The video is interlaced: its combs stay and grow; --deinterlace frame, or field, removes them first."
 
@@ -93,6 +94,11 @@ class DeinterlacedSource:
             yield from _pull(graph, unit)
         if graph is not None:
             yield from _rest(graph, unit)
+
+    @property
+    def clock(self) -> SourceClock:
+        """The source's."""
+        return self.source.clock
 
     def files(self) -> tuple[Path, ...]:
         """The source's."""

@@ -4,7 +4,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal, Protocol
@@ -22,6 +22,7 @@ from edvr_cli.video.pixels.hdr import HdrMetadata, hdr_metadata, side_data, unke
 from edvr_cli.video.pixels.layout import PixelLayout, nearest_layout
 from edvr_cli.video.pyav import fraction, time_base
 from edvr_cli.video.reading.alpha_decoder import VideoTrack, has_alpha_beside
+from edvr_cli.video.reading.source_clock import SourceClock
 
 StreamKind = Literal["video", "audio", "subtitle", "data", "attachment", "unknown"]
 
@@ -46,6 +47,10 @@ class Source(Protocol):
         self, *, instant: Fraction | None, threads: int, on_warning: Callable[[str], None]
     ) -> Iterator[VideoFrame]:
         """Decoded frames in display order, from the start or from a little before ``instant`` (seconds)."""
+
+    @property
+    def clock(self) -> SourceClock:
+        """Its clock, mended where it jumps."""
 
     def files(self) -> tuple[Path, ...]:
         """The files it is made of, by which it can be recognized; none for a pipe."""
@@ -130,6 +135,14 @@ class VideoInfo:
     def readable_metadata(self) -> dict[str, str]:
         """The tags as they can be printed."""
         return {readable(key): readable(value) for key, value in self.metadata.items()}
+
+    def measured(self) -> "VideoInfo":
+        """The same with the count and the length of a source whose clock jumps, which its container cannot know."""
+        clock = self.source.clock
+        if not clock.jumps or clock.end is None:
+            return self
+        count = clock.packets.get(self.stream_index, self.frame_count)
+        return replace(self, frame_count=count, duration=float(clock.end - self.start_time))
 
     def of_kind(self, kind: StreamKind) -> tuple[StreamInfo, ...]:
         """The other streams of one kind, cover art left out."""

@@ -40,6 +40,7 @@ class PacketExtractor:
         for stream in self._container.streams:
             if stream is not self._stream and stream.type in ("video", "audio", "subtitle"):
                 stream.discard = Discard.all
+        self._clock = info.source.clock
         self._packets = self._read()
         self._kept: list[Packet] = []
 
@@ -71,7 +72,7 @@ class PacketExtractor:
             return None
 
     def _read(self) -> Iterator[Packet]:
-        for packet in self._container.demux(self._stream):
+        for packet in self._clock.demux(self._container, [self._stream]):
             if packet.size:
                 yield packet
 

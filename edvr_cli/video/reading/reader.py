@@ -15,6 +15,7 @@ from edvr_cli.errors import InputError
 from edvr_cli.video.pixels.layout import PixelLayout
 from edvr_cli.video.pixels.planes import to_planes
 from edvr_cli.video.reading.decoder import Warn
+from edvr_cli.video.reading.frame_times import FrameTimes
 from edvr_cli.video.reading.info import Source, VideoInfo
 from edvr_cli.video.reading.sources import ImageSource, as_source
 
@@ -41,7 +42,7 @@ class VideoReader:
 
     ``start`` (inclusive) and ``end`` (exclusive) are seconds from the file's own beginning, as players show
     them; ``max_frames`` bounds the count, ``threads`` the decoder's threads (0: one a core). Frame times are
-    the source's; only where it has none, or one not after its predecessor's, is one made up: one frame later.
+    the source's; only where it has none, or one not after its predecessor's, is one made up: see `FrameTimes`.
     ``on_warning`` is told, in sentences, of such repairs and of damage. No frame that decodes is left out. Where a
     video changes its size midway, as spliced broadcasts do, frames are scaled to the size of the first; that is told.
 
@@ -92,11 +93,11 @@ class VideoReader:
 
     def _read(self) -> Generator[SourceFrame, None, None]:
         info = self.info
-        clock = _Clock(info, self._warn)
         count = corrupt = 0
         resized = False
-        for frame in self.source.frames(instant=self._from, threads=self._threads, on_warning=self._warn):
-            pts, duration = clock.time(frame)
+        frames = self.source.frames(instant=self._from, threads=self._threads, on_warning=self._warn)
+        times = FrameTimes(info, self._warn)
+        for frame, pts, duration in times.give(frames):
             seconds = pts * info.time_base
             if self._from is not None and seconds < self._from:
                 continue
@@ -112,7 +113,7 @@ class VideoReader:
             count += 1
             if count == self._max_frames:
                 break
-        clock.report()
+        times.report()
         if corrupt:
             self._warn(f"{corrupt} of {count} frames are damaged in the source and may show it.")
         if count == 0:
@@ -128,31 +129,6 @@ class VideoReader:
             raise InputError(f"{picture} is {now}, the first picture {before}; pictures must be of one size.")
         at = float(seconds - info.start_time)
         self._warn(f"The picture changes from {before} to {now} at {at:.3f} s; from there on it is scaled to {before}.")
-
-
-class _Clock:
-    """Gives each frame its time, made up where the source has none that comes after the last one."""
-
-    def __init__(self, info: VideoInfo, on_warning: Warn) -> None:
-        self._warn = on_warning
-        self._last: int | None = None
-        self._step = max(1, round(1 / ((info.average_rate or Fraction(25)) * info.time_base)))
-        self._repaired = 0
-
-    def time(self, frame: VideoFrame) -> tuple[int, int | None]:
-        """(pts, duration) of the next frame, in ticks."""
-        duration = frame.duration or None
-        pts = frame.pts if frame.pts is not None else frame.dts
-        if pts is None or (self._last is not None and pts <= self._last):
-            pts = 0 if self._last is None else self._last + self._step
-            self._repaired += 1
-        self._last = pts
-        self._step = duration or self._step
-        return pts, duration
-
-    def report(self) -> None:
-        if self._repaired:
-            self._warn(f"{self._repaired} frames had no usable time in the source; they follow at the frame rate.")
 
 
 def _ignore(message: str) -> None:

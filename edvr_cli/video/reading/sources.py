@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain, islice
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from edvr_cli.video.reading.deinterlace import INTERLACED_NOTE, DeinterlacedSour
 from edvr_cli.video.reading.hwaccel import hardware_decoder
 from edvr_cli.video.reading.info import Source, VideoInfo, color_of, describe_stream
 from edvr_cli.video.reading.options import InputOptions
+from edvr_cli.video.reading.source_clock import STEADY, SourceClock, may_jump, read_clock
 from edvr_cli.video.reading.webp import AnimatedWebPSource, is_animated_webp
 
 _LOOKED_AT = 8  # frames, for interlacing
@@ -91,7 +92,13 @@ class FileSource:
         opener = self.side_streams
         if self.hwaccel is not None:
             opener = partial(open_source, self.path, allow_network=self.allow_network, hwaccel=self._device(on_warning))
-        return decode(self.path, opener, instant=instant, threads=threads, on_warning=on_warning)
+        return decode(self.path, opener, instant=instant, threads=threads, on_warning=on_warning, clock=self.clock)
+
+    @cached_property
+    def clock(self) -> SourceClock:
+        """The file's clock; reads the whole file where its format allows jumps."""
+        with self.side_streams() as container:
+            return read_clock(container) if may_jump(container) else STEADY
 
     def files(self) -> tuple[Path, ...]:
         """The file itself; an address is none."""
@@ -160,6 +167,11 @@ class ImageSource:
         """The pictures."""
         return self.pictures
 
+    @property
+    def clock(self) -> SourceClock:
+        """Places in the sequence."""
+        return STEADY
+
     def side_streams(self) -> AbstractContextManager[None]:
         """Nothing is beside pictures."""
         return nullcontext()
@@ -206,6 +218,11 @@ class PipeSource:
     def files(self) -> tuple[Path, ...]:
         """None: what went through a pipe is gone."""
         return ()
+
+    @property
+    def clock(self) -> SourceClock:
+        """As it comes: what jumps behind the first frame is not known beforehand."""
+        return STEADY
 
     def side_streams(self) -> AbstractContextManager[None]:
         """They went by with the frames."""

@@ -15,6 +15,7 @@ from edvr_cli.errors import InputError
 from edvr_cli.video.pixels.layout import nearest_layout
 from edvr_cli.video.reading.decoder import Warn
 from edvr_cli.video.reading.info import VideoInfo, color_of
+from edvr_cli.video.reading.source_clock import STEADY, SourceClock
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -60,6 +61,11 @@ class AnimatedWebPSource:
     def frames(self, *, instant: Fraction | None, threads: int, on_warning: Warn) -> Iterator[VideoFrame]:
         """Frames in order, always from the first one: each is drawn over the one before it."""
         yield from self._decoded()
+
+    @property
+    def clock(self) -> SourceClock:
+        """Durations, added up."""
+        return STEADY
 
     def files(self) -> tuple[Path, ...]:
         """The file itself."""
