@@ -1,6 +1,5 @@
 """What there is on this machine, whether it computes rightly and how fast, and what would help."""
 
-import importlib.metadata
 import os
 import platform
 import shutil
@@ -9,13 +8,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 import torch
 
 from edvr_cli.bench.hardware import seconds
+from edvr_cli.bench.rehearsal import Rehearsal, rehearse
 from edvr_cli.errors import DeviceError, EdvrError
 from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.memory_plan import free_memory
@@ -29,12 +28,12 @@ from edvr_cli.ops.numba_status import numba_fault
 from edvr_cli.ops.selftest import check_operation
 from edvr_cli.system.charts import NO_CHARTS, charts_available
 from edvr_cli.system.hardware import machine_name
+from edvr_cli.system.installation import versions
 from edvr_cli.system.text import first_line
 from edvr_cli.video.capabilities import FFmpegCapabilities, find_capabilities
 
 __all__ = ["Device", "Diagnosis", "Finding", "Speed", "diagnose"]
 
-_LIBRARIES = ("edvr-cli", "torch", "triton", "numba", "numpy", "safetensors", "av", "imageio-ffmpeg", "click", "rich")
 _SPEED_SIZE = 160, 96  # width, height of the frames of the speed test
 _LEAST_MEMORY, _LEAST_DISK = 2 * 2**30, 5 * 2**30
 
@@ -81,6 +80,7 @@ class Diagnosis:
     models: dict[str, str]  # those on this machine: their files
     environment: dict[str, str]
     speed: Speed | None
+    rehearsal: Rehearsal
     findings: list[Finding]
 
     @property
@@ -92,7 +92,9 @@ class Diagnosis:
 def diagnose(*, speed: bool = True) -> Diagnosis:
     """Look at everything; takes seconds, and longer where kernels are compiled for the first time."""
     devices = [_examine(device) for device in _devices()]
-    measured = _speed(torch.device(devices[0].device)) if speed else None
+    best = torch.device(devices[0].device)
+    rehearsal = rehearse(best)
+    measured = _speed(best) if speed and rehearsal.fault is None else None
     video = find_capabilities()
     return Diagnosis(
         system={
@@ -102,13 +104,14 @@ def diagnose(*, speed: bool = True) -> Diagnosis:
             "cores": str(os.cpu_count()),
             "threads": str(torch.get_num_threads()),
         },
-        versions={name: version for name in _LIBRARIES if (version := _version(name))},
+        versions=versions(),
         devices=devices,
         video=video,
         models={listed.name: str(listed.path) for listed in list_models() if listed.path},
         environment={key: value for key, value in sorted(os.environ.items()) if _concerns(key)},
         speed=measured,
-        findings=list(_findings(devices, video)),
+        rehearsal=rehearsal,
+        findings=[*_rehearsal_findings(rehearsal), *_findings(devices, video)],
     )
 
 
@@ -154,6 +157,11 @@ def _speed(device: torch.device) -> Speed | None:
             began = time.perf_counter()
         number += 1
     return Speed(engine.model.name, str(device), name_of(engine.dtype), _SPEED_SIZE, sorted(taken)[len(taken) // 2])
+
+
+def _rehearsal_findings(rehearsal: Rehearsal) -> Iterator[Finding]:
+    if fault := rehearsal.fault:
+        yield Finding("wrong", f"{fault.what} ({fault.versions})", fault.remedy)
 
 
 def _findings(devices: list[Device], video: FFmpegCapabilities) -> Iterator[Finding]:
@@ -205,17 +213,6 @@ def _place_findings() -> Iterator[Finding]:
 
 def _nvidia_driver() -> bool:
     return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
-
-
-def _version(name: str) -> str:
-    if name == "torch":
-        return torch.__version__  # with its build: 2.13.0+cpu
-    if name not in ("edvr-cli",) and find_spec({"imageio-ffmpeg": "imageio_ffmpeg"}.get(name, name)) is None:
-        return ""
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "of unknown version"
 
 
 def _concerns(key: str) -> bool:

@@ -7,6 +7,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from edvr_cli.cli.messages import LOG_OPTIONS
+from edvr_cli.errors import EdvrError
 
 __all__ = ["Commands"]
 
@@ -27,7 +28,10 @@ class Commands(click.Group):
         if cmd_name not in self._places:
             return None
         module, attribute = self._places[cmd_name].split(":")
-        command: click.Command = getattr(import_module(f"edvr_cli.cli.{module}"), attribute)
+        try:
+            command: click.Command = getattr(import_module(f"edvr_cli.cli.{module}"), attribute)
+        except (ImportError, OSError) as error:
+            raise EdvrError(f"edvr {cmd_name} cannot start: {error}. `edvr doctor` names what is broken.") from error
         for leaf in command.commands.values() if isinstance(command, click.Group) else (command,):
             leaf.params += [option for option in LOG_OPTIONS if option not in leaf.params]
         return command

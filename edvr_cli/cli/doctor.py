@@ -1,16 +1,21 @@
 """``edvr doctor``: what there is, whether it works, and what would help."""
 
 import json
+import platform
 import sys
 from dataclasses import asdict
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from edvr_cli.bench.doctor import Device, Diagnosis, diagnose
 from edvr_cli.cli.messages import Messages
+from edvr_cli.system.installation import Fault, first_fault, versions
+
+if TYPE_CHECKING:
+    from edvr_cli.bench.doctor import Device, Diagnosis
 
 __all__ = ["doctor_command"]
 
@@ -21,9 +26,14 @@ __all__ = ["doctor_command"]
 def doctor_command(speed: bool, as_json: bool) -> None:
     """Look at this machine: versions, devices, encoders, speed; and say what is wrong and what helps.
 
-    The deformable convolution of each device is checked against its definition. Exits with 1 if something is wrong.
+    Three frames of a tiny video are restored into another; the first step that fails is named. The deformable
+    convolution of each device is checked against its definition. Exits with 1 if something is wrong.
     """
     with Messages().status("looking"):
+        if fault := first_fault():
+            _stop(fault, as_json=as_json)
+        from edvr_cli.bench.doctor import diagnose  # noqa: PLC0415 (it needs libraries that may be broken)
+
         diagnosis = diagnose(speed=speed)
     if as_json:
         click.echo(json.dumps(asdict(diagnosis) | {"healthy": diagnosis.healthy}, indent=2, ensure_ascii=False))
@@ -33,7 +43,21 @@ def doctor_command(speed: bool, as_json: bool) -> None:
         sys.exit(1)
 
 
-def _show(d: Diagnosis) -> None:
+def _stop(fault: Fault, *, as_json: bool) -> NoReturn:
+    """Report a library without which nothing else can be looked at."""
+    if as_json:
+        facts = {"system": {"system": platform.platform(), "python": platform.python_version()}}
+        finding = {"level": "wrong", "what": fault.what, "remedy": fault.remedy}
+        report = {**facts, "versions": versions(), "findings": [finding], "healthy": False}
+        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+    else:
+        click.echo(f"system    {platform.platform()}, Python {platform.python_version()}")
+        click.echo(f"versions  {', '.join(f'{name} {version}' for name, version in versions().items())}\n")
+        click.echo(f"wrong: {fault.what}. → {fault.remedy}")
+    sys.exit(1)
+
+
+def _show(d: "Diagnosis") -> None:
     console = Console(highlight=False)
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True, style="bold")
@@ -45,10 +69,12 @@ def _show(d: Diagnosis) -> None:
         table.add_row(f"device {device.device}", escape(_device(device)))
     table.add_row("encoders", escape(", ".join(d.video.encoders)))
     hardware = [name for name, fault in d.video.hardware_encoders.items() if not fault]
-    table.add_row("in hardware", escape(", ".join(hardware) or "none opens"))
-    table.add_row("built for", escape(", ".join(d.video.hardware_decoders) or "decoding by the processor alone"))
+    table.add_row("hardware", escape(", ".join(hardware) or "no hardware encoder is available"))
+    table.add_row("decoding", escape(", ".join(d.video.hardware_decoders) or "by the processor alone"))
     table.add_row("FFmpeg", escape(f"{d.video.ffmpeg}{', measures VMAF' if d.video.vmaf else ''}"))
     table.add_row("models here", escape(", ".join(d.models)))
+    if d.rehearsal.fault is None:
+        table.add_row("rehearsal", f"three frames restored on {d.rehearsal.device} in {d.rehearsal.seconds:.1f} s")
     if d.speed:
         width, height = d.speed.size
         each = d.speed.seconds_per_frame
@@ -60,13 +86,13 @@ def _show(d: Diagnosis) -> None:
     console.print(table)
     console.print()
     if not d.findings:
-        console.print("[green]Nothing to complain of.[/]")
+        console.print("[green]No problems found.[/]")
     for finding in d.findings:
         color = "red" if finding.level == "wrong" else "yellow"
         console.print(f"[{color}]{finding.level}:[/] {escape(finding.what)}. [bold]→ {escape(finding.remedy)}[/]")
 
 
-def _device(device: Device) -> str:
+def _device(device: "Device") -> str:
     memory = "" if device.free_memory is None else f", {device.free_memory / 2**30:.1f} GiB free"
     good = ", ".join(precision for precision, wrong in device.checked.items() if not wrong)
     name = {"triton": "Triton kernel", "compiled": "compiled kernel", "reference": "plain PyTorch"}.get(

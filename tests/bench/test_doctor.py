@@ -64,7 +64,7 @@ def run(*arguments: object) -> int:
 
 def test_the_command_prints_a_table_or_json(diagnosis, monkeypatch, capsys):
     """Exit 1 where something is wrong."""
-    monkeypatch.setattr("edvr_cli.cli.doctor.diagnose", lambda **_: diagnosis)
+    monkeypatch.setattr("edvr_cli.bench.doctor.diagnose", lambda **_: diagnosis)
     expected = 0 if diagnosis.healthy else 1
     assert run("doctor") == expected
     assert "libx264" in capsys.readouterr().out

@@ -22,6 +22,7 @@ from edvr_cli.video.containers import reason
 from edvr_cli.video.muxing.image_files import write_images
 from edvr_cli.video.muxing.plan import MuxPlan, StreamPlan
 from edvr_cli.video.muxing.side_packets import Route, side_packets, sounds_of
+from edvr_cli.video.muxing.stream_copy import StreamCopier
 from edvr_cli.video.muxing.subtitles import SubtitleConverter
 from edvr_cli.video.muxing.tags import advanced_timecode, kept_metadata
 from edvr_cli.video.muxing.timeline import Timeline, VideoClock
@@ -69,7 +70,8 @@ def mux(
                 f"file:{Path(target)}", "w", format=plan.format, container_options=options, **TAGS_AS_BYTES
             ) as output,
         ):
-            video_stream, routes = _add_streams(output, source, encoded.streams.video[0], info, plan, clock, cut)
+            copier = StreamCopier(output, plan.format)
+            video_stream, routes = _add_streams(copier, source, encoded.streams.video[0], info, plan, clock, cut)
             _set_timecode(video_stream, info, clock if trim_start else None)
             output.metadata.update(kept_metadata(info.metadata))
             if source is not None:
@@ -85,6 +87,7 @@ def mux(
                 if on_frames is not None and is_frame and written % _REPORT_EVERY == 0:
                     on_frames(written)
             output.close()  # Writes the index, which may fail as any writing may.
+            copier.finish(Path(target))
     except (av.FFmpegError, OSError, ValueError) as error:
         raise OutputError(f"{target}: joining the video with its other streams failed: {reason(error)}.") from error
     return clock.timeline(cut.shift, sounds_of(routes))
@@ -110,7 +113,7 @@ def _muxer_options(plan: MuxPlan, info: VideoInfo, tick: Fraction) -> dict[str, 
 
 
 def _add_streams(
-    output: OutputContainer,
+    copier: StreamCopier,
     source: InputContainer | None,
     encoded: VideoStream,
     info: VideoInfo,
@@ -120,15 +123,15 @@ def _add_streams(
 ) -> tuple[Stream, dict[int, Route]]:
     """Give the output its streams in the source's order; returns the video's and the others' routes."""
     if source is None:
-        return _add_video(output, None, encoded, info, plan, clock), {}
+        return _add_video(copier.output, None, encoded, info, plan, clock), {}
     plans = {item.stream.index: item for item in plan.streams}
     video_stream: Stream | None = None
     routes: dict[int, Route] = {}
     for stream in source.streams:
         if stream.index == info.stream_index:
-            video_stream = _add_video(output, stream, encoded, info, plan, clock)
+            video_stream = _add_video(copier.output, stream, encoded, info, plan, clock)
         elif stream.index in plans and plans[stream.index].action != "drop":
-            route = _add_other(output, stream, plans[stream.index], info, plan, cut)
+            route = _add_other(copier, stream, plans[stream.index], info, plan, cut)
             if route is not None:
                 routes[stream.index] = route
         if stream.index not in routes and stream.type not in ("attachment", "unknown"):
@@ -174,16 +177,16 @@ def _set_timecode(stream: Stream, info: VideoInfo, cut: VideoClock | None) -> No
 
 
 def _add_other(
-    output: OutputContainer, original: Stream, item: StreamPlan, info: VideoInfo, plan: MuxPlan, cut: TrimRange
+    copier: StreamCopier, original: Stream, item: StreamPlan, info: VideoInfo, plan: MuxPlan, cut: TrimRange
 ) -> Route | None:
     if item.stream.cover and plan.format == "matroska":
         kind = "png" if item.stream.codec == "png" else "jpeg"
         name = original.metadata.get("filename", f"cover.{kind.replace('jpeg', 'jpg')}")
         mime = original.metadata.get("mimetype", f"image/{kind}")
-        output.add_attachment(name, mime, _picture(info, original.index))
+        copier.output.add_attachment(name, mime, _picture(info, original.index))
         return None
-    converter = SubtitleConverter(original, output, item.codec) if item.action == "convert" else None
-    stream = output.add_stream_from_template(original, opaque=True) if converter is None else converter.stream
+    converter = SubtitleConverter(original, copier.output, item.codec) if item.action == "convert" else None
+    stream = copier.add(original) if converter is None else converter.stream
     stream.metadata.update(kept_metadata(original.metadata))
     stream.disposition = original.disposition
     if original.type == "attachment":

@@ -1,6 +1,8 @@
 """What a container takes, found out by trying: a stream's header and first packet, written to memory by its muxer."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import av
 from av.container import InputContainer
@@ -8,6 +10,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from edvr_cli.video.containers import reason
+from edvr_cli.video.muxing.stream_copy import StreamCopier
 from edvr_cli.video.reading.info import VideoInfo
 
 __all__ = ["first_packets", "holds_video", "why_muxer_refuses"]
@@ -51,9 +54,10 @@ def why_muxer_refuses(template: Stream, packet: Packet | None, format_name: str,
     if template.type == "attachment" and format_name == "webm":
         return "no attachments"  # Its muxer leaves them out without a word.
     memory = io.BytesIO()
-    with av.open(memory, "w", format=format_name, container_options=_options(format_name)) as trial:
+    said: list[tuple[int, str, str]]
+    with _log() as said, av.open(memory, "w", format=format_name, container_options=_options(format_name)) as trial:
         try:
-            copy = trial.add_stream_from_template(template, opaque=True)
+            copy = StreamCopier(trial, format_name).add(template)
             copy.disposition = template.disposition
             trial.start_encoding()
             if packet is not None:
@@ -66,13 +70,31 @@ def why_muxer_refuses(template: Stream, packet: Packet | None, format_name: str,
                 probe_packet.stream = copy
                 trial.mux_one(probe_packet)
             trial.close()
-        except ValueError:  # PyAV's answer where the container has no place for the codec at all.
-            return f"no {template.type} of this kind"
         except av.FFmpegError as error:
-            return reason(error)
+            return _first_sentence(said) or reason(error)
+        except ValueError as error:  # PyAV's answer where the container has no place for the codec at all.
+            return str(error).replace("'", "")
     if cover and not _reads_back(memory, template.type):
         return "no cover art"  # Its muxer leaves it out without a word.
     return None
+
+
+@contextmanager
+def _log() -> Iterator[list[tuple[int, str, str]]]:
+    """What libav has to say, which it tells its log alone."""
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with av.logging.Capture() as said:
+            yield said
+    finally:
+        av.logging.set_level(level)
+
+
+def _first_sentence(said: list[tuple[int, str, str]]) -> str:
+    """The muxer's own reason; what follows it is its consequence."""
+    texts = [text.strip().rstrip(".") for level, _, text in said if level <= av.logging.ERROR and text.strip()]
+    return texts[0][:1].lower() + texts[0][1:] if texts else ""
 
 
 def _reads_back(memory: io.BytesIO, kind: str) -> bool:

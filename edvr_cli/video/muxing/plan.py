@@ -224,7 +224,8 @@ def _plan_stream(
         becomes = _TEXT_SUBTITLES[format_name]
         loss = ", its styling is lost" if stream.codec in ("ass", "ssa") else ""
         return StreamPlan(stream, "convert", becomes, f"{format_name} holds text as {becomes}{loss}")
-    hint = "" if format_name == "matroska" or stream.kind == "data" else "; .mkv would keep it"
+    kept = format_name != "matroska" and why_muxer_refuses(template, packet, "matroska", cover=stream.cover) is None
+    hint = "; .mkv would keep it" if kept and stream.kind != "data" else ""
     return StreamPlan(stream, "drop", "", f"{format_name} does not hold it ({refusal}){hint}")
 
 
