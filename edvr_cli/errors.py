@@ -15,15 +15,22 @@ __all__ = [
 
 Hint = Literal[
     "codec",
-    "container",
+    "crf",
     "device",
+    "end",
     "fresh",
     "model",
+    "name",
+    "no_codec",
     "no_resume",
     "overwrite",
     "pix_fmt",
     "precision",
+    "preset",
     "raw",
+    "size",
+    "strict",
+    "vmaf",
 ]
 """The kind of option that would help; the command names its flag."""
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from edvr_cli.errors import Hint
+
 __all__ = [
     "BatchEnded",
     "Event",
@@ -100,6 +102,7 @@ class Outcome:
     seconds: float = 0.0
     size: int = 0
     message: str = ""
+    hint: Hint | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from typing import Any, Self
 
 import click
 
+from edvr_cli.cli.hints import with_hint
+from edvr_cli.errors import EdvrError
 from edvr_cli.events import Event
 
 __all__ = ["JsonLines"]
@@ -24,7 +26,9 @@ class JsonLines:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            self._write({"event": "error", "kind": type(error).__name__, "message": str(error)})
+            hint = error.hint if isinstance(error, EdvrError) else None
+            message = with_hint(str(error), hint)
+            self._write({"event": "error", "kind": type(error).__name__, "message": message, "hint": hint})
 
     def __call__(self, event: Event) -> None:
         """Write one event."""

@@ -20,6 +20,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from edvr_cli.cli.hints import with_hint
 from edvr_cli.cli.messages import Messages
 from edvr_cli.events import (
     BatchEnded,
@@ -131,8 +132,9 @@ class Display:
 
     def _end_file(self, event: Outcome) -> None:
         if event.status != "done":
-            left = event.message.removeprefix(str(event.source))
-            what = left if left != event.message else f": {left}"
+            message = with_hint(event.message, event.hint)
+            left = message.removeprefix(str(event.source))
+            what = left if left != message else f": {left}"
             self._say(f"[yellow]{event.status}:[/] {escape(event.source.name)}{escape(what)}")
         if self._progress is not None and self._files is not None:
             self._drop_frames()
@@ -152,7 +154,7 @@ class Display:
             done = outcome.status == "done"
             speed = f"{outcome.restored / outcome.seconds:.2f}" if outcome.restored and outcome.seconds else ""
             # The file's name stands in the first column.
-            reason = outcome.message.removeprefix(str(outcome.source)).lstrip(": ")
+            reason = with_hint(outcome.message, outcome.hint).removeprefix(str(outcome.source)).lstrip(": ")
             style = {"done": "green", "skipped": "yellow", "failed": "red"}[outcome.status]
             table.add_row(
                 escape(str(outcome.source)),

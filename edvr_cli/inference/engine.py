@@ -252,8 +252,8 @@ class StreamingEDVR:
             torch.cuda.empty_cache()
         if max(size) <= SMALLEST_TILE:
             raise DeviceError(
-                f"out of memory on {self.device} even with tiles of {max(size)} pixels: free some memory, "
-                "or pass --device cpu or a smaller model"
+                f"out of memory on {self.device} even with tiles of {max(size)} pixels: free some memory",
+                hint="device",
             )
         tile = max(SMALLEST_TILE, max(size) // 2)
         self.use_tile(tile, height, width)

@@ -52,7 +52,8 @@ def _restore(entry: Entry, restore: Callable[[Entry], Finished], *, skip_existin
         with suppress(OSError):  # Folders that are not empty stay.
             for folder in made:
                 folder.rmdir()
-        return Outcome(entry.source, entry.target, "failed", seconds=time.monotonic() - began, message=str(error))
+        took, hint = time.monotonic() - began, getattr(error, "hint", None)
+        return Outcome(entry.source, entry.target, "failed", seconds=took, message=str(error), hint=hint)
     return Outcome(
         entry.source,
         entry.target,

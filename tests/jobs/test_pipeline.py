@@ -25,6 +25,7 @@ from edvr_cli.video.reading.sources import probe
 from edvr_cli.video.writing.options import Encoding
 from edvr_cli.video.writing.writer import VideoWriter
 from tests.support.clips import frame_times, make_clip, packets, pictures
+from tests.support.errors import raises
 from tests.support.networks import Identity, random_network
 from tests.support.run import restore as run
 
@@ -468,7 +469,7 @@ def test_an_existing_output_is_refused_unless_told_otherwise(tmp_path: Path):
     """Before the model is even loaded."""
     source, target = make_clip(tmp_path / "in.mp4", **SMALL, frames=2), tmp_path / "out.mp4"
     target.write_bytes(b"old")
-    with pytest.raises(OutputError, match="--overwrite"):
+    with raises(OutputError, "exist", hint="overwrite"):
         restore(source, target, model="no-such-model")
     assert target.read_bytes() == b"old"
     restore(source, target, overwrite=True)

@@ -20,6 +20,7 @@ from edvr_cli.video.reading.sources import as_source, probe
 from edvr_cli.video.writing.options import Encoding
 from tests.jobs.test_pipeline import LEAST
 from tests.support.clips import make_clip
+from tests.support.errors import raises
 from tests.support.networks import Identity
 from tests.support.run import restore
 
@@ -175,7 +176,7 @@ def test_existing_pictures_are_not_overwritten_unasked(tmp_path: Path):
     out.mkdir()
     (out / "0008.png").write_text("old")
     (out / "notes.txt").write_text("mine")
-    with pytest.raises(OutputError, match="--overwrite"):
+    with raises(OutputError, "exist", hint="overwrite"):
         restore(source, out / "%04d.png", model=Identity(LEAST))
     restore(source, out / "%04d.png", model=Identity(LEAST), overwrite=True)
     assert sorted(path.name for path in out.iterdir()) == [*(f"{n:04}.png" for n in range(7, 11)), "notes.txt"]

@@ -91,7 +91,7 @@ def encoding_for(target: str | os.PathLike[str], source: Source, encoding: Encod
         usual = "libvpx-vp9" if path.suffix.lower() == ".webm" else DEFAULT_CODEC
         return replace(encoding, codec=encoding.codec or usual)
     if encoding.codec not in (None, only):
-        raise OutputError(f"{what} is not written by {encoding.codec}; leave --codec out.")
+        raise OutputError(f"{what} is not written by {encoding.codec}.", hint="no_codec")
     return replace(encoding, codec=only)
 
 
@@ -115,7 +115,7 @@ def plan_mux(
     images = output_names(path, _pictures_of(info.source))
     if path == STANDARD_OUTPUT:
         if pipe_format == Y4M and not in_y4m(encoder.layout):
-            raise OutputError(f"y4m holds no {encoder.layout.name}; leave --pix-fmt out, or write raw samples.")
+            raise OutputError(f"y4m does not hold {encoder.layout.name}; raw samples do.", hint="pix_fmt")
         plan = MuxPlan(pipe_format, _all_dropped(info, "a pipe holds the video alone"), _pipe_notes(info, encoder))
     elif images is not None:
         _check_pictures(images, info, encoder)
@@ -127,7 +127,7 @@ def plan_mux(
     notes = (*_source_notes(info, plan), *plan.notes)
     plan = replace(plan, streams=streams, notes=notes, remarks=info.source.clock.remarks)
     if strict and plan.warnings:
-        raise OutputError(f"{target}: --strict-streams refuses what would change: {' '.join(plan.warnings)}")
+        raise OutputError(f"{target} cannot hold every stream unchanged: {' '.join(plan.warnings)}", hint="strict")
     return plan
 
 
@@ -204,8 +204,7 @@ def _check_video(encoder: EncoderPlan, format_name: str, target: str | os.PathLi
     if not holds_video(encoder.codec_id, encoder.width, encoder.height, format_name):
         other = "libsvtav1 or libvpx-vp9" if format_name == "webm" else "libx264 or libx265"
         raise OutputError(
-            f"{target}: {format_name} does not hold {encoder.codec_id} video; "
-            f"use --codec {other}, or a name that ends in .mkv."
+            f"{target}: {format_name} does not hold {encoder.codec_id} video, but that of {other}.", hint="codec"
         )
 
 

@@ -112,7 +112,7 @@ def _check_alike(segments: Sequence[EncodedVideo]) -> None:
             headers.add(bytes(container.streams.video[0].codec_context.extradata or b""))
     if len(headers) > 1:
         directory = segments[0].path.parent
-        raise OutputError(f"Different encoders made the segments in {directory}; start over with --fresh.")
+        raise OutputError(f"Different encoders made the segments in {directory}.", hint="fresh")
 
 
 def _reorder_delay(stored: Sequence[int], shown: Sequence[int]) -> int:

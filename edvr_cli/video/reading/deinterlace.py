@@ -24,7 +24,7 @@ from edvr_cli.video.reading.info import Source, VideoInfo
 from edvr_cli.video.reading.options import Deinterlace
 from edvr_cli.video.reading.source_clock import SourceClock
 
-INTERLACED_NOTE = "The video is interlaced: its combs stay and grow; --deinterlace frame, or field, removes them first."
+INTERLACED_NOTE = "The video is interlaced: interlacing artifacts will be enlarged, too, unless it is deinterlaced."
 
 
 # A line stands out if the product of its differences from the lines above and below, in squared 8-bit codes, is more.

@@ -82,7 +82,7 @@ class VideoInfo:
         width, height: pixels of a decoded frame, cropping honored.
         pix_fmt: as decoded; ``layout`` is the native layout that the reader hands out.
         time_base: seconds a tick; average_rate: frames a second, None where unknown.
-        start_time: seconds on the file's clock at which it begins; ``--start`` counts from here.
+        start_time: seconds on the file's clock at which it begins; ranges count from here.
         frame_count: what the file claims, or duration times rate; an estimate, None where unknown.
         unkept: what the pictures carry and no encoder here can write, such as "Dolby Vision".
         notes: sentences on what is assumed about the source, for the user.

@@ -115,7 +115,7 @@ class FileSource:
             codec = main_video(container, self.path).codec_context.codec
         device = hardware_decoder(self.hwaccel, codec)
         if device is None:
-            on_warning(f"--hwaccel {self.hwaccel}: no such device decodes {codec.name} here; the processor does.")
+            on_warning(f"No {self.hwaccel} device decodes {codec.name} on this machine; the CPU decodes it.")
         return device
 
 
@@ -132,7 +132,7 @@ class ImageSource:
         """What is in the first picture, and how many there are."""
         _, frame = next(decode_images(self.pictures))
         rate = self.rate or DEFAULT_RATE
-        notes = [] if self.rate else [f"Pictures have no frame rate: {rate} a second are assumed; --fps sets it."]
+        notes = [] if self.rate else [f"Pictures have no frame rate: {rate} per second are assumed."]
         missing = gaps(self.pictures)
         if missing:
             notes.append(f"{missing} numbers between the first and the last picture have no picture.")
@@ -237,7 +237,7 @@ class PipeSource:
         if raw is None:
             return {}
         if native_layout(raw.pix_fmt) is None:
-            raise InputError(f"--raw-input: {raw.pix_fmt!r} is no pixel format that is read as it is.")
+            raise InputError(f"unsupported pixel format of raw samples: {raw.pix_fmt!r}.", hint="raw")
         rate = self._options.rate or DEFAULT_RATE
         return {"video_size": f"{raw.width}x{raw.height}", "pixel_format": raw.pix_fmt, "framerate": str(rate)}
 

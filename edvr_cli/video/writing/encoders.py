@@ -258,9 +258,9 @@ def in_y4m(layout: PixelLayout) -> bool:
 def _quality_options(encoding: Encoding, quality: _Quality) -> dict[str, str]:
     options = {}
     if encoding.crf is not None and quality.crf_option is None:
-        raise OutputError(f"--crf means nothing to {encoding.codec}; leave it out, or set its own options with -e.")
+        raise OutputError(f"{encoding.codec} has no constant quality (crf).", hint="crf")
     if encoding.preset is not None and quality.preset_option is None:
-        raise OutputError(f"--preset means nothing to {encoding.codec}; leave it out, or set its own options with -e.")
+        raise OutputError(f"{encoding.codec} has no presets.", hint="preset")
     # The encoders would follow our default and not a quantizer or bit rate that is asked for by its own name.
     if quality.crf_option is not None and (encoding.crf is not None or not _RATE_CONTROL & encoding.options.keys()):
         crf = quality.crf if encoding.crf is None else encoding.crf

@@ -75,7 +75,7 @@ def test_start_counts_from_the_files_beginning(tmp_path: Path):
 def test_a_range_without_frames_is_an_error(tmp_path: Path):
     """Not an empty result."""
     clip = make_clip(tmp_path / "clip.mp4")
-    with pytest.raises(InputError, match="between --start and --end"):
+    with pytest.raises(InputError, match="in the chosen range"):
         read(clip, start=Fraction(100))
 
 
