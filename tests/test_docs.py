@@ -25,7 +25,7 @@ def test_what_the_api_page_imports_exists():
         for name in names.split(", "):
             if not hasattr(import_module(module), name):
                 import_module(f"{module}.{name}")
-    for event in re.findall(r"^\| `(\w+)`", text, re.MULTILINE):
+    for event in re.findall(r"^\| `([A-Z]\w+)`", text, re.MULTILINE):
         assert hasattr(import_module("edvr_cli.events"), event)
 
 

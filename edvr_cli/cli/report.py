@@ -15,6 +15,7 @@ from edvr_cli.errors import InputError, OutputError
 from edvr_cli.models.library import describe, list_models
 from edvr_cli.quality.footage import Footage
 from edvr_cli.quality.report import Model, build_report
+from edvr_cli.system.files import atomic_write
 from edvr_cli.system.text import format_duration
 
 __all__ = ["report_command"]
@@ -91,9 +92,8 @@ def report_command(
             device=device,
             on_frame=lambda: bar.advance(task),
         )
-    partial = target.with_name(f"{target.name}.part")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(target)
+    with atomic_write(target) as scratch:
+        scratch.write_text(page, encoding="utf-8")
     click.echo(os.fsencode(target))
 
 

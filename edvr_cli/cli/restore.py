@@ -122,20 +122,15 @@ def _restore(files: Files, request: _Request, shown: DisplayOptions, suffix: str
     batch = is_batch(inputs) or files.watch
     if batch:
         find = _finder(inputs, output, suffix, files)
-        entries = find()
     else:
         entries = [Entry(Path(inputs[0]), single_target(Path(inputs[0]), output, suffix))]
-        check_request(
-            entries[0].source,
-            entries[0].target,
-            input=request.input,
-            output=request.output,
-            job=request.job,
-            on_cluster=request.cluster is not None,
-        )
-    find_model(request.choice[0] or default_model(request.task))
     display = JsonLines() if shown.json else Display(bar=shown.progress)
     with display, patient_interrupt(display.interrupted) as stop:
+        if batch:
+            entries = find()
+        else:
+            _check(entries[0], request)
+        find_model(request.choice[0] or default_model(request.task))
         restore = _restorer(request, stop, display)
         if not batch:
             finished = [restore(entries[0]).target]
@@ -167,6 +162,17 @@ def _check_options(request: _Request, shown: DisplayOptions, output: Path | None
         raise click.UsageError("--cluster cannot write to standard output; give a file name for OUT.")
     if request.cluster is not None and find_spec("ray") is None:
         raise DeviceError("--cluster needs Ray: pip install 'edvr-cli[cluster]'.")
+
+
+def _check(entry: Entry, request: _Request) -> None:
+    check_request(
+        entry.source,
+        entry.target,
+        input=request.input,
+        output=request.output,
+        job=request.job,
+        on_cluster=request.cluster is not None,
+    )
 
 
 def _finder(inputs: list[str], output: Path | None, suffix: str, files: Files) -> Callable[[], list[Entry]]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from edvr_cli.errors import ModelError
+from edvr_cli.image.convert import bt709_luma, to_uint8
 from edvr_cli.image.resize import Kernel, resize
 from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.options import InferenceOptions
@@ -46,7 +47,7 @@ def restore_frames(
             if shape is not None and tuple(rgb.shape) != shape:
                 raise ValueError(f"frames must be of one size: got {tuple(rgb.shape)} after {shape}")
             shape = tuple(rgb.shape)
-            yield (kind, rgb.device), rgb, detector is not None and detector.starts_shot(_luma_of(rgb))
+            yield (kind, rgb.device), rgb, detector is not None and detector.starts_shot(bt709_luma(rgb))
 
     for (kind, device), restored in engine.restore_stream(read()):
         assert shape is not None
@@ -77,12 +78,6 @@ def to_output_size(rgb: Tensor, size: tuple[int, int]) -> Tensor:
     return rgb if tuple(rgb.shape[1:]) == size else resize(rgb, size, kernel)
 
 
-def _luma_of(rgb: Tensor) -> Tensor:
-    """BT.709's luma (H, W) of (3, H, W)."""
-    red, green, blue = rgb
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
 def _as_rgb(frame: Frame) -> tuple[Tensor, torch.dtype | None]:
     """A frame as float32 RGB (3, H, W), and the type that its tensor had, None for an array."""
     if isinstance(frame, np.ndarray):
@@ -97,4 +92,4 @@ def _as_rgb(frame: Frame) -> tuple[Tensor, torch.dtype | None]:
 
 
 def _as_array(rgb: Tensor) -> np.ndarray:
-    return (rgb.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().contiguous().numpy()
+    return to_uint8(rgb).permute(1, 2, 0).cpu().contiguous().numpy()

@@ -15,6 +15,7 @@ from typing import Any
 
 from edvr_cli.errors import OutputError
 from edvr_cli.jobs.segments import START, FrameId, Position, Segment
+from edvr_cli.system.files import atomic_write
 
 __all__ = ["FORMAT", "Header", "Manifest", "MissingRange", "file_identity"]
 
@@ -69,9 +70,8 @@ class Manifest:
     @classmethod
     def create(cls, path: Path, header: Header) -> "Manifest":
         """Begin a job; replaces the manifest of another."""
-        part = path.with_suffix(".part")
-        _write(part, "w", {"edvr": FORMAT, **asdict(header)})
-        part.replace(path)
+        with atomic_write(path, scratch=path.with_suffix(".part")) as scratch:
+            _write(scratch, "w", {"edvr": FORMAT, **asdict(header)})
         return cls(path, header)
 
     @classmethod

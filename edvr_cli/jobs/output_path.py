@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from edvr_cli.errors import OutputError
+from edvr_cli.system.files import sync_directory
 from edvr_cli.video.file_names import STANDARD_OUTPUT
 from edvr_cli.video.image_sequences import ImageNames, find_images, output_names
 
@@ -88,27 +89,3 @@ def _check_directory(directory: Path) -> None:
         raise OutputError(f"{directory} does not exist; make the directory first.")
     if not os.access(directory, os.W_OK | os.X_OK):
         raise OutputError(f"{directory} is not writable.")
-
-
-def sync_file(path: Path) -> None:
-    """Have the system write a file, or a folder's, to disk, so that it survives a power failure.
-
-    Raises OSError where it cannot.
-    """
-    if path.is_dir():
-        for picture in path.iterdir():
-            sync_file(picture)
-        return
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def sync_directory(directory: Path) -> None:
-    """The same for the names in a directory, where the system knows of that."""
-    if os.name != "posix":
-        return
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

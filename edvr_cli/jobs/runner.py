@@ -12,11 +12,12 @@ from edvr_cli.jobs.disk_space import check_space, space_needed
 from edvr_cli.jobs.job_dir import JobDirectory
 from edvr_cli.jobs.manifest import Header, Manifest, file_identity
 from edvr_cli.jobs.options import Resume
-from edvr_cli.jobs.output_path import check_target, put_in_place, sync_file
+from edvr_cli.jobs.output_path import check_target, put_in_place
 from edvr_cli.jobs.plan import RestorePlan
 from edvr_cli.jobs.request import find_finished_job, job_directory
 from edvr_cli.jobs.segment_files import as_encoded_video, is_whole
 from edvr_cli.jobs.to_stdout import restore_to_stdout
+from edvr_cli.system.files import sync_file
 from edvr_cli.video.muxing.mux import mux
 from edvr_cli.video.muxing.verify import verify
 from edvr_cli.video.writing.encoders import EncoderPlan

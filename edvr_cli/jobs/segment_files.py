@@ -11,8 +11,8 @@ from typing import Self
 from torch import Tensor
 
 from edvr_cli.errors import OutputError
-from edvr_cli.jobs.output_path import sync_directory, sync_file
 from edvr_cli.jobs.segments import Position, Segment
+from edvr_cli.system.files import atomic_write, sha256_of
 from edvr_cli.video.writing.encoders import EncoderPlan
 from edvr_cli.video.writing.writer import EncodedVideo, VideoWriter
 
@@ -82,25 +82,22 @@ def store_segment(segment: Segment, data: bytes, directory: Path) -> None:
 
     Raises OutputError where it cannot be written, or where ``data`` is not what it should be.
     """
-    part = directory / f"{segment.name}{PARTIAL}"
-    try:
-        part.write_bytes(data)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OutputError(f"{part} cannot be written: {error.strerror}.") from error
-    _, digest = _put_in_place(part)
-    if digest != segment.sha256:
+    if hashlib.sha256(data).hexdigest() != segment.sha256:
         raise OutputError(f"{segment.name} was damaged on its way here.")
+    path = directory / segment.name
+    try:
+        with atomic_write(path, sync=True) as scratch:
+            scratch.write_bytes(data)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def _put_in_place(part: Path) -> tuple[Path, str]:
     """(final path, digest) of a finished segment."""
     path = part.with_suffix("")
     try:
-        sync_file(part)
-        digest = _digest(part)
-        part.replace(path)
-        sync_directory(path.parent)
+        with atomic_write(path, scratch=part, sync=True):
+            digest = sha256_of(part)
     except OSError as error:
         raise OutputError(f"{part} cannot be written: {error.strerror}.") from error
     return path, digest
@@ -115,9 +112,4 @@ def as_encoded_video(segment: Segment, directory: Path, time_base: Fraction) -> 
 def is_whole(segment: Segment, directory: Path) -> bool:
     """Whether a segment's file is there and is what it was when it was ended."""
     path = directory / segment.name
-    return path.is_file() and path.stat().st_size == segment.size and _digest(path) == segment.sha256
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return path.is_file() and path.stat().st_size == segment.size and sha256_of(path) == segment.sha256

@@ -1,6 +1,5 @@
 """Checkpoint files: read them, and build the network that their parameters describe."""
 
-import hashlib
 import json
 import re
 import struct
@@ -20,6 +19,7 @@ from edvr_cli.models.key_names import is_counter, published_key
 from edvr_cli.models.registry import MODELS, ModelEntry, find_model
 from edvr_cli.network.edvr import EDVR, EDVRConfig
 from edvr_cli.network.windows import PADDINGS, Padding
+from edvr_cli.system.files import atomic_write, sha256_of
 from edvr_cli.system.hardware import resolve_device
 from edvr_cli.system.text import first_line
 
@@ -62,9 +62,8 @@ def save_model(model: EDVR, path: str | Path, *, dtype: torch.dtype = torch.floa
         "config": json.dumps(asdict(model.config)),
         **recipe,
     }
-    temporary = Path(f"{path}.part")
-    temporary.write_bytes(save(state, metadata))  # its own way to write a file lets nobody else read it
-    temporary.replace(path)
+    with atomic_write(Path(path)) as scratch:
+        scratch.write_bytes(save(state, metadata))  # safetensors' writer makes files that only their owner may read
 
 
 def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -193,8 +192,7 @@ def _entry_of(name_or_path: str | Path, path: Path) -> ModelEntry | None:
     entry = MODELS.get(str(name_or_path))
     if entry and not entry.sha256:
         return entry
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = sha256_of(path)
     if entry and not digest.startswith(entry.sha256):
         raise ModelError(f"{path} is damaged: its sha256 is {digest}, not {entry.sha256}…; download it again")
     return entry or next((e for e in MODELS.values() if e.sha256 and digest.startswith(e.sha256)), None)

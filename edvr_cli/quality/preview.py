@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edvr_cli.errors import InputError
+from edvr_cli.image.convert import bt709_luma, to_uint8
 from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.scene_cuts import CutDetector
 from edvr_cli.quality.footage import Footage, Picture, to_size
 
 __all__ = ["Crop", "Restored", "contact_sheet", "difference_crop", "evenly_spaced", "restored_from", "split_screen"]
 
-_LUMA = torch.tensor([0.2126, 0.7152, 0.0722])
 _GAP, _WHITE = 8, 255
 
 
@@ -75,7 +75,7 @@ def restored_from(footage: Footage, engine: StreamingEDVR, instant: float, count
             continue
         began = time.perf_counter()
         output = engine.restore(window)
-        after = (output * 255).round().clamp(0, 255).to(torch.uint8).cpu()
+        after = to_uint8(output).cpu()
         took = time.perf_counter() - began
         yield Restored(to_size(picture.rgb, scaled), after, picture.seconds, took)
         found += 1
@@ -126,7 +126,7 @@ def _labelled(pictures: Iterator[Picture]) -> Iterator[tuple[Picture, Tensor, bo
     detector = CutDetector()
     for picture in pictures:
         rgb = picture.rgb.float() / 255
-        yield picture, rgb, detector.starts_shot(torch.einsum("chw,c->hw", rgb, _LUMA))
+        yield picture, rgb, detector.starts_shot(bt709_luma(rgb))
 
 
 def _outlined(picture: Tensor, crop: Crop) -> Tensor:

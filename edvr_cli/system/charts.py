@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from edvr_cli.errors import EdvrError
+from edvr_cli.system.files import atomic_write
 
 __all__ = ["NO_CHARTS", "Panel", "charts_available", "write_chart"]
 
@@ -46,9 +47,8 @@ def write_chart(path: Path, panels: Sequence[Panel], *, across: str) -> None:
         if any(panel.curves):
             axes.legend(fontsize=8)
     figure.supxlabel(across, fontsize=9)
-    temporary = path.with_name(f"{path.name}.part")
     try:
-        figure.savefig(temporary, format=path.suffix.lstrip(".").lower() or "png", dpi=110)
+        with atomic_write(path) as scratch:
+            figure.savefig(scratch, format=path.suffix.lstrip(".").lower() or "png", dpi=110)
     except ValueError as error:
         raise EdvrError(f"{path}: name the chart .png, .svg or .pdf") from error
-    temporary.replace(path)

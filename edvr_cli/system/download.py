@@ -4,7 +4,6 @@ The standard library's client does it, proxies of the environment included. Of t
 check but do not resume, huggingface_hub knows one host, and gdown, which knows Google Drive's pages, does not check.
 """
 
-import hashlib
 import http.client
 import re
 import urllib.error
@@ -17,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from edvr_cli.errors import DownloadError
+from edvr_cli.system.files import sha256_of
 
-__all__ = ["OnBytes", "download", "sha256_of"]
+__all__ = ["OnBytes", "download"]
 
 OnBytes = Callable[[int, int | None], None]
 """Told (bytes so far, bytes in all or None)."""
@@ -66,12 +66,6 @@ def download(
         partial.unlink()
         raise DownloadError(f"{address} sent a file whose sha256 is {digest}, not {sha256}: it was not kept")
     partial.replace(target)
-
-
-def sha256_of(path: Path) -> str:
-    """The file's digest, 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _fetch(

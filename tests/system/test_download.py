@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from edvr_cli.errors import DownloadError
-from edvr_cli.system.download import download, sha256_of
+from edvr_cli.system.download import download
+from edvr_cli.system.files import sha256_of
 from tests.support.server import Server, serving
 
 CONTENT = bytes(range(256)) * 3000

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from edvr_cli.errors import OutputError
+from edvr_cli.system.files import atomic_write
 from edvr_cli.video.containers import reason
 from edvr_cli.video.pixels.color import ColorSpec, rgb_to_planes
 from edvr_cli.video.pixels.layout import native_layout
@@ -19,16 +20,18 @@ _TICK = Fraction(1, 90_000)
 
 
 def write_clip(path: Path, pictures: Iterable[tuple[Tensor, float]], rate: Fraction) -> int:
-    """Write pictures, (3, H, W) uint8 with rising times in seconds, by way of ``path.part``; returns their count.
+    """Write pictures, (3, H, W) uint8 with rising times in seconds; returns their count.
 
     An odd last row or column is left out: 4:2:0 has none. Raises OutputError where the file cannot be written.
     """
     layout, color = native_layout("yuv420p"), ColorSpec(1, False, primaries=1, transfer=1)
     assert layout is not None
-    partial = path.with_name(f"{path.name}.part")
     count, begin = 0, 0.0
     try:
-        with av.open(f"file:{partial}", "w", format="mp4", options={"movflags": "faststart"}) as output:
+        with (
+            atomic_write(path) as scratch,
+            av.open(f"file:{scratch}", "w", format="mp4", options={"movflags": "faststart"}) as output,
+        ):
             stream = output.add_stream("libx264", rate, options={"crf": "16", "preset": "medium"})
             for picture, seconds in pictures:
                 rgb = picture[:, : picture.shape[1] // 2 * 2, : picture.shape[2] // 2 * 2]
@@ -47,7 +50,5 @@ def write_clip(path: Path, pictures: Iterable[tuple[Tensor, float]], rate: Fract
                 count += 1
             output.mux(stream.encode(None))
     except (av.FFmpegError, OSError) as error:
-        partial.unlink(missing_ok=True)
         raise OutputError(f"{path} cannot be written: {reason(error)}.") from error
-    partial.replace(path)
     return count
