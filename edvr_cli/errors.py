@@ -1,8 +1,15 @@
-"""Errors that a user can act on: what is wrong, in which file, and a hint for the remedy."""
+"""Errors that a user can act on, each with a hint for the remedy; the operating system's errors as sentences."""
 
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from traceback import extract_tb
 from typing import Literal
 
 __all__ = [
+    "REPORT_AT",
     "DeviceError",
     "DownloadError",
     "EdvrError",
@@ -11,7 +18,15 @@ __all__ = [
     "ModelError",
     "OutputError",
     "StoppedError",
+    "raised_as",
+    "reason_of",
+    "sentence_of",
+    "unforeseen",
 ]
+
+
+REPORT_AT = "https://github.com/edvr-cli/edvr-cli/issues"
+
 
 Hint = Literal[
     "codec",
@@ -65,3 +80,54 @@ class DownloadError(EdvrError):
 
 class StoppedError(EdvrError):
     """The work stopped on request, at a point where it can continue."""
+
+
+# What helps against what the system says in few words.
+_REMEDIES = {
+    errno.ENOSPC: "free some space, or write elsewhere",
+    errno.EDQUOT: "free some space, or write elsewhere",
+    errno.EMFILE: "allow more open files (ulimit -n)",
+    errno.ENFILE: "close other programs",
+    errno.ENAMETOOLONG: "choose a name of 255 bytes at most",
+    errno.EROFS: "write elsewhere",
+    errno.EIO: "check the disk or the connection to it",
+    errno.ESTALE: "check the connection to the disk",
+    errno.ENOMEM: "free some memory",
+}
+
+
+def reason_of(error: OSError) -> str:
+    """What the system says, with what helps: ``No space left on device; free some space, or write elsewhere``."""
+    text = error.strerror or str(error) or type(error).__name__
+    remedy = _REMEDIES.get(error.errno) if error.errno is not None else None
+    return text.rstrip(".") + (f"; {remedy}" if remedy else "")
+
+
+def sentence_of(error: BaseException) -> str:
+    """An error in one sentence: its own if it has one, else which file and what the system says."""
+    if isinstance(error, OSError) and not isinstance(error, EdvrError):
+        names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+        return f"{' → '.join([*names])}{': ' if names else ''}{reason_of(error)}."
+    return str(error) or type(error).__name__
+
+
+def unforeseen(error: BaseException) -> str:
+    """An exception that nobody foresaw, in a sentence: what it is, where it arose, and where to report it."""
+    if isinstance(error, MemoryError):
+        return "Out of memory: close other programs, or choose a smaller input."
+    place = next((f" ({Path(f.filename).name}:{f.lineno})" for f in reversed(extract_tb(error.__traceback__))), "")
+    first, *_ = [*str(error).splitlines(), ""]
+    what = f"{type(error).__name__}{': ' if first else ''}{first[:200]}"
+    return (
+        f"This is a fault of edvr: {what}{place}. Please report it at {REPORT_AT} with the command, and with what "
+        "edvr --log-level debug and edvr doctor --json say."
+    )
+
+
+@contextmanager
+def raised_as(kind: type[EdvrError]) -> Iterator[None]:
+    """Turn an operating system's error into one of this package's, in a sentence; also works as a decorator."""
+    try:
+        yield
+    except OSError as error:
+        raise kind(sentence_of(error)) from error

@@ -103,6 +103,7 @@ class Outcome:
     size: int = 0
     message: str = ""
     hint: Hint | None = None
+    trace: str = ""  # the traceback of an exception that nobody foresaw
 
 
 @dataclass(frozen=True)

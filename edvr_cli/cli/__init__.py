@@ -5,6 +5,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from io import StringIO
 from types import FrameType
 from typing import NoReturn
 
@@ -14,11 +15,12 @@ import click
 # convolution's, the decoder's and the encoder's threads, which a spinning thread would keep off the cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from edvr_cli.cli import messages
+from edvr_cli.cli import messages, output
 from edvr_cli.cli.commands import Commands
-from edvr_cli.cli.hints import message_with_hint
-from edvr_cli.errors import EdvrError, StoppedError
+from edvr_cli.cli.hints import with_hint
+from edvr_cli.errors import EdvrError, StoppedError, sentence_of, unforeseen
 from edvr_cli.system.malloc import keep_memory
+from edvr_cli.system.threads import left_behind
 from edvr_cli.version import __version__
 
 __all__ = ["edvr", "main"]
@@ -68,31 +70,60 @@ click.version_option(__version__, "-V", "--version", prog_name="edvr")(edvr)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit; anything the user can act on becomes one sentence on standard error."""
+    """Run the command line and exit; whatever goes wrong becomes one sentence on standard error."""
     keep_memory()
     messages.begin()
+    output.encode_anything(sys.stdout, sys.stderr)
     for name in ("SIGTERM", "SIGHUP"):  # the second one where a terminal is closed; Windows has none
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
             signal.signal(number, _terminate)
     try:
+        code = _run(arguments)
+    except KeyboardInterrupt:  # while the first one was being reported
+        code = INTERRUPTED
+    if left_behind():
+        # A thread that waits for a pipe would keep the interpreter from ending, and what it waits for may never come.
+        messages.begin()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """The exit code. The last line of defence: no exception ends in a traceback that nobody asked for."""
+    try:
         edvr.main(arguments, prog_name="edvr", standalone_mode=False)
+        output.flush()
+    except SystemExit as left:
+        return left.code if isinstance(left.code, int) else int(left.code is not None)
     except click.ClickException as error:
-        error.show()
+        usage = StringIO()
+        error.show(usage)
+        messages.say(usage.getvalue().rstrip("\n"))
         messages.log(error.format_message(), "error")
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt, StoppedError):
-        click.echo("edvr: interrupted.", err=True)
+        messages.say("edvr: interrupted.")
         messages.log("interrupted", "error")
-        sys.exit(INTERRUPTED)
-    except EdvrError as error:
-        if messages.wants_traceback():
-            traceback.print_exc()
-        message = message_with_hint(error)
-        click.echo(f"edvr: {message}", err=True)
-        messages.log(message, "error")
-        sys.exit(1)
-    sys.exit(0)
+        return INTERRUPTED
+    except (EdvrError, OSError) as error:
+        return _fail(error, with_hint(sentence_of(error), getattr(error, "hint", None)))
+    except Exception as error:
+        return _fail(error, unforeseen(error), foreseen=False)
+    return 0
+
+
+def _fail(error: BaseException, sentence: str, *, foreseen: bool = True) -> int:
+    """Say what went wrong, and in detail what nobody foresaw; 1."""
+    details = "".join(traceback.format_exception(error))
+    if messages.wants_traceback():
+        messages.say(details)
+    if not foreseen or messages.wants_traceback():
+        messages.log_traceback(details)
+    messages.say(" ".join([f"edvr: {sentence}", *getattr(error, "__notes__", ())]))
+    messages.log(sentence, "error")
+    output.discard()
+    return 1
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -1,18 +1,17 @@
 """``edvr bench``: how fast the network runs here, beside its published form and what the hardware allows."""
 
-import json
 import re
 from dataclasses import asdict
 from typing import Any
 
 import click
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 
 from edvr_cli.bench import SIZES, CaseResult, Report, bench, default_precisions
 from edvr_cli.bench.hardware import Timing
 from edvr_cli.cli.messages import Messages
+from edvr_cli.cli.output import PlainConsole, echo_json
 from edvr_cli.cli.types import DEVICE
 from edvr_cli.inference.engine import STAGES
 from edvr_cli.inference.options import PRECISIONS
@@ -87,13 +86,13 @@ def bench_command(
         on_case=lambda case: progress.print(f"{case} ..."),
     )
     if as_json:
-        click.echo(json.dumps(asdict(report), indent=2))
+        echo_json(asdict(report), indent=2)
     else:
         _show(report)
 
 
 def _show(report: Report) -> None:
-    console = Console(highlight=False)
+    console = PlainConsole()
     rates = ", ".join(f"{name} {rate / 1e12:.3g} TFLOP/s" for name, rate in report.rates.product.items())
     threads = f", {report.threads} threads" if report.device == "cpu" else ""
     console.print(f"{report.machine} ({report.device}{threads}), torch {report.torch}")

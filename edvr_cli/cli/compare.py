@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -13,18 +12,18 @@ from typing import Any
 
 import click
 import torch
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 from torch import Tensor
 
 from edvr_cli.cli.messages import Messages
+from edvr_cli.cli.output import PlainConsole, echo, echo_json, markup, plain
 from edvr_cli.cli.types import TIME
 from edvr_cli.errors import EdvrError, OutputError
 from edvr_cli.quality.compare import METRICS, Comparison, FrameScore, OnPair, Size, compare
 from edvr_cli.quality.footage import Footage
 from edvr_cli.system.charts import Panel, write_chart
+from edvr_cli.system.files import write_file
 from edvr_cli.video.vmaf import vmaf_available
 from edvr_cli.video.writing.png_jpeg import png
 
@@ -108,7 +107,7 @@ def compare_command(
         image = Footage.open(path)
         with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
             counts = [count for count in (image.count, truth.count, frames) if count]
-            task = bar.add_task(escape(path.name), total=min(counts, default=None))
+            task = bar.add_task(plain(path.name), total=min(counts, default=None))
             told = _both(extremes.see, lambda *_: bar.advance(task))  # noqa: B023 (called within this turn)
             comparisons.append(compare(image, truth, size=measured, vmaf=vmaf, most=frames, on_pair=told))
     if plot is not None:
@@ -116,9 +115,9 @@ def compare_command(
     if pictures is not None:
         extremes.write(pictures)
     if form == "json":
-        click.echo(json.dumps(_as_json(comparisons), indent=2))
+        echo_json(_as_json(comparisons), indent=2)
     elif form == "csv":
-        click.echo(_as_csv(comparisons), nl=False)
+        echo(_as_csv(comparisons).rstrip("\n"))
     else:
         _show(comparisons)
         if not ref and any(c.image.size != c.truth.size for c in comparisons):
@@ -151,7 +150,7 @@ class _Extremes:
         folder.mkdir(parents=True, exist_ok=True)
         for name, found in (("worst.png", self._worst), ("best.png", self._best)):
             if found is not None:
-                (folder / name).write_bytes(png(found[1]))
+                write_file(folder / name, png(found[1]))
 
 
 def _both(first: OnPair, second: OnPair) -> OnPair:
@@ -163,12 +162,16 @@ def _both(first: OnPair, second: OnPair) -> OnPair:
 
 
 def _show(comparisons: Sequence[Comparison]) -> None:
-    console = Console(highlight=False)
+    console = PlainConsole()
     for comparison in comparisons:
         width, height = comparison.size
         console.print(
-            f"[bold]{escape(comparison.image.path.name)}[/] against [bold]{escape(comparison.truth.path.name)}[/]: "
-            f"{len(comparison.frames)} frames at {width}×{height}{_how(comparison)}",
+            markup(
+                "[bold]{}[/] against [bold]{}[/]: {}",
+                comparison.image.path.name,
+                comparison.truth.path.name,
+                f"{len(comparison.frames)} frames at {width}×{height}{_how(comparison)}",
+            ),
             soft_wrap=True,
         )
         table = Table("", "mean", "lowest", "at", "highest", "at", box=None, pad_edge=False)
@@ -186,7 +189,8 @@ def _show(comparisons: Sequence[Comparison]) -> None:
         console.print(table)
         for path, count in zip((comparison.image.path, comparison.truth.path), comparison.unmatched, strict=True):
             if count:
-                console.print(f"[yellow]{count} frames of {escape(path.name)} have none at their time in the other.[/]")
+                text = "[yellow]{} frames of {} have none at their time in the other.[/]"
+                console.print(markup(text, count, path.name))
 
 
 def _how(comparison: Comparison) -> str:
@@ -196,7 +200,7 @@ def _how(comparison: Comparison) -> str:
         for footage in (comparison.image, comparison.truth)
         if footage.size != comparison.size
     ]
-    return f"; {escape(' and '.join(changed))} brought to that by bicubic interpolation" if changed else ""
+    return f"; {' and '.join(changed)} brought to that by bicubic interpolation" if changed else ""
 
 
 def _figure(metric: str, value: float) -> str:

@@ -3,6 +3,8 @@
 import click
 from click.shell_completion import get_completion_class
 
+from edvr_cli.cli.output import echo
+
 __all__ = ["completion"]
 
 
@@ -19,4 +21,4 @@ def completion(ctx: click.Context, shell: str) -> None:
     """
     found = get_completion_class(shell)
     assert found is not None  # click knows all three
-    click.echo(found(ctx.find_root().command, {}, "edvr", "_EDVR_COMPLETE").source())
+    echo(found(ctx.find_root().command, {}, "edvr", "_EDVR_COMPLETE").source())

@@ -1,17 +1,15 @@
 """``edvr doctor``: what there is, whether it works, and what would help."""
 
-import json
 import platform
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, NoReturn
 
 import click
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from edvr_cli.cli.messages import Messages
+from edvr_cli.cli.output import PlainConsole, echo, echo_json, markup
 from edvr_cli.system.installation import Fault, first_fault, versions
 
 if TYPE_CHECKING:
@@ -36,7 +34,7 @@ def doctor_command(speed: bool, as_json: bool) -> None:
 
         diagnosis = diagnose(speed=speed)
     if as_json:
-        click.echo(json.dumps(asdict(diagnosis) | {"healthy": diagnosis.healthy}, indent=2, ensure_ascii=False))
+        echo_json(asdict(diagnosis) | {"healthy": diagnosis.healthy}, indent=2)
     else:
         _show(diagnosis)
     if not diagnosis.healthy:
@@ -49,30 +47,30 @@ def _stop(fault: Fault, *, as_json: bool) -> NoReturn:
         facts = {"system": {"system": platform.platform(), "python": platform.python_version()}}
         finding = {"level": "wrong", "what": fault.what, "remedy": fault.remedy}
         report = {**facts, "versions": versions(), "findings": [finding], "healthy": False}
-        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        echo_json(report, indent=2)
     else:
-        click.echo(f"system    {platform.platform()}, Python {platform.python_version()}")
-        click.echo(f"versions  {', '.join(f'{name} {version}' for name, version in versions().items())}\n")
-        click.echo(f"wrong: {fault.what}. → {fault.remedy}")
+        echo(f"system    {platform.platform()}, Python {platform.python_version()}")
+        echo(f"versions  {', '.join(f'{name} {version}' for name, version in versions().items())}\n")
+        echo(f"wrong: {fault.what}. → {fault.remedy}")
     sys.exit(1)
 
 
 def _show(d: "Diagnosis") -> None:
-    console = Console(highlight=False)
+    console = PlainConsole()
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
-    table.add_row("system", escape(f"{d.system['system']}, Python {d.system['python']}"))
-    table.add_row("processor", escape(f"{d.system['processor']}, {d.system['cores']} cores"))
-    table.add_row("versions", escape(", ".join(f"{name} {version}" for name, version in d.versions.items())))
+    table.add_row("system", f"{d.system['system']}, Python {d.system['python']}")
+    table.add_row("processor", f"{d.system['processor']}, {d.system['cores']} cores")
+    table.add_row("versions", ", ".join(f"{name} {version}" for name, version in d.versions.items()))
     for device in d.devices:
-        table.add_row(f"device {device.device}", escape(_device(device)))
-    table.add_row("encoders", escape(", ".join(d.video.encoders)))
+        table.add_row(f"device {device.device}", _device(device))
+    table.add_row("encoders", ", ".join(d.video.encoders))
     hardware = [name for name, fault in d.video.hardware_encoders.items() if not fault]
-    table.add_row("hardware", escape(", ".join(hardware) or "no hardware encoder is available"))
-    table.add_row("decoding", escape(", ".join(d.video.hardware_decoders) or "by the processor alone"))
-    table.add_row("FFmpeg", escape(f"{d.video.ffmpeg}{', measures VMAF' if d.video.vmaf else ''}"))
-    table.add_row("models here", escape(", ".join(d.models)))
+    table.add_row("hardware", ", ".join(hardware) or "no hardware encoder is available")
+    table.add_row("decoding", ", ".join(d.video.hardware_decoders) or "by the processor alone")
+    table.add_row("FFmpeg", f"{d.video.ffmpeg}{', measures VMAF' if d.video.vmaf else ''}")
+    table.add_row("models here", ", ".join(d.models))
     if d.rehearsal.fault is None:
         table.add_row("rehearsal", f"three frames restored on {d.rehearsal.device} in {d.rehearsal.seconds:.1f} s")
     if d.speed:
@@ -86,10 +84,10 @@ def _show(d: "Diagnosis") -> None:
     console.print(table)
     console.print()
     if not d.findings:
-        console.print("[green]No problems found.[/]")
+        console.print(markup("[green]No problems found.[/]"))
     for finding in d.findings:
         color = "red" if finding.level == "wrong" else "yellow"
-        console.print(f"[{color}]{finding.level}:[/] {escape(finding.what)}. [bold]→ {escape(finding.remedy)}[/]")
+        console.print(markup(f"[{color}]{{}}:[/] {{}}. [bold]→ {{}}[/]", finding.level, finding.what, finding.remedy))
 
 
 def _device(device: "Device") -> str:

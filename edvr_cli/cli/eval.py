@@ -1,16 +1,15 @@
 """``edvr eval``: PSNR and SSIM of a model, or of plain resampling, on a set of clips."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
 import click
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from edvr_cli.cli.messages import Messages
+from edvr_cli.cli.output import PlainConsole, echo_json
 from edvr_cli.cli.types import DEVICE
 from edvr_cli.errors import EdvrError
 from edvr_cli.image.resize import Kernel
@@ -88,9 +87,9 @@ def evaluate_command(
         scores.append(score)
     scores.append(mean_score(scores))
     if as_json:
-        click.echo(json.dumps([asdict(score) for score in scores], indent=2))
+        echo_json([asdict(score) for score in scores], indent=2)
     else:
-        Console(highlight=False).print(_table(scores))
+        PlainConsole().print(_table(scores))
 
 
 def _table(scores: list[ClipScore]) -> Table:

@@ -1,8 +1,8 @@
 """Hints of library errors as flags of the command."""
 
-from edvr_cli.errors import EdvrError, Hint
+from edvr_cli.errors import Hint
 
-__all__ = ["message_with_hint", "with_hint"]
+__all__ = ["with_hint"]
 
 _HINTS: dict[Hint, str] = {
     "codec": "choose another --codec, or a file name that ends in .mkv",
@@ -23,11 +23,6 @@ _HINTS: dict[Hint, str] = {
     "strict": "leave out --strict-streams to continue",
     "vmaf": "leave out --vmaf, or pass --no-vmaf",
 }
-
-
-def message_with_hint(error: EdvrError) -> str:
-    """The error's sentence, and the flag that would help."""
-    return with_hint(str(error), error.hint)
 
 
 def with_hint(message: str, hint: Hint | None) -> str:

@@ -1,17 +1,15 @@
 """``edvr info``: the content of a video, and the plan of its restoration."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from edvr_cli.cli.option_groups import encoding_options, inference_options, input_options, model_options
+from edvr_cli.cli.output import PlainConsole, echo_json, markup
 from edvr_cli.cli.types import SCALE
 from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.jobs.disk_space import output_bytes, space_needed
@@ -93,7 +91,7 @@ def info_command(
         raise click.UsageError("--measure would read the pipe's frames; write them to a file first.")
     prospect = _Prospect(plan, estimate(plan), seconds_per_frame(plan) if measure else None)
     if as_json:
-        click.echo(json.dumps(_facts(plan.info, times, prospect), indent=2, ensure_ascii=False))
+        echo_json(_facts(plan.info, times, prospect), indent=2)
     else:
         _show(plan.info, times, prospect)
 
@@ -109,7 +107,7 @@ def _target(info: VideoInfo, target: str | None) -> Path:
 
 
 def _show(info: VideoInfo, times: Timing | None, prospect: _Prospect) -> None:
-    console = Console(highlight=False)
+    console = PlainConsole()
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -134,7 +132,7 @@ def _show(info: VideoInfo, times: Timing | None, prospect: _Prospect) -> None:
     for line in _work(prospect):
         console.print(line)
     for note in plan.mux.notes:
-        console.print(f"[yellow]note:[/] {note}")
+        console.print(markup("[yellow]note:[/] {}", note))
 
 
 def _work(prospect: _Prospect) -> Iterator[str]:
@@ -147,7 +145,7 @@ def _work(prospect: _Prospect) -> Iterator[str]:
     free = "" if work.free is None else f", of {format_bytes(work.free)} available"
     yield (
         f"Memory: about {format_bytes(work.memory)} for the network{free} "
-        f"({escape(work.model)} on {work.device}, {work.precision}, {pieces})."
+        f"({work.model} on {work.device}, {work.precision}, {pieces})."
     )
     if prospect.pace is None:
         yield "Time: use --measure to estimate it."
@@ -243,7 +241,7 @@ def _facts(info: VideoInfo, times: Timing | None, prospect: _Prospect) -> dict[s
     color, plan, work = info.color, prospect.plan, prospect.estimate
     encoder, frames = plan.encoder, plan.total_frames
     return {
-        "path": str(info.path),
+        "path": info.path,
         "container": info.container,
         "video": {
             "stream": info.stream_index,

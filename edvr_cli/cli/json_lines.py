@@ -1,16 +1,13 @@
 """Events of the work as lines of JSON on standard output, for scripts; docs/jobs.md lists them."""
 
-import json
 import re
-from dataclasses import fields, is_dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import click
-
 from edvr_cli.cli.hints import with_hint
-from edvr_cli.errors import EdvrError
+from edvr_cli.cli.messages import Messages
+from edvr_cli.cli.output import discard, echo_json, plain_data
+from edvr_cli.errors import EdvrError, OutputError, sentence_of
 from edvr_cli.events import Event
 
 __all__ = ["JsonLines"]
@@ -18,6 +15,9 @@ __all__ = ["JsonLines"]
 
 class JsonLines:
     """Writes each event as an object: its fields, and as ``event`` its kind; a context manager."""
+
+    def __init__(self) -> None:
+        self._reader_gone = False
 
     def __enter__(self) -> Self:
         return self
@@ -27,25 +27,24 @@ class JsonLines:
     ) -> None:
         if error is not None:
             hint = error.hint if isinstance(error, EdvrError) else None
-            message = with_hint(str(error), hint)
+            message = with_hint(sentence_of(error), hint)
             self._write({"event": "error", "kind": type(error).__name__, "message": message, "hint": hint})
 
     def __call__(self, event: Event) -> None:
         """Write one event."""
         kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(event).__name__).lower()
-        self._write({"event": kind, **_plain(event)})
+        self._write({"event": kind, **plain_data(event)})
 
     def interrupted(self) -> None:
         """Say that a first Ctrl-C was taken note of."""
         self._write({"event": "interrupted"})
 
     def _write(self, line: dict[str, Any]) -> None:
-        click.echo(json.dumps(line))
-
-
-def _plain(value: object) -> Any:
-    if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+        if self._reader_gone:
+            return
+        try:
+            echo_json(line)
+        except OutputError as error:  # What is said about the work does not end it.
+            self._reader_gone = True
+            discard()
+            Messages().warn(f"{error} No more events are written; the work goes on.")

@@ -1,15 +1,14 @@
 """``edvr models``: see, fetch, check, add and convert models."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
 from edvr_cli.cli.messages import Messages
+from edvr_cli.cli.output import PlainConsole, echo, echo_json, echo_path, markup
 from edvr_cli.cli.types import MODEL
 from edvr_cli.errors import EdvrError, ModelError
 from edvr_cli.models import library as collection
@@ -45,16 +44,16 @@ def list_command(as_json: bool) -> None:
 def _list(as_json: bool) -> None:
     listed = collection.list_models()
     if as_json:
-        rows = [{"name": m.name, "path": m.path and str(m.path)} | _facts(m) for m in listed]
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        rows = [{"name": m.name, "path": m.path} | _facts(m) for m in listed]
+        echo_json(rows, indent=2)
         return
     table = Table(box=None, pad_edge=False)
     for title in ("name", "task", "size", "license", "PSNR", "where"):
         table.add_column(title, no_wrap=title in ("name", "license"))
     for m in listed:
         mark = "*" if m.entry and m.entry.shipped else ""
-        table.add_row(f"[bold]{m.name}[/]{mark}" if m.path else m.name, *_cells(m))
-    Console(highlight=False).print(table)
+        table.add_row(markup("[bold]{}[/]{}", m.name, mark) if m.path else m.name, *_cells(m))
+    PlainConsole().print(table)
     Messages().print(
         f"\n* comes with the package. Others are looked for in {model_folders()[-1]}\nFetch one: edvr models pull NAME",
         soft_wrap=True,
@@ -93,12 +92,12 @@ def info(name: str, as_json: bool) -> None:
     """Tell all about a MODEL, given by name or file."""
     facts = collection.describe(name)
     if as_json:
-        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        echo_json(facts, indent=2)
         return
     width = max(map(len, facts))
     for key, value in facts.items():
         for number, line in enumerate(_lines(key, value, name)):
-            click.echo(f"{'' if number else key.replace('_', ' '):{width}}  {line}")
+            echo(f"{'' if number else key.replace('_', ' '):{width}}  {line}")
 
 
 def _lines(key: str, value: Any, name: str) -> list[str]:
@@ -132,7 +131,7 @@ def pull(names: tuple[str, ...]) -> None:
             task = progress.add_task(name, total=None)
             path = collection.pull(name, lambda done, total: progress.update(task, completed=done, total=total))  # noqa: B023
         console.print(f"{name}: checked.")
-        click.echo(path)
+        echo_path(path)
 
 
 @models.command()
@@ -144,11 +143,10 @@ def verify(names: tuple[str, ...]) -> None:
     for name in names or [m.name for m in collection.list_models() if m.path]:
         try:
             collection.verify(name)
-            console.print(f"[green]good[/]  {name}", soft_wrap=True)
+            console.print(markup("[green]good[/]  {}", name), soft_wrap=True)
         except EdvrError as error:
             failed.append(name)
-            console.print("[red]bad[/]  ", end="")
-            console.print(str(error), markup=False, soft_wrap=True)
+            console.print(markup("[red]bad[/]  {}", error), soft_wrap=True)
     if failed:
         raise ModelError(f"{len(failed)} of the models cannot be used: {', '.join(failed)}")
 
@@ -161,7 +159,7 @@ def add(file: Path, name: str, overwrite: bool) -> None:
     """Copy the checkpoint FILE into your folder, to be used by name."""
     called, path = collection.add(file, name=name, overwrite=overwrite)
     Messages().print(f"use it as --model {called}")
-    click.echo(path)
+    echo_path(path)
 
 
 @models.command(no_args_is_help=True)
@@ -175,7 +173,7 @@ def convert(source: str, target: Path, half: bool, overwrite: bool) -> None:
     Reads BasicSR's, OpenMMLab's and the first release's checkpoints.
     """
     collection.convert(source, target, half=half, overwrite=overwrite)
-    click.echo(target)
+    echo_path(target)
 
 
 @models.command(no_args_is_help=True)
@@ -191,4 +189,4 @@ def blend(first: str, second: str, target: Path, share: float, overwrite: bool) 
     compression did.
     """
     collection.blend(first, second, target, share=share, overwrite=overwrite)
-    click.echo(target)
+    echo_path(target)

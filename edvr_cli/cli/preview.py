@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 import torch
-from rich.markup import escape
 
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.option_groups import inference_options, model_options
+from edvr_cli.cli.output import echo_path, markup
 from edvr_cli.cli.thumbnail import show_picture
 from edvr_cli.cli.types import TIME
 from edvr_cli.errors import OutputError
@@ -27,6 +27,7 @@ from edvr_cli.quality.preview import (
     restored_from,
     split_screen,
 )
+from edvr_cli.system.files import write_file
 from edvr_cli.system.text import format_duration
 from edvr_cli.video.writing.png_jpeg import png
 from edvr_cli.video.writing.preview_clip import write_clip
@@ -88,8 +89,15 @@ def preview_command(
     width, height = footage.size
     scale = network.config.scale
     console.print(
-        f"[bold]{escape(source.name)}[/]  {width}×{height} → {width * scale}×{height * scale}  "
-        f"{escape(network.name)} on {engine.device}, {name_of(engine.dtype)}",
+        markup(
+            "[bold]{}[/]  {} → {}  {} on {}, {}",
+            source.name,
+            f"{width}×{height}",
+            f"{width * scale}×{height * scale}",
+            network.name,
+            engine.device,
+            name_of(engine.dtype),
+        ),
         soft_wrap=True,
     )
     folder.mkdir(parents=True, exist_ok=True)
@@ -104,11 +112,11 @@ def preview_command(
                 restored.append(frame)
                 if len(restored) > 1:
                     pace.append(frame.took)
-        target.write_bytes(png(contact_sheet(restored[0])))
-        click.echo(target)
+        write_file(target, png(contact_sheet(restored[0])))
+        echo_path(target)
         if video:
             write_clip(clips[number], ((split_screen(f), f.seconds) for f in restored[:frames]), footage.rate)
-            click.echo(clips[number])
+            echo_path(clips[number])
         if thumbnail and number == 0:
             crop = difference_crop(restored[0].before, restored[0].after)
             show_picture(console, torch.cat([crop.of(p) for p in (restored[0].before, restored[0].after)], dim=2))

@@ -5,7 +5,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -21,7 +20,8 @@ from rich.table import Table
 from rich.text import Text
 
 from edvr_cli.cli.hints import with_hint
-from edvr_cli.cli.messages import Messages
+from edvr_cli.cli.messages import Messages, log_traceback
+from edvr_cli.cli.output import markup
 from edvr_cli.events import (
     BatchEnded,
     Event,
@@ -75,7 +75,7 @@ class Display:
             case FrameRestored():
                 self._advance(event)
             case Notice():
-                self._console.warn(escape(event.message))
+                self._console.warn(event.message)
             case Joining():
                 self._say("Putting it together.")
             case Paused():
@@ -98,8 +98,8 @@ class Display:
         self._kept = event.kept
         tiles = f"tiles of {event.tile}" if event.tile else "whole frames"
         sizes = "{}×{} → {}×{}".format(*event.size, *event.output_size)
-        self._say(f"[bold]{escape(event.source.name)}[/] → [bold]{escape(event.target.name)}[/]  {sizes}")
-        self._say(f"{escape(event.model)} on {event.device}, {event.precision}, {tiles}")
+        self._say(markup("[bold]{}[/] → [bold]{}[/]  {}", event.source.name, event.target.name, sizes))
+        self._say(f"{event.model} on {event.device}, {event.precision}, {tiles}")
         if event.resized:
             self._say("The model enlarges by 4; its output is brought to this size by Lanczos resampling.")
         if event.kept:
@@ -128,14 +128,15 @@ class Display:
         if self._bar and self._files is None:
             self._files = self._bars().add_task("files", total=event.count)
         if not self._bar:
-            self._say(f"File {event.number}{f' of {event.count}' if event.count else ''}: {escape(str(event.source))}")
+            self._say(f"File {event.number}{f' of {event.count}' if event.count else ''}: {event.source}")
 
     def _end_file(self, event: Outcome) -> None:
+        log_traceback(event.trace)
         if event.status != "done":
             message = with_hint(event.message, event.hint)
             left = message.removeprefix(str(event.source))
             what = left if left != message else f": {left}"
-            self._say(f"[yellow]{event.status}:[/] {escape(event.source.name)}{escape(what)}")
+            self._say(markup("[yellow]{}:[/] {}{}", event.status, event.source.name, what))
         if self._progress is not None and self._files is not None:
             self._drop_frames()
             self._progress.advance(self._files)
@@ -157,11 +158,11 @@ class Display:
             reason = with_hint(outcome.message, outcome.hint).removeprefix(str(outcome.source)).lstrip(": ")
             style = {"done": "green", "skipped": "yellow", "failed": "red"}[outcome.status]
             table.add_row(
-                escape(str(outcome.source)),
+                str(outcome.source),
                 str(outcome.frames) if done else "",
                 speed,
                 format_bytes(outcome.size) if done else "",
-                f"[{style}]{outcome.status}[/]" + (f": {escape(reason)}" if reason else ""),
+                markup(f"[{style}]{{}}[/]{{}}", outcome.status, f": {reason}" if reason else ""),
             )
         self._console.print(table)
 
@@ -204,9 +205,9 @@ class Display:
         if self._progress is not None and self._files is None:
             self._progress.stop()
         kept = _frames(event.done, event.total)
-        self._say(f"{kept} are kept in {escape(str(event.directory))}; the same command goes on from there.")
+        self._say(f"{kept} are kept in {event.directory}; the same command goes on from there.")
 
-    def _say(self, line: str) -> None:
+    def _say(self, line: str | Text) -> None:
         self._console.print(line, soft_wrap=not self._console.is_terminal)  # a log line stays one line
 
 

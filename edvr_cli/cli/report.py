@@ -1,7 +1,6 @@
 """``edvr report``: a page that shows what restoring changed."""
 
 import json
-import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,12 +9,13 @@ import torch
 from rich.progress import Progress
 
 from edvr_cli.cli.messages import Messages
+from edvr_cli.cli.output import echo_path
 from edvr_cli.cli.types import DEVICE, KEY_VALUE, MODEL, TIME
 from edvr_cli.errors import InputError, OutputError
 from edvr_cli.models.library import describe, list_models
 from edvr_cli.quality.footage import Footage
 from edvr_cli.quality.report import Model, build_report
-from edvr_cli.system.files import atomic_write
+from edvr_cli.system.files import write_file
 from edvr_cli.system.text import format_duration
 
 __all__ = ["report_command"]
@@ -92,9 +92,8 @@ def report_command(
             device=device,
             on_frame=lambda: bar.advance(task),
         )
-    with atomic_write(target) as scratch:
-        scratch.write_text(page, encoding="utf-8")
-    click.echo(os.fsencode(target))
+    write_file(target, page.encode("utf-8", "replace"))
+    echo_path(target)
 
 
 def _run_settings(path: Path, result: Path) -> dict[str, str]:

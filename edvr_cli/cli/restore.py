@@ -1,6 +1,5 @@
 """``edvr upscale`` and ``edvr deblur``: restore one file, or many."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -11,6 +10,7 @@ from click.core import ParameterSource
 
 from edvr_cli.cli.interrupt import patient_interrupt
 from edvr_cli.cli.json_lines import JsonLines
+from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.option_groups import (
     DisplayOptions,
     Files,
@@ -23,10 +23,11 @@ from edvr_cli.cli.option_groups import (
     model_options,
     output_options,
 )
+from edvr_cli.cli.output import discard, echo_path
 from edvr_cli.cli.paths import read_paths, single_target
 from edvr_cli.cli.progress import Display
 from edvr_cli.cli.types import SCALE
-from edvr_cli.errors import DeviceError, EdvrError, InputError, ModelError
+from edvr_cli.errors import DeviceError, EdvrError, InputError, ModelError, OutputError
 from edvr_cli.events import Finished, OnEvent
 from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.jobs.batch import restore_batch, watch
@@ -145,11 +146,19 @@ def _restore(files: Files, request: _Request, shown: DisplayOptions, suffix: str
             )
             finished = [outcome.target for outcome in outcomes if outcome.status == "done"]
     if not shown.json:
-        for target in finished:
-            if target != STANDARD_OUTPUT:
-                click.echo(os.fsencode(target))  # as the file system has it, in any terminal encoding
+        _print_paths([target for target in finished if target != STANDARD_OUTPUT])
     if batch and (failed := sum(outcome.status == "failed" for outcome in outcomes)):
         raise EdvrError(f"{failed} of {len(outcomes)} files failed.")
+
+
+def _print_paths(targets: list[Path]) -> None:
+    """Write the paths of finished outputs to standard output; a failure does not undo them."""
+    try:
+        for target in targets:
+            echo_path(target)
+    except OutputError as error:
+        discard()
+        Messages().warn(f"{error} The output is complete all the same.")
 
 
 def _check_options(request: _Request, shown: DisplayOptions, output: Path | None) -> None:

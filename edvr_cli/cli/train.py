@@ -8,10 +8,11 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 import click
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from edvr_cli.cli.messages import Messages
+from edvr_cli.cli.output import echo_path, markup
 from edvr_cli.cli.types import DEVICE
 from edvr_cli.models.checkpoint import load_model
 from edvr_cli.system.charts import NO_CHARTS, charts_available
@@ -161,7 +162,7 @@ def train_command(**options: Any) -> None:
             sources_in(options["footage"]),
             options["cache"] or run / "cache",
             frames=options["clip_frames"],
-            on_clip=lambda name: display.say(f"decoding {escape(name)}"),
+            on_clip=lambda name: display.say(f"decoding {name}"),
         )
         clips, held_out = _split(clips, options["held_out"])
         if not charts_available():
@@ -187,9 +188,9 @@ def train_command(**options: Any) -> None:
                 on_event=display,
             )
         except KeyboardInterrupt:
-            display.say(f"interrupted; the run is kept in {escape(str(run))}: go on with --resume")
+            display.say(f"interrupted; the run is kept in {run}: go on with --resume")
             sys.exit(130)
-    click.echo(target)
+    echo_path(target)
 
 
 def _recipe(options: dict[str, Any]) -> Recipe:
@@ -268,7 +269,7 @@ class _Display:
     ) -> None:
         self._bar.stop()
 
-    def say(self, line: str) -> None:
+    def say(self, line: str | Text) -> None:
         """One line above the bar."""
         self._console.print(line, soft_wrap=True)
 
@@ -280,12 +281,10 @@ class _Display:
             case events.Validated():
                 self.say(f"step {event.step}: {event.psnr:.2f} dB on held-out footage, {event.gain:+.2f} dB from time")
             case events.RolledBack():
-                self.say(
-                    f"[yellow]step {event.step}: {escape(event.reason)}; back to step {event.to} at "
-                    f"{event.rate_factor:g} of the learning rate[/]"
-                )
+                back = f"back to step {event.to} at {event.rate_factor:g} of the learning rate"
+                self.say(markup("[yellow]{}[/]", f"step {event.step}: {event.reason}; {back}"))
             case events.Notice():
-                self.say(escape(event.message))
+                self.say(event.message)
             case events.Finished():
                 end = "done" if event.complete else f"stopped at step {event.step}; go on with --resume"
                 self.say(end)

@@ -3,8 +3,10 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from pathlib import Path
+from traceback import format_exception
 
-from edvr_cli.errors import EdvrError, StoppedError
+from edvr_cli.errors import EdvrError, StoppedError, sentence_of, unforeseen
 from edvr_cli.events import BatchEnded, FileBegun, Finished, OnEvent, Outcome
 from edvr_cli.jobs.inputs import Entry
 
@@ -22,7 +24,7 @@ def restore_batch(
 ) -> list[Outcome]:
     """``restore`` each entry (``count`` of them, None: unknown) and emit each outcome, and all of them at the end.
 
-    Folders of outputs are made. Raises StoppedError after ``stop``; other errors of ``restore`` become outcomes.
+    Folders of outputs are made. Raises StoppedError after ``stop``; other exceptions of ``restore`` become outcomes.
     """
     outcomes: list[Outcome] = []
     try:
@@ -39,21 +41,30 @@ def restore_batch(
 
 
 def _restore(entry: Entry, restore: Callable[[Entry], Finished], *, skip_existing: bool) -> Outcome:
-    if skip_existing and entry.target.exists():
-        return Outcome(entry.source, entry.target, "skipped", message="the output exists")
-    made = [folder for folder in (entry.target.parent, *entry.target.parent.parents) if not folder.exists()]
     began = time.monotonic()
+    made: list[Path] = []
     try:
+        if skip_existing and entry.target.exists():
+            return Outcome(entry.source, entry.target, "skipped", message="the output exists")
+        made = [folder for folder in (entry.target.parent, *entry.target.parent.parents) if not folder.exists()]
         entry.target.parent.mkdir(parents=True, exist_ok=True)
         finished = restore(entry)
     except StoppedError:
         raise
-    except (EdvrError, OSError) as error:
+    except Exception as error:  # A fault of this program's in one file, too, is no reason to leave out the others.
         with suppress(OSError):  # Folders that are not empty stay.
             for folder in made:
                 folder.rmdir()
-        took, hint = time.monotonic() - began, getattr(error, "hint", None)
-        return Outcome(entry.source, entry.target, "failed", seconds=took, message=str(error), hint=hint)
+        foreseen = isinstance(error, EdvrError | OSError)
+        return Outcome(
+            entry.source,
+            entry.target,
+            "failed",
+            seconds=time.monotonic() - began,
+            message=sentence_of(error) if foreseen else unforeseen(error),
+            hint=error.hint if isinstance(error, EdvrError) else None,
+            trace="" if foreseen else "".join(format_exception(error)),
+        )
     return Outcome(
         entry.source,
         entry.target,
@@ -61,8 +72,15 @@ def _restore(entry: Entry, restore: Callable[[Entry], Finished], *, skip_existin
         frames=finished.frames,
         restored=finished.restored,
         seconds=finished.seconds,
-        size=entry.target.stat().st_size,
+        size=_size(entry.target),
     )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # Somebody has taken it away already.
+        return 0
 
 
 def watch(find: Callable[[], Iterable[Entry]], *, interval: float, stop: Callable[[], bool]) -> Iterator[Entry]:

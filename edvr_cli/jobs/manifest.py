@@ -6,16 +6,15 @@ that a power failure cut short, or that was damaged later, is ignored, and its s
 """
 
 import json
-import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edvr_cli.errors import OutputError
+from edvr_cli.errors import OutputError, reason_of
 from edvr_cli.jobs.segments import START, FrameId, Position, Segment
-from edvr_cli.system.files import atomic_write
+from edvr_cli.system.files import append_to, read_regular, write_file
 
 __all__ = ["FORMAT", "Header", "Manifest", "MissingRange", "file_identity"]
 
@@ -70,19 +69,18 @@ class Manifest:
     @classmethod
     def create(cls, path: Path, header: Header) -> "Manifest":
         """Begin a job; replaces the manifest of another."""
-        with atomic_write(path, scratch=path.with_suffix(".part")) as scratch:
-            _write(scratch, "w", {"edvr": FORMAT, **asdict(header)})
+        write_file(path, f"{_line({'edvr': FORMAT, **asdict(header)})}\n".encode())
         return cls(path, header)
 
     @classmethod
     def read(cls, path: Path) -> "Manifest | None":
         """The manifest at ``path``, or None for none. Raises OutputError where its first line cannot be used."""
         try:
-            lines = path.read_bytes().split(b"\n")
+            lines = read_regular(path).split(b"\n")
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise OutputError(f"{path} cannot be read: {error.strerror}.") from error
+            raise OutputError(f"{path} cannot be read: {reason_of(error)}.") from error
         first = _parse(lines[0])
         if first is None or "edvr" not in first:
             raise OutputError(f"{path} is damaged, so that its segments cannot be used.", hint="fresh")
@@ -138,20 +136,13 @@ class Manifest:
         self.output = fact.get("output", self.output)
 
     def _append(self, fact: Mapping[str, Any]) -> None:
-        _write(self.path, "a", fact)
+        # The newline first: an interrupted run may have left half a line.
+        append_to(self.path, f"\n{_line(fact)}\n".encode())
 
 
-def _write(path: Path, mode: str, fact: Mapping[str, Any]) -> None:
+def _line(fact: Mapping[str, Any]) -> str:
     text = json.dumps(fact, separators=(",", ":"))
-    line = json.dumps({"crc": zlib.crc32(text.encode()), "fact": fact}, separators=(",", ":"))
-    try:
-        with path.open(mode, encoding="utf-8") as file:
-            # The newline first: an interrupted run may have left half a line.
-            file.write(f"\n{line}\n" if mode == "a" else f"{line}\n")
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
+    return json.dumps({"crc": zlib.crc32(text.encode()), "fact": fact}, separators=(",", ":"))
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from edvr_cli.errors import OutputError
-from edvr_cli.system.files import sync_directory
+from edvr_cli.errors import OutputError, reason_of
+from edvr_cli.system.files import sync_directory, take_name
 from edvr_cli.video.file_names import STANDARD_OUTPUT
 from edvr_cli.video.image_sequences import ImageNames, find_images, output_names
 
@@ -56,16 +56,16 @@ def put_in_place(
     images = _images(path, source)
     try:
         if images is None or images.single:
-            output.replace(path)
+            take_name(output, path)
         elif not images.folder.exists():
             path = output.rename(images.folder)
         else:
             for picture in sorted(output.iterdir()):
-                picture.replace(images.folder / picture.name)
+                take_name(picture, images.folder / picture.name)
             path = images.folder / "."
             output.rmdir()
     except OSError as error:
-        raise OutputError(f"{path} could not be put in place: {error.strerror}.") from error
+        raise OutputError(f"{path} could not be put in place: {reason_of(error)}.") from error
     sync_directory(path.parent)
 
 

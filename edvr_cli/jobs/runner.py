@@ -3,12 +3,13 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
-from edvr_cli.errors import OutputError, StoppedError
+from edvr_cli.errors import InputError, OutputError, StoppedError, reason_of
 from edvr_cli.events import Finished, FrameRestored, Joining, Notice, OnEvent, Paused, Started
 from edvr_cli.jobs.backends import Backend, BackendFactory, LocalBackend, RestoreContext
 from edvr_cli.jobs.disk_space import check_space, space_needed
+from edvr_cli.jobs.fingerprint import fingerprint
 from edvr_cli.jobs.job_dir import JobDirectory
 from edvr_cli.jobs.manifest import Header, Manifest, file_identity
 from edvr_cli.jobs.options import Resume
@@ -17,7 +18,7 @@ from edvr_cli.jobs.plan import RestorePlan
 from edvr_cli.jobs.request import find_finished_job, job_directory
 from edvr_cli.jobs.segment_files import as_encoded_video, is_whole
 from edvr_cli.jobs.to_stdout import restore_to_stdout
-from edvr_cli.system.files import sync_file
+from edvr_cli.system.files import remove, reserve, sync_file
 from edvr_cli.video.muxing.mux import mux
 from edvr_cli.video.muxing.verify import verify
 from edvr_cli.video.writing.encoders import EncoderPlan
@@ -132,7 +133,13 @@ class Job:
         """Join the segments and the source's other streams, verify the file, and give it the target's name."""
         assert manifest.frame_count is not None
         self.emit(Joining(manifest.frame_count))
-        plan, source, output = self.plan, self.plan.source, self.job_dir.output
+        plan, source, images = self.plan, self.plan.source, self.plan.mux.images
+        output = self.job_dir.output if images is None or images.single else self.job_dir.pictures()
+        self._check_source(manifest)
+        if images is None:
+            reserve(output)
+        else:
+            remove(output)
         segments = sorted(manifest.segments, key=lambda segment: segment.first)
         timeline = mux(
             [as_encoded_video(segment, self.job_dir.directory, source.info.time_base) for segment in segments],
@@ -143,10 +150,11 @@ class Job:
             trim_end=source.end is not None or source.max_frames is not None,
         )
         verify(output, timeline)
+        self._check_source(manifest)  # Again: the other streams were read from it just now.
         try:
             sync_file(output)
         except OSError as error:
-            raise OutputError(f"{output} cannot be written: {error.strerror}.") from error
+            raise OutputError(f"{output} cannot be written: {reason_of(error)}.") from error
         manifest.set_output(file_identity(output))
         put_in_place(output, plan.target, source=source.info.path, overwrite=plan.output.overwrite)
         self.job_dir.clear()
@@ -175,13 +183,34 @@ class Job:
         """When the work ends early, keep the segments and report it; without segments, leave nothing."""
         try:
             yield
-        except BaseException:
-            if manifest.segments and self.plan.info.source.rereadable:
-                self.job_dir.clear_unfinished({segment.name for segment in manifest.segments})
-                self.emit(Paused(manifest.frames_done(), total, self.job_dir.directory))
-            else:
-                self.job_dir.clear()
+        except BaseException as error:
+            try:
+                self._clean_up(manifest, total)
+            except OSError as failure:  # It must not hide the first error.
+                error.add_note(f"Cleaning up {self.job_dir.directory} failed as well: {reason_of(failure)}.")
             raise
+
+    def _clean_up(self, manifest: Manifest, total: int | None) -> None:
+        if manifest.segments and self.plan.info.source.rereadable and not self._source_changed(manifest):
+            self.job_dir.clear_unfinished({segment.name for segment in manifest.segments})
+            self.emit(Paused(manifest.frames_done(), total, self.job_dir.directory))
+        else:
+            self.job_dir.clear()
+
+    def _check_source(self, manifest: Manifest) -> None:
+        """Raises InputError where the source has changed since the work began: its parts would not match."""
+        if self._source_changed(manifest):
+            raise InputError(
+                f"{self.plan.info.path} changed while it was being restored; nothing of this is kept. "
+                "Start again when nothing writes to it."
+            )
+
+    def _source_changed(self, manifest: Manifest) -> bool:
+        files = self.plan.info.source.files()
+        try:
+            return bool(files) and asdict(fingerprint(*files)) != manifest.header.source
+        except InputError:  # It is out of reach now, and checked again when the job is continued.
+            return False
 
 
 def _open(job_dir: JobDirectory, header: Header, resume: Resume) -> Manifest:

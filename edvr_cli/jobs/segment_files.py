@@ -1,6 +1,7 @@
 """Encoded video in a directory of segments, each of which is whole under its name or not there."""
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from fractions import Fraction
@@ -10,9 +11,9 @@ from typing import Self
 
 from torch import Tensor
 
-from edvr_cli.errors import OutputError
+from edvr_cli.errors import OutputError, reason_of
 from edvr_cli.jobs.segments import Position, Segment
-from edvr_cli.system.files import atomic_write, sha256_of
+from edvr_cli.system.files import open_regular, remove, reserve, sha256_of, sync_directory, sync_file, write_file
 from edvr_cli.video.writing.encoders import EncoderPlan
 from edvr_cli.video.writing.writer import EncodedVideo, VideoWriter
 
@@ -47,12 +48,14 @@ class SegmentWriter:
         if writer is not None:
             with suppress(OutputError):  # What is dropped need not be finished.
                 writer.__exit__(kind, error, trace)
-            writer.path.unlink(missing_ok=True)
+            with suppress(OSError):  # Nor does it matter more than what ends the block.
+                remove(writer.path)
 
     def write(self, number: int, planes: Sequence[Tensor], pts: int, duration: int | None) -> None:
         """Encode frame ``number``: see `VideoWriter.write`."""
         if self._writer is None:
             path = self._directory / f"{number:08}.mkv{PARTIAL}"
+            reserve(path)
             self._writer = VideoWriter(path, self.encoder, time_base=self._time_base)
             self._first = number
         self._writer.write(planes, pts, duration)
@@ -82,24 +85,23 @@ def store_segment(segment: Segment, data: bytes, directory: Path) -> None:
 
     Raises OutputError where it cannot be written, or where ``data`` is not what it should be.
     """
-    if hashlib.sha256(data).hexdigest() != segment.sha256:
-        raise OutputError(f"{segment.name} was damaged on its way here.")
     path = directory / segment.name
-    try:
-        with atomic_write(path, sync=True) as scratch:
-            scratch.write_bytes(data)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
+    write_file(path, data)
+    digest = sha256_of(path)
+    if digest != segment.sha256:
+        raise OutputError(f"{segment.name} was damaged on its way here.")
 
 
 def _put_in_place(part: Path) -> tuple[Path, str]:
     """(final path, digest) of a finished segment."""
     path = part.with_suffix("")
     try:
-        with atomic_write(path, scratch=part, sync=True):
-            digest = sha256_of(part)
+        sync_file(part)
+        digest = sha256_of(part)
+        part.replace(path)
+        sync_directory(path.parent)
     except OSError as error:
-        raise OutputError(f"{part} cannot be written: {error.strerror}.") from error
+        raise OutputError(f"{part} cannot be written: {reason_of(error)}.") from error
     return path, digest
 
 
@@ -112,4 +114,9 @@ def as_encoded_video(segment: Segment, directory: Path, time_base: Fraction) -> 
 def is_whole(segment: Segment, directory: Path) -> bool:
     """Whether a segment's file is there and is what it was when it was ended."""
     path = directory / segment.name
-    return path.is_file() and path.stat().st_size == segment.size and sha256_of(path) == segment.sha256
+    try:
+        with open_regular(path) as file:
+            same_size = os.fstat(file.fileno()).st_size == segment.size
+            return same_size and hashlib.file_digest(file, "sha256").hexdigest() == segment.sha256
+    except OSError:
+        return False

@@ -19,7 +19,7 @@ from edvr_cli.models.key_names import is_counter, published_key
 from edvr_cli.models.registry import MODELS, ModelEntry, find_model
 from edvr_cli.network.edvr import EDVR, EDVRConfig
 from edvr_cli.network.windows import PADDINGS, Padding
-from edvr_cli.system.files import atomic_write, sha256_of
+from edvr_cli.system.files import sha256_of, write_file
 from edvr_cli.system.hardware import resolve_device
 from edvr_cli.system.text import first_line
 
@@ -62,8 +62,7 @@ def save_model(model: EDVR, path: str | Path, *, dtype: torch.dtype = torch.floa
         "config": json.dumps(asdict(model.config)),
         **recipe,
     }
-    with atomic_write(Path(path)) as scratch:
-        scratch.write_bytes(save(state, metadata))  # safetensors' writer makes files that only their owner may read
+    write_file(Path(path), save(state, metadata))  # its own way to write a file lets nobody else read it
 
 
 def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -12,7 +12,7 @@ from edvr_cli.models.checkpoint import load_model, read_state_dict, save_model
 from edvr_cli.models.registry import MODELS, ModelEntry, find_model, model_folders, unknown_model
 from edvr_cli.network.edvr import EDVR
 from edvr_cli.system.download import OnBytes, download
-from edvr_cli.system.files import atomic_write, sha256_of
+from edvr_cli.system.files import replacing, sha256_of
 
 __all__ = ["Listed", "add", "convert", "describe", "list_models", "pull", "verify"]
 
@@ -94,8 +94,8 @@ def add(file: Path, *, name: str = "", overwrite: bool = False) -> tuple[str, Pa
     if occupied is not None and sha256_of(occupied) != digest and not overwrite:
         raise OutputError(f"{occupied} exists and is another model", hint="overwrite")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(target) as scratch:
-        shutil.copyfile(file, scratch)
+    with file.open("rb") as original, replacing(target) as copy:
+        shutil.copyfileobj(original, copy)
     if occupied is not None and occupied != target:
         occupied.unlink()
     return called, target
@@ -114,8 +114,8 @@ def convert(source: str | Path, target: Path, *, half: bool = False, overwrite: 
         kept = {key: value for key, value in read_state_dict(find_model(source))[1].items() if key != "format"}
         save_model(model, target, dtype=dtype, **{"name": model.name, **kept})
         return model
-    with atomic_write(target) as scratch:
-        torch.save({"params": {key: value.to(dtype) for key, value in model.state_dict().items()}}, scratch)
+    with replacing(target) as file:
+        torch.save({"params": {key: value.to(dtype) for key, value in model.state_dict().items()}}, file)
     return model
 
 

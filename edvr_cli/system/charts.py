@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from edvr_cli.errors import EdvrError
-from edvr_cli.system.files import atomic_write
+from edvr_cli.system.files import replacing
 
 __all__ = ["NO_CHARTS", "Panel", "charts_available", "write_chart"]
 
@@ -47,8 +47,8 @@ def write_chart(path: Path, panels: Sequence[Panel], *, across: str) -> None:
         if any(panel.curves):
             axes.legend(fontsize=8)
     figure.supxlabel(across, fontsize=9)
-    try:
-        with atomic_write(path) as scratch:
-            figure.savefig(scratch, format=path.suffix.lstrip(".").lower() or "png", dpi=110)
-    except ValueError as error:
-        raise EdvrError(f"{path}: name the chart .png, .svg or .pdf") from error
+    with replacing(path) as file:
+        try:
+            figure.savefig(file, format=path.suffix.lstrip(".").lower() or "png", dpi=110)
+        except ValueError as error:
+            raise EdvrError(f"{path}: name the chart .png, .svg or .pdf") from error

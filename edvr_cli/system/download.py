@@ -13,10 +13,10 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from http.cookiejar import CookieJar
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from edvr_cli.errors import DownloadError
-from edvr_cli.system.files import sha256_of
+from edvr_cli.system.files import create, open_regular, sha256_of, take_name
 
 __all__ = ["OnBytes", "download"]
 
@@ -65,7 +65,7 @@ def download(
     if not digest.startswith(sha256):
         partial.unlink()
         raise DownloadError(f"{address} sent a file whose sha256 is {digest}, not {sha256}: it was not kept")
-    partial.replace(target)
+    take_name(partial, target)
 
 
 def _fetch(
@@ -85,7 +85,9 @@ def _fetch(
         done = _size(partial) if resumed else 0
         length = response.headers.get("Content-Length")
         total = int(match[2]) if resumed and match else int(length) if length else None
-        with partial.open("ab" if resumed else "wb") as file:
+        with _open_partial(partial) as file:
+            if not resumed:
+                file.truncate(0)
             while chunk := response.read1(_CHUNK):
                 file.write(chunk)
                 done += len(chunk)
@@ -135,5 +137,13 @@ def _title(page: str) -> str:
     return " ".join(match[1].split())[:100] if match else "it has no title"
 
 
+def _open_partial(path: Path) -> BinaryIO:
+    """What an earlier try left, or a new file."""
+    try:
+        return open_regular(path, write=True)
+    except FileNotFoundError:
+        return create(path)
+
+
 def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
+    return path.stat().st_size if path.is_file() and not path.is_symlink() else 0

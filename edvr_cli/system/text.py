@@ -1,6 +1,29 @@
-"""Values as text for people."""
+"""Text of unknown origin made fit to be shown: titles, tags and names come from files that anybody may have made.
 
-__all__ = ["first_line", "format_bytes", "format_duration"]
+A terminal takes control characters for commands, and some invisible characters turn the order of what is read.
+"""
+
+import unicodedata
+
+__all__ = ["first_line", "format_bytes", "format_duration", "printable"]
+
+# Marks and isolates that change the direction of the text around them, so that a name looks like another.
+_DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def printable(text: str) -> str:
+    """``text`` without control characters; line ends and tabs become spaces."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_shown(character) for character in text)
+
+
+def _shown(character: str) -> str:
+    if character in "\t\n\r\x0b\x0c\x85\u2028\u2029":
+        return " "
+    # Cc: controls, those of C1 included; Cs is for names that are not UTF-8, which the output's encoding deals with.
+    hidden = unicodedata.category(character) == "Cc" or character in _DIRECTIONS
+    return "" if hidden else character
 
 
 def format_bytes(count: float) -> str:

@@ -6,12 +6,35 @@ from queue import Empty, Full, Queue
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-__all__ = ["Drain", "prefetch"]
+__all__ = ["Drain", "asked_to_stop", "left_behind", "prefetch"]
 
 T = TypeVar("T")
 
 _POLL = 0.1  # seconds between looks at whether the other side has gone
 _END = object()
+
+
+_PATIENCE = 10.0  # seconds for a thread to end that is not wanted any more
+_thread = threading.local()
+_left: list[threading.Thread] = []
+
+
+def asked_to_stop() -> bool:
+    """Whether what this thread does is not wanted any more; what may wait for ever asks now and then."""
+    stopped: threading.Event | None = getattr(_thread, "stopped", None)
+    return stopped is not None and stopped.is_set()
+
+
+def left_behind() -> bool:
+    """Whether a thread is still waiting for something that nobody wants any more, and will wait for ever."""
+    return any(thread.is_alive() for thread in _left)
+
+
+def _leave(thread: threading.Thread) -> None:
+    """Wait for a thread that has been told to stop, though not for ever."""
+    thread.join(_PATIENCE)
+    if thread.is_alive():
+        _left.append(thread)
 
 
 class _Failure:
@@ -23,7 +46,7 @@ def prefetch(items: Iterable[T], depth: int) -> Generator[T, None, None]:
     """Yield ``items``, produced by a thread at most ``depth`` ahead.
 
     What they raise is raised here. When this generator is closed early, the thread is stopped and joined, and
-    a generator it was reading is closed in that thread.
+    a generator it was reading is closed in that thread. One that does not stop in time is left behind.
     """
     queue: Queue[object] = Queue(depth)
     stopped = threading.Event()
@@ -38,6 +61,7 @@ def prefetch(items: Iterable[T], depth: int) -> Generator[T, None, None]:
         return False
 
     def produce() -> None:
+        _thread.stopped = stopped
         try:
             for item in items:
                 if not put(item):
@@ -57,14 +81,15 @@ def prefetch(items: Iterable[T], depth: int) -> Generator[T, None, None]:
             yield item  # type: ignore[misc]  # everything else in the queue is a T
     finally:
         stopped.set()
-        thread.join()
+        _leave(thread)
 
 
 class Drain(Generic[T]):
     """A thread that hands items to ``consume`` one after the other, at most ``depth`` behind; a context manager.
 
     Leaving the block normally waits until everything put is consumed; leaving it by an exception drops what is
-    still waiting. Either way the thread is joined. What ``consume`` raises is raised by :meth:`put` or on leaving.
+    still waiting. Either way the thread is joined, unless it does not stop in time. What ``consume`` raises is raised
+    by :meth:`put` or on leaving.
     """
 
     def __init__(self, consume: Callable[[T], None], depth: int) -> None:
@@ -85,7 +110,10 @@ class Drain(Generic[T]):
         if error is not None:
             self._dropping.set()
         self._ending.set()
-        self._thread.join()
+        if error is not None:
+            _leave(self._thread)
+        else:
+            self._thread.join()
         if error is None and self._error is not None:
             raise self._error
 
@@ -100,6 +128,7 @@ class Drain(Generic[T]):
                 continue
 
     def _run(self) -> None:
+        _thread.stopped = self._dropping
         try:
             while not self._dropping.is_set():
                 try:

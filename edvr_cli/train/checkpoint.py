@@ -1,6 +1,5 @@
 """The state of a run on disk: whole or absent, and all that the next step depends on."""
 
-import os
 import struct
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from edvr_cli.errors import ModelError
+from edvr_cli.system.files import replacing
 from edvr_cli.train.recipe import Recipe, Size
 
 __all__ = ["STATE_FILE", "Checkpoint", "read_checkpoint", "write_checkpoint"]
@@ -42,12 +42,8 @@ def write_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     """Write under another name, then rename: a kill at any moment leaves the old state or the new one."""
     content = {f.name: getattr(checkpoint, f.name) for f in fields(checkpoint)}
     content |= {"version": _VERSION, "recipe": asdict(checkpoint.recipe)}
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("wb") as file:
+    with replacing(path) as file:
         torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

@@ -6,7 +6,6 @@ least a third, larger ones by more, to one or two sizes each.
 
 import hashlib
 import io
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 from edvr_cli.errors import EdvrError, InputError
 from edvr_cli.image.resize import resize
 from edvr_cli.inference.scene_cuts import CutDetector
+from edvr_cli.system.files import write_file
 from edvr_cli.video.clip_folders import read_frames
 
 __all__ = ["Clip", "build_cache"]
@@ -95,10 +95,10 @@ def _stored(source: Path, folder: Path, frames: int) -> list[Path]:
     stored = []
     for number, kept in enumerate(shrunk):
         path = folder / f"{key}-{number}.npy"
-        _write(path.with_suffix(".cuts"), " ".join(map(str, cuts)).encode())
+        write_file(path.with_suffix(".cuts"), " ".join(map(str, cuts)).encode())
         content = io.BytesIO()
         np.save(content, np.stack(kept))
-        _write(path, content.getbuffer())
+        write_file(path, content.getbuffer())
         stored.append(path)
     return stored
 
@@ -116,10 +116,3 @@ def _shots(frames: np.ndarray, path: Path) -> Iterator[np.ndarray]:
     cuts = [int(cut) for cut in path.with_suffix(".cuts").read_text().split()]
     for start, stop in zip(cuts, [*cuts[1:], len(frames)], strict=True):
         yield frames[start:stop]
-
-
-def _write(path: Path, content: bytes | memoryview) -> None:
-    """Under another name first, so that an interrupted run leaves no half file behind."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)

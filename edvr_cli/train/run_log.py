@@ -1,9 +1,12 @@
 """What happened in a run: a table that any program reads, and a chart of it."""
 
 import csv
+import io
+from collections.abc import Mapping
 from pathlib import Path
 
 from edvr_cli.system.charts import Panel, charts_available, write_chart
+from edvr_cli.system.files import append_to, write_file
 from edvr_cli.train.events import Event, Progress, RolledBack, Validated
 
 __all__ = ["RunLog"]
@@ -20,10 +23,7 @@ class RunLog:
     def __init__(self, folder: Path, *, first: int) -> None:
         self._table, self._chart = folder / "log.csv", folder / "chart.png"
         kept = [row for row in self._rows() if int(row["step"]) <= first] if first else []
-        with self._table.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, _COLUMNS)
-            writer.writeheader()
-            writer.writerows(kept)
+        write_file(self._table, _as_csv(dict(zip(_COLUMNS, _COLUMNS, strict=True)), *kept))
         self._losses: list[float] = []
 
     def add(self, event: Event) -> None:
@@ -61,5 +61,10 @@ class RunLog:
             return list(csv.DictReader(file))
 
     def _write(self, **values: object) -> None:
-        with self._table.open("a", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, _COLUMNS).writerow(values)
+        append_to(self._table, _as_csv(values))
+
+
+def _as_csv(*rows: Mapping[str, object]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.DictWriter(text, _COLUMNS).writerows(rows)
+    return text.getvalue().encode()

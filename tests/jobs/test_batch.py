@@ -1,5 +1,6 @@
 """Folders, patterns and lists of videos: each file has an output of its own, and one that fails stops no other."""
 
+import re
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -170,14 +171,28 @@ def test_a_stop_ends_the_batch(tmp_path: Path):
         run(batch, stopped)
 
 
-def test_a_bug_is_no_outcome(tmp_path: Path):
-    """It keeps its traceback."""
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (RuntimeError("a bug\nof two lines"), r"a fault of edvr: RuntimeError: a bug \(test_batch\.py:\d+\)\."),
+        (MemoryError(), "Out of memory"),
+        (PermissionError(13, "Permission denied", "out.mp4"), r"^out\.mp4: Permission denied\.$"),
+    ],
+    ids=["bug", "memory", "system"],
+)
+def test_whatever_ends_one_file_the_next_has_its_turn(tmp_path: Path, error: Exception, message: str):
+    """A fault of the program's own says where to report it, and keeps its traceback for the log file."""
 
     def buggy(entry: Entry) -> Finished:
-        raise RuntimeError("a bug")
+        if entry.source.name == "a.mp4":
+            raise error
+        return write(entry)
 
-    with pytest.raises(RuntimeError):
-        run(entries(tmp_path, "a.mp4"), buggy)
+    states, events = run(entries(tmp_path, "a.mp4", "b.mp4"), buggy)
+    assert states == ["failed", "done"]
+    assert re.search(message, events[1].message)
+    assert ("issues" in events[1].message) == isinstance(error, RuntimeError)
+    assert ("Traceback" in events[1].trace) != isinstance(error, OSError)
 
 
 def test_a_watched_folder_gives_files_that_are_whole(tmp_path: Path):

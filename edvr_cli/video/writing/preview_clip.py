@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from edvr_cli.errors import OutputError
-from edvr_cli.system.files import atomic_write
+from edvr_cli.system.files import replacing_path
 from edvr_cli.video.containers import reason
 from edvr_cli.video.pixels.color import ColorSpec, rgb_to_planes
 from edvr_cli.video.pixels.layout import native_layout
@@ -20,7 +20,7 @@ _TICK = Fraction(1, 90_000)
 
 
 def write_clip(path: Path, pictures: Iterable[tuple[Tensor, float]], rate: Fraction) -> int:
-    """Write pictures, (3, H, W) uint8 with rising times in seconds; returns their count.
+    """Write pictures, (3, H, W) uint8 with rising times in seconds, the file whole or not at all; returns their count.
 
     An odd last row or column is left out: 4:2:0 has none. Raises OutputError where the file cannot be written.
     """
@@ -29,8 +29,8 @@ def write_clip(path: Path, pictures: Iterable[tuple[Tensor, float]], rate: Fract
     count, begin = 0, 0.0
     try:
         with (
-            atomic_write(path) as scratch,
-            av.open(f"file:{scratch}", "w", format="mp4", options={"movflags": "faststart"}) as output,
+            replacing_path(path) as partial,
+            av.open(f"file:{partial}", "w", format="mp4", options={"movflags": "faststart"}) as output,
         ):
             stream = output.add_stream("libx264", rate, options={"crf": "16", "preset": "medium"})
             for picture, seconds in pictures:
