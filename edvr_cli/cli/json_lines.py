@@ -1,4 +1,4 @@
-"""Events of the work as lines of JSON on standard output, for scripts; docs/jobs.md lists them."""
+"""Events of the work as lines of JSON on standard output, for scripts; docs/guide/jobs.md lists them."""
 
 import re
 from types import TracebackType

@@ -14,7 +14,7 @@ def dtype_for(precision: Precision, device: torch.device) -> torch.dtype:
     """The type that ``precision`` means on ``device``.
 
     ``auto`` is fp16 on CUDA, bf16 on processors that multiply in it, fp32 elsewhere: the fastest within 0.02 dB
-    of fp32 (docs/performance.md). Raises DeviceError for fp16 on a CPU, and ValueError for another word.
+    of fp32 (docs/lab/performance.md). Raises DeviceError for fp16 on a CPU, and ValueError for another word.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")

@@ -6,7 +6,7 @@ Shapes: N images, H W pixels, C channels in, O out; maps channels_last. A tile o
 
 with the matrices of Toom and Cook. Each thread takes a block of tiles through all three steps, so that between
 them nothing leaves its cache. In float32 that errs about 3 times as much as a direct convolution; in bfloat16,
-where the factors of the products are rounded, 5 times (docs/performance.md says what that does to pictures).
+where the factors of the products are rounded, 5 times (docs/lab/performance.md says what that does to pictures).
 """
 
 from functools import lru_cache

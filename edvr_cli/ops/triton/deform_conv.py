@@ -2,7 +2,7 @@
 
 An implicit GEMM: every program takes a run of pixels and, a chunk of columns at a time, samples them into
 registers and multiplies them at once; the columns (K times the feature map) never reach memory. Products
-accumulate in float32, coordinates and interpolation are float32 at every precision. ``docs/kernel.md`` has
+accumulate in float32, coordinates and interpolation are float32 at every precision. ``docs/lab/kernel.md`` has
 the reasons behind the layout. The contract and the plain twin are in ``deform_conv``.
 
 A *pair* is one tap of one deformable group: what shares an offset and a mask value.

@@ -24,8 +24,9 @@ from edvr_cli.video.pixels.planes import to_planes
 from edvr_cli.video.reading.alpha_decoder import video_track
 from edvr_cli.video.reading.decoder import Warn, decode, decode_once, first_frame
 from edvr_cli.video.reading.deinterlace import INTERLACED_NOTE, DeinterlacedSource, looks_interlaced
+from edvr_cli.video.reading.describe import color_of, describe_stream
 from edvr_cli.video.reading.hwaccel import hardware_decoder
-from edvr_cli.video.reading.info import Source, VideoInfo, color_of, describe_stream
+from edvr_cli.video.reading.info import Source, VideoInfo
 from edvr_cli.video.reading.options import InputOptions
 from edvr_cli.video.reading.source_clock import STEADY, SourceClock, may_jump, read_clock
 from edvr_cli.video.reading.webp import AnimatedWebPSource, is_animated_webp
