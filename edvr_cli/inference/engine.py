@@ -29,6 +29,7 @@ from edvr_cli.inference.stages import Features, Reference, Stages
 from edvr_cli.inference.tiles import Tile, tiles
 from edvr_cli.network.edvr import EDVR, TAIL_REACH
 from edvr_cli.network.windows import Window, windows
+from edvr_cli.ops.cpu import accelerate
 from edvr_cli.ops.deform_conv import missing_kernel
 from edvr_cli.ops.numba_status import numba_fault
 from edvr_cli.ops.selftest import check_kernel
@@ -75,9 +76,7 @@ class StreamingEDVR:
         self._around_stage: Callable[[str], AbstractContextManager[object]] = lambda _: nullcontext()
         self._compile_ignored = self.options.torch_compile and kernels
         if kernels:
-            from edvr_cli.ops.cpu.winograd import winograd  # noqa: PLC0415 (numba is optional)
-
-            self._stages = Stages(self.model, replace=winograd)
+            self._stages = Stages(self.model, replace=accelerate)
         elif self.options.torch_compile:
             from edvr_cli.inference.torch_compile import Compiler  # noqa: PLC0415 (only what is asked for)
 

@@ -19,10 +19,10 @@ from numba.core import caching
 
 from edvr_cli.system.user_folders import cache_folder
 
-__all__ = ["compiled"]
+__all__ = ["jit"]
 
 
-def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+def jit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """``numba.njit`` with these options, and with the cache."""
 
     def decorate(function: Callable[..., Any]) -> Any:
