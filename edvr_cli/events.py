@@ -78,6 +78,7 @@ class Finished:
     frames: int
     seconds: float
     restored: int = 0  # frames that this run restored; others an earlier one
+    promised: int | None = None  # frames that the source promises, where it breaks off before these
 
 
 @dataclass(frozen=True)

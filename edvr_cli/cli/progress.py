@@ -194,6 +194,8 @@ class Display:
             if self._files is None:
                 self._progress.stop()
         frames = "1 frame" if event.frames == 1 else f"{event.frames} frames"
+        if event.promised is not None:
+            frames = f"{event.frames} of {event.promised} promised frames"
         if event.restored < event.frames:
             frames += f", {event.restored} of them by this run,"
         speed = f" ({event.restored / event.seconds:.2f} fps)" if event.restored and event.seconds else ""

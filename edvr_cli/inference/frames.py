@@ -30,6 +30,8 @@ def restore_frames(
 ) -> Iterator[Frame]:
     """Restore a stream of frames, one for one and in order; a window of them is in memory at a time.
 
+    On a GPU small frames come back several at a time.
+
     Every frame is a float tensor (3, H, W) in [0, 1] or a uint8 array (H, W, 3), all of one size, and is returned
     as the same kind and type. ``scale`` (1 to the model's) resizes the output; None is the model's scale.
     ``split_at_cuts`` keeps windows from reaching across scene cuts. Raises ValueError for frames of another kind or

@@ -65,10 +65,12 @@ def _restore(entry: Entry, restore: Callable[[Entry], Finished], *, skip_existin
             hint=error.hint if isinstance(error, EdvrError) else None,
             trace="" if foreseen else "".join(format_exception(error)),
         )
+    short = finished.promised is not None
     return Outcome(
         entry.source,
         entry.target,
         "done",
+        message=f"the input breaks off, {finished.promised} frames are promised" if short else "",
         frames=finished.frames,
         restored=finished.restored,
         seconds=finished.seconds,

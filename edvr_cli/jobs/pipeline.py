@@ -24,6 +24,7 @@ from edvr_cli.inference.precision import name_of
 from edvr_cli.inference.scene_cuts import CutDetector
 from edvr_cli.jobs.segments import Position, SegmentLimits
 from edvr_cli.jobs.source_range import SourceRange, frame_id
+from edvr_cli.network.windows import Window
 from edvr_cli.system.gpu_copy import Download
 from edvr_cli.system.threads import Drain, prefetch
 from edvr_cli.video.pixels.color import alpha_plane, planes_to_rgb, rgb_to_planes
@@ -130,29 +131,42 @@ def restore_segments(
     trail: deque[LabelledFrame] = deque(maxlen=engine.config.frames)  # the last frames, to describe a position
     length = 0  # of the current segment
 
-    def encode(item: _Restored | Position) -> None:
+    def encode(item: list[_Restored] | Position) -> None:
         if isinstance(item, Position):
             sink.end(item)
             return
-        *planes, is_finite = item.on_host.wait()
-        if not is_finite:
-            raise DeviceError(
-                f"the network's output for frame {item.number} is not finite in {name_of(engine.dtype)}, "
-                "whose range may be too small: use bf16 or fp32",
-                hint="precision",
-            )
-        sink.write(item.number, planes, item.pts, item.duration)
+        for restored in item:
+            *planes, is_finite = restored.on_host.wait()
+            if not is_finite:
+                raise DeviceError(
+                    f"the network's output for frame {restored.number} is not finite in {name_of(engine.dtype)}, "
+                    "whose range may be too small: use bf16 or fp32",
+                    hint="precision",
+                )
+            sink.write(restored.number, planes, restored.pts, restored.duration)
+
+    def restore(group: list[tuple[LabelledFrame, Window[Tensor]]]) -> None:
+        """Restore these windows in one go and queue them for the encoder."""
+        outputs = engine.restore_windows([window for _, window in group])
+        pairs = zip(group, outputs, strict=True)
+        drain.put([_for_encoder(labelled, output, sink.encoder) for (labelled, _), output in pairs])
+        for _ in group:
+            on_frame()
+        group.clear()
 
     with ExitStack() as stack:
         stack.enter_context(sink)
         decoded = stack.enter_context(closing(prefetch(frames, _DECODED_AHEAD)))
         drain = stack.enter_context(Drain(encode, _ENCODED_BEHIND))
+        group: list[tuple[LabelledFrame, Window[Tensor]]] = []  # restored in one go
         for labelled, window in engine.windows((item, rgb, item.starts_shot) for item, rgb in decoded):
             # The order matters. First the end: frames after it only fill windows. Then the segment's end, which
             # belongs to the frames before this one. Frames before ``begin`` are in the trail, but not restored.
             if end is not None and labelled.number >= end:
                 break
             if length and limits.end_before(length, labelled.starts_shot):
+                if group:
+                    restore(group)
                 drain.put(_position(trail))
                 length = 0
                 if stop():
@@ -160,18 +174,24 @@ def restore_segments(
             trail.append(labelled)
             if labelled.number < begin:
                 continue
-            output = engine.restore(window)
-            is_finite = output.sum().isfinite()
-            output = to_output_size(output, (sink.encoder.height, sink.encoder.width))
-            alpha = _alpha(labelled.frame, sink.encoder, output.device)
-            planes = rgb_to_planes(output, sink.encoder.layout, sink.encoder.color, alpha=alpha)
-            on_host = Download((*planes, is_finite))
-            drain.put(_Restored(labelled.number, on_host, labelled.frame.pts, labelled.frame.duration))
+            group.append((labelled, window))
             length += 1
-            on_frame()
+            if len(group) >= engine.windows_at_once:
+                restore(group)
+        if group:
+            restore(group)
         if length:
             drain.put(_position(trail))
     return True
+
+
+def _for_encoder(labelled: LabelledFrame, output: Tensor, encoder: EncoderPlan) -> _Restored:
+    """A restored frame in the encoder's size and layout, on its way to the host."""
+    is_finite = output.sum().isfinite()
+    output = to_output_size(output, (encoder.height, encoder.width))
+    alpha = _alpha(labelled.frame, encoder, output.device)
+    planes = rgb_to_planes(output, encoder.layout, encoder.color, alpha=alpha)
+    return _Restored(labelled.number, Download((*planes, is_finite)), labelled.frame.pts, labelled.frame.duration)
 
 
 def _position(trail: Sequence[LabelledFrame]) -> Position:

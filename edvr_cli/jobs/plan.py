@@ -20,12 +20,16 @@ from edvr_cli.network.edvr import EDVR
 from edvr_cli.system.limits import cpu_count
 from edvr_cli.version import __version__
 from edvr_cli.video.muxing.plan import MuxPlan, encoding_for, plan_mux
+from edvr_cli.video.reading.completeness import ends_early
 from edvr_cli.video.reading.info import Source, VideoInfo
 from edvr_cli.video.reading.options import InputOptions
 from edvr_cli.video.reading.sources import as_source, probe
 from edvr_cli.video.writing.encoders import EncoderPlan, plan_encoder
 
 __all__ = ["RestorePlan", "plan_restore"]
+
+_MIN_SHARE = 0.97  # of a file's bytes: the rest may be its index alone
+_MAX_ERROR = 3  # frames by which an estimate may be wrong
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,20 @@ class RestorePlan:
             return total
         return source.max_frames if total is None else min(total, source.max_frames)
 
+    def promised_frames(self, count: int) -> int | None:
+        """Frames that a source promises which breaks off after ``count`` of them; None where it does not."""
+        info, source = self.info, self.source
+        if source.end is not None or source.max_frames is not None:
+            return None
+        total = self.total_frames
+        if info.share < 1 and (total is None or count >= total):
+            # Some headers give no count, or libav counts what is there.
+            return max(count + 1, round(count / info.share)) if info.share < _MIN_SHARE else None
+        if total is None or count >= total:
+            return None
+        few = total - count > max(_MAX_ERROR, float(info.average_rate or 0) / 2)
+        return total if info.share < 1 or (few and ends_early(info)) else None
+
     def header(self, precision: Precision, tile: int) -> Header:
         """What decides the frames of the job, when a backend uses this precision and these tiles."""
         return Header(
@@ -82,6 +100,7 @@ class RestorePlan:
             settings={
                 "program version": __version__,
                 "precision": precision,
+                "window": self.network.config.frames,
                 "split at cuts": self.job.split_at_cuts,
                 "tile pad": self.inference.tile_pad,
                 "start": _text(self.source.start),

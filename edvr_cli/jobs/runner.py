@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 
 from edvr_cli.errors import InputError, OutputError, StoppedError, reason_of
 from edvr_cli.events import Finished, FrameRestored, Joining, Notice, OnEvent, Paused, Started
@@ -42,7 +43,10 @@ def run_plan(plan: RestorePlan, *, backend: BackendFactory | None, stop: Callabl
         count, restored = job.run()
     for warning in warnings:
         emit(Notice(warning))
-    finished = Finished(plan.target, count, time.monotonic() - began, restored)
+    promised = plan.promised_frames(count)
+    if promised is not None:
+        emit(Notice(f"The input breaks off: it has {count} of the {promised} frames that it promises."))
+    finished = Finished(plan.target, count, time.monotonic() - began, restored, promised)
     emit(finished)
     return finished
 
@@ -122,16 +126,34 @@ class Job:
             on_frame=on_frame,
             stop=self.stop,
         )
-        for missing in list(manifest.missing_ranges()):
-            if not self.backend.restore_range(missing, context):
-                raise StoppedError(f"{self.plan.target} is not finished.")
+        self._restore_missing(manifest, context)
+        if manifest.frame_count is not None and kept and not self._ends_there(manifest):
+            manifest.doubt_end()
+            self._restore_missing(manifest, context)
         if manifest.frame_count is None:
             manifest.set_end(max(segment.end.frame for segment in manifest.segments))
         return done - kept
 
+    def _restore_missing(self, manifest: Manifest, context: RestoreContext) -> None:
+        for missing in list(manifest.missing_ranges()):
+            if not self.backend.restore_range(missing, context):
+                raise StoppedError(f"{self.plan.target} is not finished.")
+
+    def _ends_there(self, manifest: Manifest) -> bool:
+        """Whether the source still ends where an earlier run found its end."""
+        last = max(manifest.segments, key=lambda segment: segment.end.frame)
+        with closing(self.plan.source.frames(last.end)) as frames:
+            return next(islice(frames, len(last.end.before), None), None) is None
+
     def _join(self, manifest: Manifest) -> None:
         """Join the segments and the source's other streams, verify the file, and give it the target's name."""
         assert manifest.frame_count is not None
+        promised = self.plan.promised_frames(manifest.frame_count)
+        if promised is not None and self.plan.output.strict_streams:
+            raise OutputError(
+                f"{self.plan.info.path} breaks off: {manifest.frame_count} of {promised} promised frames are there",
+                hint="strict",
+            )
         self.emit(Joining(manifest.frame_count))
         plan, source, images = self.plan, self.plan.source, self.plan.mux.images
         output = self.job_dir.output if images is None or images.single else self.job_dir.pictures()

@@ -75,6 +75,7 @@ class VideoInfo:
         start_time: seconds on the file's clock at which it begins; ranges count from here.
         frame_count: what the file claims, or duration times rate; an estimate, None where unknown.
         unkept: what the pictures carry and no encoder here can write, such as "Dolby Vision".
+        share: how much of the bytes that the file promises is there.
         notes: sentences on what is assumed about the source, for the user.
         metadata: tags, bytes that are not UTF-8 kept as surrogates: see ``readable_metadata``.
         rotation: degrees counter-clockwise to turn a frame for display; ``display_matrix`` also mirrors.
@@ -104,6 +105,7 @@ class VideoInfo:
     chapters: int = 0
     metadata: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    share: float = 1.0
 
     @property
     def path(self) -> Path:

@@ -22,6 +22,7 @@ from edvr_cli.video.image_sequences import decode_images, find_images, gaps
 from edvr_cli.video.pixels.layout import native_layout, nearest_layout
 from edvr_cli.video.pixels.planes import to_planes
 from edvr_cli.video.reading.alpha_decoder import video_track
+from edvr_cli.video.reading.completeness import find_shortage
 from edvr_cli.video.reading.decoder import Warn, decode, decode_once, first_frame
 from edvr_cli.video.reading.deinterlace import INTERLACED_NOTE, DeinterlacedSource, looks_interlaced
 from edvr_cli.video.reading.describe import color_of, describe_stream
@@ -85,8 +86,16 @@ class FileSource:
         if rate != info.average_rate and info.duration and rate:  # The count was an estimate by the other rate.
             count = round(info.duration * rate)
         interlaced = info.interlaced or looks_interlaced([_luma(item) for item in frames])
-        info = replace(info, average_rate=rate, frame_count=count, interlaced=interlaced)
-        return replace(info, notes=(*info.notes, INTERLACED_NOTE)) if info.interlaced else info
+        shortage = find_shortage(self.path) if self.path.is_file() else None
+        notes = (*(() if shortage is None else (shortage.sentence,)), *((INTERLACED_NOTE,) if interlaced else ()))
+        return replace(
+            info,
+            average_rate=rate,
+            frame_count=count,
+            interlaced=interlaced,
+            share=1.0 if shortage is None else shortage.size / shortage.promised,
+            notes=(*info.notes, *notes),
+        )
 
     def frames(self, *, instant: Fraction | None, threads: int, on_warning: Warn) -> Iterator[VideoFrame]:
         """Decoded frames in display order, from the start or from a little before ``instant`` (seconds)."""
