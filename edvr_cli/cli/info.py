@@ -8,7 +8,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from edvr_cli.cli.option_groups import encoding_options, inference_options, input_options, model_options
+from edvr_cli.cli.option_groups import ModelChoice, encoding_options, inference_options, input_options, model_options
 from edvr_cli.cli.output import PlainConsole, echo_json, markup
 from edvr_cli.cli.types import SCALE
 from edvr_cli.inference.options import InferenceOptions
@@ -16,7 +16,6 @@ from edvr_cli.jobs.disk_space import output_bytes, space_needed
 from edvr_cli.jobs.estimate import Estimate, estimate, seconds_per_frame
 from edvr_cli.jobs.options import OutputOptions
 from edvr_cli.jobs.plan import RestorePlan, plan_restore
-from edvr_cli.models.registry import default_model
 from edvr_cli.system.text import format_bytes, format_duration
 from edvr_cli.video.file_names import FORMATS
 from edvr_cli.video.pixels.color import MATRIX_NAMES, PRIMARIES_NAMES, TRANSFER_NAMES
@@ -60,7 +59,7 @@ def info_command(
     scale: float | None,
     measure: bool,
     as_json: bool,
-    choice: tuple[str | None, str],
+    choice: ModelChoice,
     inference: InferenceOptions,
     input: InputOptions,
     encoding: Encoding,
@@ -73,13 +72,12 @@ def info_command(
     origin = as_source(source, input)
     info = probe(origin)
     times = timing(info)
-    model, device = choice
     plan = plan_restore(
         origin,
         _target(info, target),
-        model=model or default_model("sr"),
+        model=choice.available("sr"),
         scale=scale,
-        device=device,
+        device=choice.device,
         inference=inference,
         input=input,
         output=OutputOptions(encoding=encoding),

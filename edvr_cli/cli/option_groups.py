@@ -8,16 +8,19 @@ from typing import Any
 
 import click
 
+from edvr_cli.cli.fetch import PULL_OPTION, available
 from edvr_cli.cli.types import DEVICE_NAME, KEY_VALUE, MODEL, RATE, RAW_FORMAT, SIZE, TILE, TIME
 from edvr_cli.inference.options import DEFAULT_TILE_PAD, PRECISIONS, InferenceOptions
 from edvr_cli.jobs.inputs import Selection
 from edvr_cli.jobs.options import JobOptions, OutputOptions
+from edvr_cli.models.registry import Task, default_model
 from edvr_cli.video.reading.options import InputOptions
 from edvr_cli.video.writing.options import Encoding
 
 __all__ = [
     "DisplayOptions",
     "Files",
+    "ModelChoice",
     "display_options",
     "encoding_options",
     "file_options",
@@ -97,13 +100,28 @@ file_options = _group(
     },
 )
 
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """A model by name or file, and the device it runs on."""
+
+    model: str | None
+    pull: bool
+    device: str
+
+    def available(self, task: Task, *, agreed: bool = False) -> str:
+        """The model, or the default for ``task``, once it is on this machine; ``agreed`` allows fetching it."""
+        return available(self.model or default_model(task), agreed=self.pull or agreed)
+
+
 model_options = _group(
     "choice",
-    lambda model, device: (model, device),
+    ModelChoice,
     {
         "model": click.option(
             "-n", "--model", "--weights", "model", metavar="MODEL", type=MODEL, help="Model name or checkpoint file."
         ),
+        "pull": PULL_OPTION,
         "device": click.option(
             "-d", "--device", type=DEVICE_NAME, default="auto", show_default=True, help="cpu, cuda, cuda:1, mps."
         ),
@@ -220,7 +238,9 @@ output_options = _group(
             show_default=True,
             help="Format of standard output, if OUT is -.",
         ),
-        "overwrite": click.option("-y", "--overwrite", is_flag=True, help="Replace OUT if it exists."),
+        "overwrite": click.option(
+            "-y", "--overwrite", is_flag=True, help="Replace OUT if it exists, and fetch a missing model."
+        ),
     },
 )
 

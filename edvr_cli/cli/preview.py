@@ -8,7 +8,7 @@ import click
 import torch
 
 from edvr_cli.cli.messages import Messages
-from edvr_cli.cli.option_groups import inference_options, model_options
+from edvr_cli.cli.option_groups import ModelChoice, inference_options, model_options
 from edvr_cli.cli.output import echo_path, markup
 from edvr_cli.cli.thumbnail import show_picture
 from edvr_cli.cli.types import TIME
@@ -17,7 +17,6 @@ from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.inference.precision import name_of
 from edvr_cli.models.checkpoint import load_model
-from edvr_cli.models.registry import default_model
 from edvr_cli.quality.footage import Footage
 from edvr_cli.quality.preview import (
     Restored,
@@ -64,7 +63,7 @@ def preview_command(
     folder: Path | None,
     video: bool,
     seconds: float,
-    choice: tuple[str | None, str],
+    choice: ModelChoice,
     inference: InferenceOptions,
     thumbnail: bool,
     overwrite: bool,
@@ -76,8 +75,7 @@ def preview_command(
     """
     console = Messages()
     footage = Footage.open(source)
-    model, device = choice
-    network = load_model(model or default_model("sr"), device)
+    network = load_model(choice.available("sr", agreed=overwrite), choice.device)
     engine = StreamingEDVR(network, inference)
     at = [float(instant) for instant in instants] or evenly_spaced(footage, moments)
     folder = folder or source.with_name(f"{source.stem}_preview")

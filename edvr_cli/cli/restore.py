@@ -14,6 +14,7 @@ from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.option_groups import (
     DisplayOptions,
     Files,
+    ModelChoice,
     display_options,
     encoding_options,
     file_options,
@@ -34,7 +35,7 @@ from edvr_cli.jobs.batch import restore_batch, watch
 from edvr_cli.jobs.inputs import Entry, find_entries, is_batch
 from edvr_cli.jobs.options import JobOptions, OutputOptions
 from edvr_cli.jobs.request import check_request
-from edvr_cli.models.registry import Task, default_model, find_model
+from edvr_cli.models.registry import Task, find_model
 from edvr_cli.video.file_names import STANDARD_OUTPUT
 from edvr_cli.video.reading.options import InputOptions
 from edvr_cli.video.writing.options import Encoding
@@ -58,7 +59,7 @@ class _Request:
 
     task: Task
     scale: float
-    choice: tuple[str | None, str]  # model and device
+    choice: ModelChoice
     inference: InferenceOptions
     input: InputOptions
     output: OutputOptions
@@ -131,8 +132,9 @@ def _restore(files: Files, request: _Request, shown: DisplayOptions, suffix: str
             entries = find()
         else:
             _check(entries[0], request)
-        find_model(request.choice[0] or default_model(request.task))
-        restore = _restorer(request, stop, display)
+        model = request.choice.available(request.task, agreed=request.output.overwrite)
+        find_model(model)
+        restore = _restorer(request, model, stop, display)
         if not batch:
             finished = [restore(entries[0]).target]
         else:
@@ -201,15 +203,15 @@ def _finder(inputs: list[str], output: Path | None, suffix: str, files: Files) -
     return find
 
 
-def _restorer(request: _Request, stop: Callable[[], bool], on_event: OnEvent) -> Callable[[Entry], Finished]:
+def _restorer(request: _Request, name: str, stop: Callable[[], bool], on_event: OnEvent) -> Callable[[Entry], Finished]:
     """A function that restores one file; loads torch and the network."""
     import torch  # noqa: PLC0415 (seconds)
 
     from edvr_cli.jobs.restore_video import restore_video  # noqa: PLC0415
     from edvr_cli.models.checkpoint import load_model  # noqa: PLC0415
 
-    name, device = request.choice
-    model = load_model(name or default_model(request.task), device)
+    device = request.choice.device
+    model = load_model(name, device)
     if (model.config.scale == 1) != (request.task == "deblur"):
         other = "deblur" if model.config.scale == 1 else "upscale"
         raise ModelError(f"{model.name} is a model for edvr {other}; choose another with --model.")
