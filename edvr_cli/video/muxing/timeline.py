@@ -61,7 +61,7 @@ class VideoClock:
                 found = len(stored) - before
                 raise OutputError(f"{segment.path} holds {found} frames instead of {segment.frame_count}.")
             if before and min(stored[before:]) <= latest:
-                raise OutputError(f"{segment.path} does not follow on the segment before it; start over with --fresh.")
+                raise OutputError(f"{segment.path} does not follow on the segment before it.", hint="fresh")
             latest = max(stored[before:])
         self._shown = array("q", sorted(stored))
         self._beginnings = frozenset(accumulate((segment.frame_count for segment in segments[:-1]), initial=0))
