@@ -137,7 +137,7 @@ def test_interlaced_mpeg2_is_announced_or_removed(ffmpeg: Callable[..., Path]):
     kept, told = restore(source, "kept.mkv")
     assert any("interlaced" in message for message in told)
     assert len(frame_times(kept)) == 10
-    smooth, told = restore(source, "smooth.mp4", reading=InputOptions(deinterlace="field"))
+    smooth, told = restore(source, "smooth.mp4", input=InputOptions(deinterlace="field"))
     times = frame_times(smooth)
     assert len(times) == 20
     assert {after - before for before, after in pairwise(times)} == {Fraction(1, 50)}

@@ -127,7 +127,7 @@ def test_numbers_of_a_pattern_are_kept(tmp_path: Path):
 
 
 def test_a_video_becomes_pictures_and_pictures_a_video(tmp_path: Path):
-    """Counted from 1; the frame rate is what --fps says, and what is lost is told."""
+    """Counted from 1; the frame rate is the one given, and what is lost is told."""
     clip = make_clip(tmp_path / "in.mkv", width=20, height=14, frames=3, audio=("flac",))
     told: list[str] = []
     restore(
@@ -138,7 +138,7 @@ def test_a_video_becomes_pictures_and_pictures_a_video(tmp_path: Path):
     )
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["01.png", "02.png", "03.png"]
     assert any("flac" in message and "dropped" in message for message in told)
-    restore(tmp_path / "out", tmp_path / "out.mp4", model=Identity(LEAST), reading=InputOptions(rate=Fraction(24)))
+    restore(tmp_path / "out", tmp_path / "out.mp4", model=Identity(LEAST), input=InputOptions(rate=Fraction(24)))
     with av.open(str(tmp_path / "out.mp4")) as video:
         assert (video.streams.video[0].frames, video.streams.video[0].average_rate) == (3, 24)
 
@@ -147,7 +147,7 @@ def test_the_assumed_frame_rate_is_said(tmp_path: Path):
     """Where it matters, once."""
     info = probe(pictures(tmp_path / "in"))
     assert (info.average_rate, info.frame_count, info.time_base) == (25, 4, Fraction(1, 25))
-    assert "--fps" in info.notes[0]
+    assert "25 per second are assumed" in info.notes[0]
 
 
 def test_missing_numbers_are_said_and_names_kept(tmp_path: Path):

@@ -194,7 +194,7 @@ def test_json_and_video_do_not_share_standard_output(clip: Path):
     ("options", "message"),
     [
         ({"encoding": Encoding(codec="libx265")}, "Standard output is not written by libx265"),
-        ({"encoding": Encoding(pix_fmt="rgb24")}, "y4m holds no rgb24"),
+        ({"encoding": Encoding(pix_fmt="rgb24")}, "y4m does not hold rgb24"),
         ({"encoding": Encoding(pix_fmt="nonsense"), "pipe_format": "raw"}, "does not take pixel format"),
     ],
 )
