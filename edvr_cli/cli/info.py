@@ -10,7 +10,7 @@ from rich.table import Table
 
 from edvr_cli.cli.option_groups import ModelChoice, encoding_options, inference_options, input_options, model_options
 from edvr_cli.cli.output import PlainConsole, echo_json, markup
-from edvr_cli.cli.types import SCALE
+from edvr_cli.cli.types import FILE, NAME, SCALE
 from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.jobs.disk_space import output_bytes, space_needed
 from edvr_cli.jobs.estimate import Estimate, estimate, seconds_per_frame
@@ -44,8 +44,8 @@ class _Prospect:
 
 
 @click.command("info", no_args_is_help=True)
-@click.argument("source", metavar="IN", type=click.Path(path_type=Path, allow_dash=True))
-@click.option("--to", "target", metavar="OUT", help="Name or suffix of the output.  [default: as IN]")
+@click.argument("source", metavar="IN", type=FILE)
+@click.option("--to", "target", metavar="OUT", type=NAME, help="Name or suffix of the output.  [default: as IN]")
 @click.option("-s", "--scale", type=SCALE, metavar="X", help="Enlarge by X.  [default: the model's scale]")
 @click.option("--measure", is_flag=True, help="Restore a few frames to estimate the time.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")

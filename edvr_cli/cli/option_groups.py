@@ -9,7 +9,22 @@ from typing import Any
 import click
 
 from edvr_cli.cli.fetch import PULL_OPTION, available
-from edvr_cli.cli.types import DEVICE_NAME, KEY_VALUE, MODEL, RATE, RAW_FORMAT, SIZE, TILE, TIME
+from edvr_cli.cli.types import (
+    DEVICE_NAME,
+    FILE,
+    KEY_VALUE,
+    MODEL,
+    NAME,
+    RATE,
+    RAW_FORMAT,
+    REAL,
+    SIZE,
+    THREADS,
+    TILE,
+    TIME,
+    Count,
+    Finite,
+)
 from edvr_cli.inference.options import DEFAULT_TILE_PAD, PRECISIONS, InferenceOptions
 from edvr_cli.jobs.inputs import Selection
 from edvr_cli.jobs.options import JobOptions, OutputOptions
@@ -30,8 +45,6 @@ __all__ = [
     "model_options",
     "output_options",
 ]
-
-_FILE = click.Path(path_type=Path)
 
 Command = Callable[..., None]
 Declaration = Callable[[Command], Command]
@@ -82,11 +95,11 @@ file_options = _group(
     "files",
     Files,
     {
-        "paths": click.argument("paths", metavar="IN... [OUT]", nargs=-1),
-        "input_path": click.option("-i", "--input", "input_path", metavar="IN", help="Same as IN."),
-        "output_path": click.option("-o", "--output", "output_path", metavar="OUT", help="Same as OUT."),
+        "paths": click.argument("paths", metavar="IN... [OUT]", nargs=-1, type=NAME),
+        "input_path": click.option("-i", "--input", "input_path", metavar="IN", type=NAME, help="Same as IN."),
+        "output_path": click.option("-o", "--output", "output_path", metavar="OUT", type=NAME, help="Same as OUT."),
         "list_file": click.option(
-            "--list", "list_file", metavar="FILE", type=_FILE, help="Also read inputs from FILE, one per line."
+            "--list", "list_file", metavar="FILE", type=FILE, help="Also read inputs from FILE, one per line."
         ),
         "recursive": click.option("-r", "--recursive", is_flag=True, help="Search folders recursively."),
         "include": click.option(
@@ -156,7 +169,7 @@ inference_options = _group(
         ),
         "tile_pad": click.option(
             "--tile-pad",
-            type=click.IntRange(0),
+            type=Count(0),
             default=DEFAULT_TILE_PAD,
             show_default=True,
             metavar="N",
@@ -175,7 +188,7 @@ input_options = _group(
         "start": click.option("--start", type=TIME, help="Start of the range to restore: 90, 1:30, 00:01:30.5."),
         "end": click.option("--end", type=TIME, help="End of the range."),
         "max_frames": click.option(
-            "--frames", "max_frames", type=click.IntRange(1), metavar="N", help="Restore at most N frames."
+            "--frames", "max_frames", type=Count(1), metavar="N", help="Restore at most N frames."
         ),
         "rate": click.option(
             "--fps", "rate", type=RATE, help="Frame rate of pictures or raw samples: 24, 30000/1001.  [default: 25]"
@@ -210,7 +223,7 @@ encoding_options = _group(
             "-c", "--codec", help="Video encoder, by FFmpeg's name.  [default: libx264, or what suits OUT]"
         ),
         "crf": click.option(
-            "--crf", type=float, help="Quality of the encoder, lower is better.  [default: 17 for libx264]"
+            "--crf", type=REAL, help="Quality of the encoder, lower is better.  [default: 17 for libx264]"
         ),
         "preset": click.option("--preset", help="Encoder preset, ultrafast to veryslow.  [default: medium]"),
         "pix_fmt": click.option(
@@ -256,13 +269,11 @@ job_options = _group(
         ),
         "_fresh": click.option("--fresh", "resume", flag_value="never", help="Discard what an interrupted run kept."),
         "_auto": click.option("resume", "--resume-if-possible", flag_value="auto", default=True, hidden=True),
-        "threads": click.option(
-            "--threads", type=click.IntRange(1), metavar="N", help="CPU threads.  [default: one per core]"
-        ),
+        "threads": click.option("--threads", type=THREADS, metavar="N", help="CPU threads.  [default: one per core]"),
         "segment_seconds": click.option(
             "--segment",
             "segment_seconds",
-            type=click.FloatRange(0.04, 60),
+            type=Finite(0.04, 60),
             default=4.0,
             show_default=True,
             metavar="S",

@@ -11,7 +11,7 @@ from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.option_groups import ModelChoice, inference_options, model_options
 from edvr_cli.cli.output import echo_path, markup
 from edvr_cli.cli.thumbnail import show_picture
-from edvr_cli.cli.types import TIME
+from edvr_cli.cli.types import FILE, TIME, Finite
 from edvr_cli.errors import OutputError
 from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.options import InferenceOptions
@@ -33,20 +33,18 @@ from edvr_cli.video.writing.preview_clip import write_clip
 
 __all__ = ["preview_command"]
 
-_FILE = click.Path(path_type=Path)
-
 
 @click.command("preview", no_args_is_help=True)
-@click.argument("source", metavar="IN", type=_FILE)
+@click.argument("source", metavar="IN", type=FILE)
 @click.option("--at", "instants", type=TIME, multiple=True, help="A moment, as 1:30; repeatable.")
 @click.option(
     "--moments", type=click.IntRange(1, 50), default=3, show_default=True, metavar="N", help="Spread so many evenly."
 )
-@click.option("-o", "--output", "folder", metavar="FOLDER", type=_FILE, help="Where to.  [default: IN_preview]")
+@click.option("-o", "--output", "folder", metavar="FOLDER", type=FILE, help="Where to.  [default: IN_preview]")
 @click.option("--video", is_flag=True, help="Write a short split-screen video from each moment as well.")
 @click.option(
     "--seconds",
-    type=click.FloatRange(0, min_open=True),
+    type=Finite(0, min_open=True),
     default=1.0,
     show_default=True,
     metavar="S",
@@ -73,6 +71,8 @@ def preview_command(
     Below the whole frames is the part where they differ most, magnified. Says how long the whole file would take.
     The pictures' paths go to standard output.
     """
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise click.UsageError(f"--output {folder} is a file; the pictures need a folder.")
     console = Messages()
     footage = Footage.open(source)
     network = load_model(choice.available("sr", agreed=overwrite), choice.device)

@@ -26,6 +26,7 @@ from edvr_cli.jobs.segments import Position, SegmentLimits
 from edvr_cli.jobs.source_range import SourceRange, frame_id
 from edvr_cli.network.windows import Window
 from edvr_cli.system.gpu_copy import Download
+from edvr_cli.system.gpu_errors import is_out_of_memory
 from edvr_cli.system.threads import Drain, prefetch
 from edvr_cli.video.pixels.color import alpha_plane, planes_to_rgb, rgb_to_planes
 from edvr_cli.video.reading.info import VideoInfo
@@ -109,6 +110,12 @@ def read_rgb(
 
 def to_rgb(frame: SourceFrame, info: VideoInfo, device: torch.device) -> Tensor:
     """A source frame as (3, H, W) float32 on ``device``."""
+    try:
+        return planes_to_rgb(frame.planes, frame.layout, info.color, device=device)
+    except RuntimeError as error:
+        if device.type != "cuda" or not is_out_of_memory(error):
+            raise
+    torch.cuda.empty_cache()  # the network's memory between two frames
     return planes_to_rgb(frame.planes, frame.layout, info.color, device=device)
 
 
@@ -147,9 +154,15 @@ def restore_segments(
 
     def restore(group: list[tuple[LabelledFrame, Window[Tensor]]]) -> None:
         """Restore these windows in one go and queue them for the encoder."""
-        outputs = engine.restore_windows([window for _, window in group])
-        pairs = zip(group, outputs, strict=True)
-        drain.put([_for_encoder(labelled, output, sink.encoder) for (labelled, _), output in pairs])
+        while True:
+            try:
+                restored = _restored(group, engine, sink.encoder)
+                break
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            engine.use_less_memory()  # more must be left for colors and resizing
+        drain.put(restored)
         for _ in group:
             on_frame()
         group.clear()
@@ -183,6 +196,14 @@ def restore_segments(
         if length:
             drain.put(_position(trail))
     return True
+
+
+def _restored(
+    group: list[tuple[LabelledFrame, Window[Tensor]]], engine: StreamingEDVR, encoder: EncoderPlan
+) -> list[_Restored]:
+    """The frames of windows that are restored in one go."""
+    outputs = engine.restore_windows([window for _, window in group])
+    return [_for_encoder(labelled, output, encoder) for (labelled, _), output in zip(group, outputs, strict=True)]
 
 
 def _for_encoder(labelled: LabelledFrame, output: Tensor, encoder: EncoderPlan) -> _Restored:

@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 
-from edvr_cli.errors import InputError, OutputError, StoppedError, reason_of
+from edvr_cli.errors import InputError, OutputError, StoppedError, reason_of, sentence_of
 from edvr_cli.events import Finished, FrameRestored, Joining, Notice, OnEvent, Paused, Started
 from edvr_cli.jobs.backends import Backend, BackendFactory, LocalBackend, RestoreContext
 from edvr_cli.jobs.disk_space import check_space, space_needed
@@ -179,7 +179,10 @@ class Job:
             raise OutputError(f"{output} cannot be written: {reason_of(error)}.") from error
         manifest.set_output(file_identity(output))
         put_in_place(output, plan.target, source=source.info.path, overwrite=plan.output.overwrite)
-        self.job_dir.clear()
+        try:
+            self.job_dir.clear()
+        except OSError as error:  # The output is complete and in its place.
+            self.emit(Notice(f"{self.job_dir.directory} could not be emptied: {sentence_of(error)}"))
 
     def _use_choices(self, manifest: Manifest) -> EncoderPlan:
         """Repeat what the job's first run chose, unless the user chooses now; returns the encoder."""

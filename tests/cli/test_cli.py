@@ -290,7 +290,10 @@ FAILURES = {
     "input is output": (("in.mp4", "in.mp4", "-y"), "in.mp4 is the input itself; give the output another name."),
     "no folder": (("in.mp4", "no/out.mp4"), "no does not exist; make the directory first."),
     "container": (("in.mp4", "out.gif"), "no container is known for the suffix '.gif'; use one of .mp4"),
-    "codec and container": (("in.mp4", "out.webm", "-c", "libx264"), "webm does not hold h264 video, but that of libsvtav1 or libvpx-vp9; choose another --codec"),
+    "codec and container": (
+        ("in.mp4", "out.webm", "-c", "libx264"),
+        "webm does not hold h264 video, but that of libsvtav1 or libvpx-vp9; choose another --codec",
+    ),
     "codec": (("in.mp4", "out.mp4", "-c", "h266"), "Unknown video encoder 'h266'; usual ones here:"),
     "audio codec": (("in.mp4", "out.mp4", "-c", "aac"), "'aac' is an encoder for audio"),
     "preset": (("in.mp4", "out.mp4", "--preset", "quick"), "libx264 has no preset 'quick'; it has ultrafast"),

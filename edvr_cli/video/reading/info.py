@@ -139,3 +139,8 @@ class VideoInfo:
     def of_kind(self, kind: StreamKind) -> tuple[StreamInfo, ...]:
         """The other streams of one kind, cover art left out."""
         return tuple(stream for stream in self.streams if stream.kind == kind and not stream.cover)
+
+
+def plain_rate(rate: Fraction) -> Fraction:
+    """A frame rate in numbers that any header holds: beyond 1/1001, near is near enough."""
+    return rate.limit_denominator(1001) or Fraction(1, min(round(1 / rate), (1 << 31) - 1))
