@@ -222,9 +222,7 @@ class RestoreOptions:
     ]
     overwrite: Annotated[
         bool,
-        click.option(
-            "-y", "--overwrite", is_flag=True, help="Replace OUT if it exists, and fetch a missing model."
-        ),
+        click.option("-y", "--overwrite", is_flag=True, help="Replace OUT if it exists, and fetch a missing model."),
     ]
     resume: Annotated[
         Resume,
