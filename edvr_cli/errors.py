@@ -16,6 +16,7 @@ __all__ = [
     "ModelError",
     "OutputError",
     "StoppedError",
+    "lacks_memory",
     "raised_as",
     "reason_of",
     "sentence_of",
@@ -83,10 +84,29 @@ def sentence_of(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
+# What libraries say where memory is lacking: torch, Triton and "CUDA error"; cuBLAS and cuDNN by their status; torch's
+# allocators for processors, Linux's among them; oneDNN, which gives no reason; C++; and libav.
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "ALLOC_FAILED",
+    "not enough memory",
+    "can't allocate memory",
+    "could not create a primitive",
+    "could not create a memory",
+    "bad_alloc",
+    "Cannot allocate memory",
+)
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether memory was lacking, whichever library noticed it."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
 def unforeseen(error: BaseException) -> str:
     """An exception that nobody foresaw, in a sentence: what it is, where it arose, and where to report it."""
-    if isinstance(error, MemoryError):
-        return "Out of memory: close other programs, or choose a smaller input."
+    if lacks_memory(error):
+        return "Out of memory: close other programs, or choose a smaller input, a smaller --tile or fewer --threads."
     place = next((f" ({Path(f.filename).name}:{f.lineno})" for f in reversed(extract_tb(error.__traceback__))), "")
     first, *_ = [*str(error).splitlines(), ""]
     what = f"{type(error).__name__}{': ' if first else ''}{first[:200]}"

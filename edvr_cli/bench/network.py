@@ -214,7 +214,7 @@ def _take_turns(contestants: Sequence[_Contestant], device: torch.device, budget
             contestant.memory = peak_memory(contestant.run, device)  # the first run, which is no part of the race
             wait(device)
             contestant.first = time.perf_counter() - began
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             contestant.why_not = "out of memory"

@@ -14,11 +14,15 @@ import click
 # Before torch is loaded: its idle threads sleep instead of spinning. They take turns with the deformable
 # convolution's, the decoder's and the encoder's threads, which a spinning thread would keep off the cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Before CUDA starts: blocks that grow, so that tiles and strips of several sizes leave no memory in pieces.
+if sys.platform == "linux":
+    os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
 
 import edvr_cli
 from edvr_cli.cli import messages, output
 from edvr_cli.cli.commands import Commands
 from edvr_cli.errors import EdvrError, StoppedError, sentence_of, unforeseen
+from edvr_cli.system.gpu_errors import explanation
 from edvr_cli.system.malloc import keep_memory
 from edvr_cli.system.threads import left_behind
 
@@ -53,6 +57,7 @@ edvr = Commands(
             "models": ("models:models", "List, fetch, check, add and convert models."),
             "eval": ("eval:evaluate_command", "Measure a model by the published protocols."),
             "train": ("train:train_command", "Train a network on your own footage."),
+            "finetune": ("finetune:finetune_command", "Train a model further in a few minutes on a GPU."),
         },
         "Machine": {
             "doctor": ("doctor:doctor_command", "Check this machine, and say what would help."),
@@ -108,7 +113,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     except (EdvrError, OSError) as error:
         return _fail(error, sentence_of(error))
     except Exception as error:
-        return _fail(error, unforeseen(error), foreseen=False)
+        sentence = explanation(error)
+        return _fail(error, sentence or unforeseen(error), foreseen=sentence is not None)
     return 0
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from edvr_cli.cli.fetch import PULL_OPTION, available
 from edvr_cli.cli.output import PlainConsole, echo_json, markup
 from edvr_cli.cli.progress import duration
-from edvr_cli.cli.types import DEVICE, MODEL, RATE, RAW_FORMAT, SCALE
+from edvr_cli.cli.types import DEVICE, FILE, MODEL, NAME, RATE, RAW_FORMAT, SCALE
 from edvr_cli.inference.frames import model_scale, output_size
 from edvr_cli.jobs.disk_space import output_bytes, readable_size, space_needed
 from edvr_cli.jobs.estimate import Forecast, forecast, seconds_a_frame
@@ -45,8 +45,10 @@ class _Prospect:
 
 
 @click.command("info", no_args_is_help=True)
-@click.argument("source", metavar="IN", type=click.Path(path_type=Path, allow_dash=True))
-@click.option("--to", "target", metavar="OUT", help="A file's name or suffix: what it would hold.  [default: as IN]")
+@click.argument("source", metavar="IN", type=FILE)
+@click.option(
+    "--to", "target", metavar="OUT", type=NAME, help="A file's name or suffix: what it would hold.  [default: as IN]"
+)
 @click.option("-s", "--scale", type=SCALE, metavar="X", help="Enlarge by X.  [default: the model's scale]")
 @click.option("-n", "--model", metavar="MODEL", type=MODEL, help="A model's name or checkpoint file.")
 @PULL_OPTION

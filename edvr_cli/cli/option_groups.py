@@ -11,7 +11,22 @@ import click
 import torch
 
 from edvr_cli.cli.fetch import PULL_OPTION
-from edvr_cli.cli.types import DEVICE, KEY_VALUE, MODEL, RATE, RAW_FORMAT, SIZE, TILE, TIME
+from edvr_cli.cli.types import (
+    DEVICE,
+    FILE,
+    KEY_VALUE,
+    MODEL,
+    NAME,
+    RATE,
+    RAW_FORMAT,
+    REAL,
+    SIZE,
+    THREADS,
+    TILE,
+    TIME,
+    Count,
+    Finite,
+)
 from edvr_cli.inference.engine import DEFAULT_HALO
 from edvr_cli.inference.precision import PRECISIONS, Precision
 from edvr_cli.jobs.inputs import Selection
@@ -23,7 +38,6 @@ from edvr_cli.video.writing.encoders import Encoding
 
 __all__ = ["RestoreOptions", "restore_options"]
 
-_FILE = click.Path(path_type=Path)
 _P = ParamSpec("_P")
 
 
@@ -33,20 +47,20 @@ class RestoreOptions:
 
     paths: Annotated[
         tuple[str, ...],
-        click.argument("paths", metavar="IN... [OUT]", nargs=-1),
+        click.argument("paths", metavar="IN... [OUT]", nargs=-1, type=NAME),
     ]
     input_path: Annotated[
         str | None,
-        click.option("-i", "--input", "input_path", metavar="IN", help="The same as IN."),
+        click.option("-i", "--input", "input_path", metavar="IN", type=NAME, help="The same as IN."),
     ]
     output_path: Annotated[
         str | None,
-        click.option("-o", "--output", "output_path", metavar="OUT", help="The same as OUT."),
+        click.option("-o", "--output", "output_path", metavar="OUT", type=NAME, help="The same as OUT."),
     ]
     list_file: Annotated[
         Path | None,
         click.option(
-            "--list", "list_file", metavar="FILE", type=_FILE, help="Take inputs from FILE as well, one a line."
+            "--list", "list_file", metavar="FILE", type=FILE, help="Take inputs from FILE as well, one a line."
         ),
     ]
     recursive: Annotated[
@@ -121,7 +135,7 @@ class RestoreOptions:
         int,
         click.option(
             "--tile-pad",
-            type=click.IntRange(0),
+            type=Count(0),
             default=DEFAULT_HALO,
             show_default=True,
             metavar="N",
@@ -138,7 +152,7 @@ class RestoreOptions:
     ]
     crf: Annotated[
         float | None,
-        click.option("--crf", type=float, help="Quality of the encoder, lower is better.  [default: 17 for libx264]"),
+        click.option("--crf", type=REAL, help="Quality of the encoder, lower is better.  [default: 17 for libx264]"),
     ]
     preset: Annotated[
         str | None,
@@ -164,7 +178,7 @@ class RestoreOptions:
     ]
     frames: Annotated[
         int | None,
-        click.option("--frames", type=click.IntRange(1), metavar="N", help="Restore this many frames at most."),
+        click.option("--frames", type=Count(1), metavar="N", help="Restore this many frames at most."),
     ]
     audio: Annotated[
         bool,
@@ -242,16 +256,14 @@ class RestoreOptions:
     ]
     threads: Annotated[
         int | None,
-        click.option(
-            "--threads", type=click.IntRange(1), metavar="N", help="Processor threads.  [default: one a core]"
-        ),
+        click.option("--threads", type=THREADS, metavar="N", help="Processor threads.  [default: one a core]"),
     ]
     segment_seconds: Annotated[
         float,
         click.option(
             "--segment",
             "segment_seconds",
-            type=click.FloatRange(0.04, 60),
+            type=Finite(0.04, 60),
             default=4.0,
             show_default=True,
             metavar="S",

@@ -12,7 +12,7 @@ from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import echo_path, markup
 from edvr_cli.cli.progress import duration
 from edvr_cli.cli.thumbnail import show_picture
-from edvr_cli.cli.types import DEVICE, MODEL, TILE, TIME
+from edvr_cli.cli.types import DEVICE, FILE, MODEL, TILE, TIME, Finite
 from edvr_cli.errors import OutputError
 from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.precision import PRECISIONS, Precision, name_of
@@ -26,20 +26,18 @@ from edvr_cli.video.writing.preview_clip import write_clip
 
 __all__ = ["preview_command"]
 
-_FILE = click.Path(path_type=Path)
-
 
 @click.command("preview", no_args_is_help=True)
-@click.argument("source", metavar="IN", type=_FILE)
+@click.argument("source", metavar="IN", type=FILE)
 @click.option("--at", "instants", type=TIME, multiple=True, help="A moment, as 1:30; repeatable.")
 @click.option(
     "--moments", type=click.IntRange(1, 50), default=3, show_default=True, metavar="N", help="Spread so many evenly."
 )
-@click.option("-o", "--output", "folder", metavar="FOLDER", type=_FILE, help="Where to.  [default: IN_preview]")
+@click.option("-o", "--output", "folder", metavar="FOLDER", type=FILE, help="Where to.  [default: IN_preview]")
 @click.option("--video", is_flag=True, help="Write a short split-screen video from each moment as well.")
 @click.option(
     "--seconds",
-    type=click.FloatRange(0, min_open=True),
+    type=Finite(0, min_open=True),
     default=1.0,
     show_default=True,
     metavar="S",
@@ -77,6 +75,8 @@ def preview_command(
     network = load_model(available(model or default_model("sr"), agreed=pull or overwrite), device)
     engine = StreamingEDVR(network, precision=precision, tile=None if isinstance(tile, str) else tile)
     at = [float(instant) for instant in instants] or spread(footage, moments)
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise click.UsageError(f"--output {folder} is a file; the pictures need a folder.")
     folder = folder or source.with_name(f"{source.stem}_preview")
     targets = [folder / f"{source.stem}_{_clock(instant)}.png" for instant in at]
     clips = [target.with_suffix(".mp4") for target in targets] if video else []

@@ -28,6 +28,7 @@ from edvr_cli.inference.memory_plan import (
     Plan,
     at_once_limit,
     free_memory,
+    peak_memory,
     plan,
 )
 from edvr_cli.inference.precision import Precision, dtype_for
@@ -127,6 +128,11 @@ class StreamingEDVR:
         """Largest side of a tile's core in input pixels, or 0 for whole frames (known from the first frame on)."""
         return 0 if self.whole_frames else self._plan.tile
 
+    def memory_needed(self) -> int:
+        """Bytes that frames of the size that is prepared need at most, about."""
+        assert self._size is not None
+        return peak_memory(self._plan, self.config, *self._size, self.halo, self.dtype.itemsize)
+
     @property
     def windows_at_once(self) -> int:
         """How many windows go through in one piece (known when prepared)."""
@@ -190,7 +196,7 @@ class StreamingEDVR:
             next_ones = group[len(restored) : len(restored) + self._plan.windows]
             try:
                 outputs = self._restore(next_ones)
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
             else:
@@ -198,7 +204,7 @@ class StreamingEDVR:
                 restored += [output[:, : height * scale, : width * scale] for output in outputs]
                 continue
             # Outside the except block, where the error no longer holds on to the frame's tensors.
-            self._shrink(height, width)
+            self.use_less_memory()
         return restored
 
     def _restore(self, group: Sequence[Window[Tensor]]) -> Tensor:
@@ -291,25 +297,29 @@ class StreamingEDVR:
         pixels = _STRIP_PIXELS_CPU if self.device.type == "cpu" else max(_STRIP_PIXELS, B * h * w // strips)
         return max(_STRIP_ROWS, pixels // (B * w))
 
-    def _shrink(self, height: int, width: int) -> None:
+    def use_less_memory(self) -> None:
         """After memory ran out: single windows, or else tiles half as large; DeviceError where these are the least."""
+        assert self._size is not None  # prepared
         size = max(len(tile.core_y) for tile in self._tiles), max(len(tile.core_x) for tile in self._tiles)
-        several = self._plan.windows > 1
+        used = self._plan
+        forecast = peak_memory(used, self.config, *self._size, self.halo, self.dtype.itemsize)
         self._forget()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        if several:
+        if used.windows > 1:
             self._max_windows = 1
-            self.prepare(height, width)
+            self.prepare(*self._size)
             self._on_notice("Out of memory: went on with one frame at a time.")
             return
-        if max(size) <= SMALLEST_TILE:
+        if max(size) <= SMALLEST_TILE and not used.keep_features:
             raise DeviceError(
                 f"out of memory on {self.device} even with tiles of {max(size)} pixels: free some memory, "
                 "or pass --device cpu or a smaller model"
             )
+        # Small tiles have more halo, whose features may be too many to keep: what remains must be less than before.
+        self.max_memory = 0 if max(size) <= SMALLEST_TILE else min(self.max_memory or forecast, forecast // 2)
         self.tile = max(SMALLEST_TILE, max(size) // 2)
-        self.prepare(height, width)
+        self.prepare(*self._size)
         self._on_notice(f"Out of memory: went on with tiles of {self.tile} pixels.")
 
     def _forget(self) -> None:

@@ -7,7 +7,9 @@ from typing import Protocol
 
 import torch
 
+from edvr_cli.errors import DeviceError
 from edvr_cli.inference.engine import StreamingEDVR
+from edvr_cli.inference.memory_plan import free_memory
 from edvr_cli.inference.precision import Precision, name_of
 from edvr_cli.jobs.manifest import Gap
 from edvr_cli.jobs.pipeline import decode, restore_segments
@@ -19,6 +21,8 @@ from edvr_cli.video.reading.info import VideoInfo
 from edvr_cli.video.writing.encoders import EncoderPlan
 
 __all__ = ["Hire", "ThisMachine", "Work", "Workers"]
+
+_DOUBT = 1.2  # the need is an estimate
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,18 @@ class ThisMachine:
         self.notes = tuple(engine.notes)
         engine.prepare(*self._size)
         self.tile = engine.tile_size
+        self._check_memory(info)
+
+    def _check_memory(self, info: VideoInfo) -> None:
+        """Raises DeviceError where a processor's memory cannot do, rather than have the system end the process."""
+        device, needed = self._engine.device, self._engine.memory_needed()
+        free = free_memory(device) if device.type == "cpu" else None
+        if free is not None and needed > free * _DOUBT:
+            how = f"tiles of {self.tile} pixels" if self.tile else "whole frames"
+            raise DeviceError(
+                f"Frames of {info.width}×{info.height} need about {needed / 1e9:.1f} GB of memory in {how}, and "
+                f"{free / 1e9:.1f} GB are free: restore smaller pictures, or free some memory."
+            )
 
     def use_tile(self, tile: int) -> None:
         """Restore in tiles of this size from now on."""

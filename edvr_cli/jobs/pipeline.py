@@ -26,6 +26,7 @@ from edvr_cli.jobs.segments import Lengths, Position
 from edvr_cli.jobs.source_range import Excerpt, mark
 from edvr_cli.network.windows import Window, windows
 from edvr_cli.system.gpu_copy import Download
+from edvr_cli.system.gpu_errors import is_out_of_memory
 from edvr_cli.system.threads import Drain, prefetch
 from edvr_cli.video.pixels.color import alpha_plane, planes_to_rgb, rgb_to_planes
 from edvr_cli.video.reading.info import VideoInfo
@@ -111,6 +112,12 @@ def decode(source: Excerpt, position: Position, *, shots: bool, device: torch.de
 
 def rgb_of(frame: SourceFrame, info: VideoInfo, device: torch.device) -> Tensor:
     """A source frame as (3, H, W) float32 on ``device``."""
+    try:
+        return planes_to_rgb(frame.planes, frame.layout, info.color, device=device)
+    except RuntimeError as error:
+        if device.type != "cuda" or not is_out_of_memory(error):
+            raise
+    torch.cuda.empty_cache()  # the network's memory between two frames
     return planes_to_rgb(frame.planes, frame.layout, info.color, device=device)
 
 
@@ -149,9 +156,15 @@ def restore_segments(
 
     def queue(group: list[Window[Decoded]]) -> None:
         """Restore these windows and hand them to the encoder."""
-        outputs = engine.restore_windows([Window(w.indices, tuple(rgb for _, rgb in w.frames)) for w in group])
-        pairs = zip(group, outputs, strict=True)
-        drain.put([_for_encoder(window.reference[0], output, files.encoder) for window, output in pairs])
+        while True:
+            try:
+                restored = _restored(group, engine, files.encoder)
+                break
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            engine.use_less_memory()  # than for colors and resizing is left
+        drain.put(restored)
         for _ in group:
             on_frame()
         group.clear()
@@ -186,6 +199,12 @@ def restore_segments(
         if length:
             drain.put(_position(trail))
     return True
+
+
+def _restored(group: list[Window[Decoded]], engine: StreamingEDVR, encoder: EncoderPlan) -> list[_Restored]:
+    """The frames of windows that are restored in one go."""
+    outputs = engine.restore_windows([Window(w.indices, tuple(rgb for _, rgb in w.frames)) for w in group])
+    return [_for_encoder(w.reference[0], output, encoder) for w, output in zip(group, outputs, strict=True)]
 
 
 def _for_encoder(seen: Seen, output: Tensor, encoder: EncoderPlan) -> _Restored:

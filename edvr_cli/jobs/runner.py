@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from edvr_cli.errors import InputError, OutputError, StoppedError, reason_of
+from edvr_cli.errors import InputError, OutputError, StoppedError, reason_of, sentence_of
 from edvr_cli.events import FrameRestored, Joining, Notice, OnEvent, Paused, Started
 from edvr_cli.jobs.backends import Work, Workers
 from edvr_cli.jobs.disk_space import check_space, space_needed
@@ -151,7 +151,10 @@ class Job:
             raise OutputError(f"{output} cannot be written: {reason_of(error)}.") from error
         manifest.set_output(_identity(output))
         put_in_place(output, self.target, source=source.info.path, overwrite=self.overwrite)
-        self.workspace.clear()
+        try:
+            self.workspace.clear()
+        except OSError as error:  # The output is good, and where it belongs.
+            self.tell(Notice(f"{self.workspace.directory} could not be emptied: {sentence_of(error)}"))
 
     def _use_choices(self, manifest: Manifest) -> EncoderPlan:
         """Take over what the job's first run chose, where the user chooses nothing else now; returns the encoder."""

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -540,3 +541,50 @@ def test_a_long_name_is_no_hindrance(folder: Path, tmp_path: Path):
         restore(folder / "in.mp4", target, on_event=after(14))
     assert restore(folder / "in.mp4", target).restored < 22
     assert same_as_whole(folder, target)
+
+
+def test_a_directory_that_cannot_be_emptied_is_a_notice(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The output is in place by then."""
+    target, events = tmp_path / "out.mp4", []
+
+    def refuse(workspace: Workspace) -> None:
+        raise OSError(errno.EIO, "Input/output error", str(workspace.directory))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Workspace, "clear", refuse)
+        restore(folder / "in.mp4", target, on_event=events.append)
+    assert digests(target) == digests(folder / "whole.mp4") and isinstance(events[-1], Finished)
+    assert any("could not be emptied" in event.message for event in events if isinstance(event, Notice))
+    restore(folder / "in.mp4", target, overwrite=True)
+    assert names(tmp_path) == ["out.mp4"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("the reason"), KeyboardInterrupt("the reason")])
+def test_cleaning_up_never_hides_what_led_to_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+):
+    """As where the output's folder vanishes in the middle."""
+
+    def vanish(event: Event) -> None:
+        if isinstance(event, FrameRestored) and event.done == 9:
+            shutil.rmtree(tmp_path / "gone", ignore_errors=True)
+            raise error
+
+    (tmp_path / "gone").mkdir()
+    with pytest.raises(type(error), match="the reason"):
+        restore(folder / "in.mp4", tmp_path / "gone" / "out.mp4", on_event=vanish)
+
+
+@pytest.mark.parametrize("done", [9, 22])
+def test_a_source_that_changes_meanwhile_is_not_joined(folder: Path, tmp_path: Path, done: int):
+    """Nor are segments kept that may be of either."""
+    source, target = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    shutil.copy(folder / "in.mp4", source)
+
+    def change(event: Event) -> None:
+        if isinstance(event, FrameRestored) and event.done == done:
+            make_clip(tmp_path / "other.mp4", width=32, height=24, frames=22, audio=("aac",)).replace(source)
+
+    with pytest.raises(InputError, match=r"in\.mp4 changed while it was being restored"):
+        restore(source, target, on_event=change)
+    assert names(tmp_path) == ["in.mp4"]

@@ -228,20 +228,21 @@ def test_other_types_are_refused(interpreted: Callable):
         interpreted(compute, Case(torch.float64), "cpu")
 
 
-def products_after(setting: str) -> str:
-    from edvr_cli.ops.triton.deform_conv import _products_of_torch
+def products_after(allowed: bool) -> str:
+    from edvr_cli.ops.triton.deform_conv import products_of_torch
 
-    torch.set_float32_matmul_precision(setting)
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = allowed
     try:
-        return _products_of_torch()
+        return products_of_torch()
     finally:
-        torch.set_float32_matmul_precision("highest")
+        torch.backends.cudnn.allow_tf32 = before
 
 
-def test_float32_products_follow_torchs_own_setting(interpreted: Callable):
-    """True float32 unless the user asked torch for less."""
-    assert interpreted(products_after, "highest") == "ieee"
-    assert interpreted(products_after, "high") == "tf32"
+def test_float32_products_follow_torchs_setting_for_convolutions(interpreted: Callable):
+    """So that "fp32" means one thing for a whole network: TF32 where torch convolves in it, which is its default."""
+    assert interpreted(products_after, False) == "ieee"
+    assert interpreted(products_after, True) == "tf32"
 
 
 def verify_kernel(dtype: torch.dtype) -> None:

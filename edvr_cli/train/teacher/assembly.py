@@ -33,7 +33,8 @@ Report = dict[str, float]
 def assemble(teacher: BasicVSR, small: EDVR, model: EDVR, windows: Sequence[Tensor]) -> Report:
     """Set all of ``model`` from ``teacher``, a network as deep as it, and ``small``, a network that aligns.
 
-    ``windows`` (B, T, 3, h, w) in [0, 1], of footage degraded as the teacher knows it, are what least squares sees.
+    ``windows`` (B, T, 3, h, w) in [0, 1], of footage degraded as the teacher knows it, are what least squares sees;
+    they and the three networks are on one device.
     Returns R² per layer found so. Raises ModelError where the three do not fit together.
     """
     if reason := why_not_assembled(teacher, small.config, model.config):
@@ -43,7 +44,7 @@ def assemble(teacher: BasicVSR, small: EDVR, model: EDVR, windows: Sequence[Tens
     found = adopt_alignment(small, model, windows, features)
     _carry_through_cascade(teacher, model, features)
     found |= _fit_fusion(teacher, model, windows, features)
-    return found | _fit_tail(teacher, model, windows)
+    return found | _fit_tail(teacher, model, windows, features)
 
 
 def why_not_assembled(teacher: BasicVSR, small: EDVRConfig, model: EDVRConfig) -> str | None:
@@ -160,27 +161,16 @@ def _fit_fusion(teacher: BasicVSR, model: EDVR, windows: Sequence[Tensor], featu
     return {"feat_fusion": explained}
 
 
-def _fit_tail(teacher: BasicVSR, model: EDVR, windows: Sequence[Tensor]) -> Report:
+def _fit_tail(teacher: BasicVSR, model: EDVR, windows: Sequence[Tensor], features: Sequence[Tensor]) -> Report:
     """Fold the teacher's joining of both directions into the first layer of the tail."""
     regression = ConvRegression(3, margin=_MARGIN)
-    for window in windows:
-        restored = _before_tail(model, window)
+    for window, maps in zip(windows, features, strict=True):
+        restored = model.reconstruction(model.fuse(_aligned(model, maps, len(window))))
         regression.add(restored, teacher.upconv1(teacher.middle(window)[0]))
     weight, bias, explained = regression.solve()
     model.upconv1.weight.copy_(weight)
     _bias(model.upconv1).copy_(bias)
     return {"upconv1": explained}
-
-
-def _before_tail(model: EDVR, window: Tensor) -> Tensor:
-    """The features that ``model`` enlarges, (B, C, h, w)."""
-    found: list[Tensor] = []
-    hook = model.reconstruction.register_forward_hook(lambda _module, _inputs, output: found.append(output))
-    try:
-        model(window)
-    finally:
-        hook.remove()
-    return found[0]
 
 
 def _aligned(model: EDVR, level1: Tensor, windows: int) -> Tensor:

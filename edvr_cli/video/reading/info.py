@@ -151,6 +151,11 @@ class VideoInfo:
         return tuple(stream for stream in self.streams if stream.kind == kind and not stream.cover)
 
 
+def plain_rate(rate: Fraction) -> Fraction:
+    """A frame rate in numbers that any header holds: beyond 1/1001, near is near enough."""
+    return rate.limit_denominator(1001) or Fraction(1, min(round(1 / rate), (1 << 31) - 1))
+
+
 def describe_stream(source: Source, track: VideoTrack, frame: VideoFrame) -> VideoInfo:
     """The video stream of an open container, whose first decoded frame is ``frame``, and all that is beside it."""
     container, stream = track.container, track.stream

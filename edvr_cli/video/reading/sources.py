@@ -16,6 +16,7 @@ from av.video.frame import VideoFrame
 from torch import Tensor
 
 from edvr_cli.errors import InputError
+from edvr_cli.system.limits import available_memory
 from edvr_cli.video.containers import main_video, open_pipe, open_source
 from edvr_cli.video.image_sequences import decode_images, find_images, gaps
 from edvr_cli.video.pixels.layout import native_layout, nearest_layout
@@ -25,11 +26,14 @@ from edvr_cli.video.reading.completeness import find_shortage
 from edvr_cli.video.reading.decoder import Warn, decode, decode_once, first_frame
 from edvr_cli.video.reading.deinterlace import INTERLACED_NOTE, Deinterlace, DeinterlacedSource, looks_interlaced
 from edvr_cli.video.reading.hwaccel import hardware_decoder
-from edvr_cli.video.reading.info import Source, VideoInfo, color_of, describe_stream
+from edvr_cli.video.reading.info import Source, VideoInfo, color_of, describe_stream, plain_rate
 from edvr_cli.video.reading.source_clock import STEADY, SourceClock, may_jump, read_clock
 from edvr_cli.video.reading.webp import AnimatedWebPSource, is_animated_webp
 
+_BYTES_A_PIXEL = 8  # of a decoded frame, its samples copied, and a part of them as numbers
 _LOOKED_AT = 8  # frames, for interlacing
+_MOST_PIXELS = 8 * 4096 * 2304  # of these frames together
+_LARGEST = (4096, 4096)  # (lines, columns) of one of them; of more the middle is enough
 DEFAULT_RATE = Fraction(25)
 STANDARD_INPUT = Path("-")
 
@@ -102,9 +106,10 @@ class FileSource:
         """What is in it; decodes a few frames."""
         with self.side_streams() as container:
             track = video_track(container, self.path)
+            check_memory(self.path, track.stream.width, track.stream.height)
             frame = first_frame(track, self.path)
             info = describe_stream(self, track, frame)
-            frames = [frame, *islice(decode_once(track, self.path, _ignore), _LOOKED_AT - 1)]
+            frames = [frame, *islice(decode_once(track, self.path, _ignore), _looked_at(frame) - 1)]
         rate = _plausible_rate(info, frames)
         count = info.frame_count
         if rate != info.average_rate and info.duration and rate:  # The count was an estimate by the other rate.
@@ -228,6 +233,7 @@ class PipeSource:
         if self._info is None:
             container = open_pipe(self.path, self._options())
             track = video_track(container, self.path)
+            check_memory(self.path, track.stream.width, track.stream.height)
             decoded = decode_once(track, self.path, self._warnings.append)
             frame = next(decoded, None)
             if frame is None:
@@ -284,13 +290,31 @@ def _plausible_rate(info: VideoInfo, frames: list[VideoFrame]) -> Fraction | Non
     seen = (len(times) - 1) / ((times[-1] - times[0]) * info.time_base)
     if info.average_rate is not None and info.average_rate < 4 * seen:
         return info.average_rate
-    return seen.limit_denominator(1001)
+    return plain_rate(seen)
+
+
+def check_memory(path: Path, width: int, height: int) -> None:
+    """Raises InputError where there is not even memory for a few of a source's frames."""
+    needed, free = width * height * _BYTES_A_PIXEL, available_memory()
+    if needed > free:
+        raise InputError(
+            f"{path}: pictures of {width}×{height} need {needed / 1e9:.1f} GB of memory to be looked at, "
+            f"and {free / 1e9:.1f} GB are free."
+        )
+
+
+def _looked_at(frame: VideoFrame) -> int:
+    """How many frames are looked at for interlacing: of large ones fewer, as they are all in memory at once."""
+    return max(1, min(_LOOKED_AT, _MOST_PIXELS // (frame.width * frame.height)))
 
 
 def _luma(frame: VideoFrame) -> Tensor:
-    """(H, W) in [0, 1] of the frame's first plane; of packed formats a mixture of the channels."""
+    """(H, W) in [0, 1] of the middle of the frame's first plane; of packed formats a mixture of the channels."""
     layout = nearest_layout(frame.format.name)
-    return to_planes(frame, layout)[0].to(torch.float32) / (layout.peak << layout.shift)
+    plane = to_planes(frame, layout)[0]
+    top, left = (max(0, side - most) // 4 * 2 for side, most in zip(plane.shape, _LARGEST, strict=True))
+    middle = plane[top : top + _LARGEST[0], left : left + _LARGEST[1]]
+    return middle.to(torch.float32) / (layout.peak << layout.shift)
 
 
 def _ignore(message: str) -> None:

@@ -15,7 +15,7 @@ from edvr_cli.video.image_sequences import ENCODERS
 from edvr_cli.video.pixels.color import ColorSpec
 from edvr_cli.video.pixels.hdr import HdrMetadata
 from edvr_cli.video.pixels.layout import PixelLayout, native_layout
-from edvr_cli.video.reading.info import VideoInfo
+from edvr_cli.video.reading.info import VideoInfo, plain_rate
 
 DEFAULT_CODEC = "libx264"
 
@@ -161,8 +161,7 @@ def plan_encoder(encoding: Encoding, info: VideoInfo, *, width: int, height: int
     name = encoding.codec
     codec = _codec(name)
     quality = _QUALITY.get(name, _Quality(None, None))
-    # The frame rate only guides the encoder: beyond what its header can hold, near is near enough.
-    rate = (info.average_rate or Fraction(25)).limit_denominator(1001)
+    rate = plain_rate(info.average_rate or Fraction(25))  # It only guides the encoder.
     options = {
         **quality.fixed,
         **_quality_options(encoding, quality),
