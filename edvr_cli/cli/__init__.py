@@ -114,8 +114,10 @@ def _run(arguments: Sequence[str] | None) -> int:
     except (EdvrError, OSError) as error:
         return _fail(error, with_hint(sentence_of(error), getattr(error, "hint", None)))
     except Exception as error:
-        sentence = explanation(error)
-        return _fail(error, sentence or unforeseen(error), foreseen=sentence is not None)
+        known = explanation(error)
+        if known is not None:
+            return _fail(error, with_hint(str(known), known.hint))
+        return _fail(error, unforeseen(error), foreseen=False)
     return 0
 
 
