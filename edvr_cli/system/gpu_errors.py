@@ -35,6 +35,8 @@ def leaves_device_unusable(error: BaseException) -> bool:
 
 def explanation(error: BaseException) -> DeviceError | None:
     """An error with a remedy for one that a device, not the program, is to blame for; None for others."""
+    if not isinstance(error, RuntimeError):
+        return None
     first = next(iter(str(error).splitlines()), "")
     sentence = ""
     if is_missing_image(error):
@@ -42,11 +44,11 @@ def explanation(error: BaseException) -> DeviceError | None:
             f"PyTorch {torch.__version__} has no code for the GPU, or its driver is too old: "
             "install a build for it from https://pytorch.org/get-started/locally/, or update the driver"
         )
-    elif is_out_of_memory(error) and not isinstance(error, MemoryError):
+    elif is_out_of_memory(error):
         sentence = f"Out of memory: {first}. Close other programs, or choose smaller tiles"
     elif leaves_device_unusable(error):
         sentence = f"The GPU failed: {first}. What is finished is kept; update the driver, and start again"
-    return DeviceError(sentence, hint="device") if sentence else None
+    return DeviceError(sentence, hint="device").with_traceback(error.__traceback__) if sentence else None
 
 
 def _says(error: BaseException, phrases: tuple[str, ...]) -> bool:
