@@ -20,9 +20,8 @@ if sys.platform == "linux":
 
 from edvr_cli.cli import messages, output
 from edvr_cli.cli.commands import Commands
-from edvr_cli.cli.hints import with_hint
+from edvr_cli.cli.hints import device_explanation, with_hint
 from edvr_cli.errors import EdvrError, StoppedError, sentence_of, unforeseen
-from edvr_cli.system.gpu_errors import explanation
 from edvr_cli.system.malloc import keep_memory
 from edvr_cli.system.threads import left_behind
 from edvr_cli.version import __version__
@@ -114,7 +113,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except (EdvrError, OSError) as error:
         return _fail(error, with_hint(sentence_of(error), getattr(error, "hint", None)))
     except Exception as error:
-        sentence = explanation(error)
+        sentence = device_explanation(error)
         return _fail(error, sentence or unforeseen(error), foreseen=sentence is not None)
     return 0
 
