@@ -20,7 +20,7 @@ if sys.platform == "linux":
 
 from edvr_cli.cli import messages, output
 from edvr_cli.cli.commands import Commands
-from edvr_cli.cli.hints import device_explanation, with_hint
+from edvr_cli.cli.hints import with_hint
 from edvr_cli.errors import EdvrError, StoppedError, sentence_of, unforeseen
 from edvr_cli.system.malloc import keep_memory
 from edvr_cli.system.threads import left_behind
@@ -110,16 +110,17 @@ def _run(arguments: Sequence[str] | None) -> int:
         messages.say("edvr: interrupted.")
         messages.log("interrupted", "error")
         return INTERRUPTED
-    except (EdvrError, OSError) as error:
-        return _fail(error, with_hint(sentence_of(error), getattr(error, "hint", None)))
     except Exception as error:
-        sentence = device_explanation(error)
-        return _fail(error, sentence or unforeseen(error), foreseen=sentence is not None)
+        from edvr_cli.system.gpu_errors import explanation  # noqa: PLC0415 (torch takes seconds)
+
+        return _fail(explanation(error) or error)
     return 0
 
 
-def _fail(error: BaseException, sentence: str, *, foreseen: bool = True) -> int:
+def _fail(error: Exception) -> int:
     """Say what went wrong, and in detail what nobody foresaw; 1."""
+    foreseen = isinstance(error, EdvrError | OSError)
+    sentence = with_hint(sentence_of(error), getattr(error, "hint", None)) if foreseen else unforeseen(error)
     details = "".join(traceback.format_exception(error))
     if messages.wants_traceback():
         messages.say(details)

@@ -2,7 +2,7 @@
 
 from edvr_cli.errors import Hint
 
-__all__ = ["device_explanation", "with_hint"]
+__all__ = ["with_hint"]
 
 _HINTS: dict[Hint, str] = {
     "codec": "choose another --codec, or a file name that ends in .mkv",
@@ -28,27 +28,3 @@ _HINTS: dict[Hint, str] = {
 def with_hint(message: str, hint: Hint | None) -> str:
     """The sentence, and the flag that would help."""
     return message if hint is None else f"{message.rstrip('.')}; {_HINTS[hint]}."
-
-
-def device_explanation(error: BaseException) -> str | None:
-    """A sentence with a remedy for an error of a device rather than of the program; None for others."""
-    import torch  # noqa: PLC0415 (seconds; this is loaded for --help)
-
-    from edvr_cli.system.gpu_errors import (  # noqa: PLC0415
-        is_missing_image,
-        is_out_of_memory,
-        leaves_device_unusable,
-    )
-
-    first = next(iter(str(error).splitlines()), "")
-    if is_missing_image(error):
-        return (
-            f"this build of PyTorch ({torch.__version__}) has no code for the GPU, or its driver is too old: "
-            "install a build for it from https://pytorch.org/get-started/locally/, update the driver, "
-            "or pass --device cpu"
-        )
-    if is_out_of_memory(error) and not isinstance(error, MemoryError):
-        return f"out of memory: {first}. Close other programs, choose a smaller --tile, or pass --device cpu"
-    if leaves_device_unusable(error):
-        return f"the GPU failed: {first}. Update its driver, or pass --device cpu; what is finished is kept"
-    return None
