@@ -110,10 +110,12 @@ def _run(arguments: Sequence[str] | None) -> int:
         messages.say("edvr: interrupted.")
         messages.log("interrupted", "error")
         return INTERRUPTED
-    except Exception as error:
-        from edvr_cli.system.gpu_errors import explanation  # noqa: PLC0415 (torch takes seconds)
+    except RuntimeError as error:  # those of torch
+        from edvr_cli.system.gpu_errors import explanation  # noqa: PLC0415 (loads torch)
 
         return _fail(explanation(error) or error)
+    except Exception as error:
+        return _fail(error)
     return 0
 
 
