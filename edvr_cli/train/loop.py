@@ -97,7 +97,8 @@ def train(
             if out_of_time:
                 trainer.settle()
                 break
-    save_model(trainer.average, target, name=target.stem, task=recipe.task)
+    teacher_file = Path(recipe.teacher or "none").name
+    save_model(trainer.average, target, name=target.stem, task=recipe.task, teacher=teacher_file)
     log.draw()
     pace = (trainer.step - first) * recipe.batch / (time.monotonic() - began)
     tell(Finished(target, trainer.step, complete=trainer.step >= recipe.steps, samples_per_second=pace))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from edvr_cli.errors import EdvrError, ModelError
-from edvr_cli.models.checkpoint import load_model
+from edvr_cli.models.checkpoint import load_model, read_state_dict
 from edvr_cli.network.edvr import EDVR
 from edvr_cli.train import loop, objective
 from edvr_cli.train.checkpoint import STATE_FILE, read_checkpoint
@@ -393,6 +393,8 @@ def test_a_run_with_a_skeleton_and_a_teacher_resumes_to_the_same_weights(tmp_pat
     run(tmp_path / "killed", recipe, teacher=teacher, resume=True)
     expected, found = weights(tmp_path / "whole"), weights(tmp_path / "killed")
     assert all(torch.equal(found[key], expected[key]) for key in expected)
+    _, metadata = read_state_dict(tmp_path / "killed" / "model.safetensors")
+    assert metadata["teacher"] == "teacher.pth"  # for the model's card
 
 
 def test_what_a_skeleton_learned_arrives_in_the_next_stage(tmp_path):
