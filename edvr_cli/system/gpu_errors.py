@@ -4,7 +4,7 @@ import torch
 
 from edvr_cli.errors import lacks_memory
 
-__all__ = ["is_missing_image", "is_out_of_memory", "leaves_device_unusable"]
+__all__ = ["explanation", "is_missing_image", "is_out_of_memory", "leaves_device_unusable"]
 
 _MISSING_IMAGE = ("no kernel image is available", "device kernel image is invalid")
 _UNUSABLE = (
@@ -31,6 +31,22 @@ def is_missing_image(error: BaseException) -> bool:
 def leaves_device_unusable(error: BaseException) -> bool:
     """Whether every later call on the device fails too, so that trying something else is in vain."""
     return _says(error, _UNUSABLE)
+
+
+def explanation(error: BaseException) -> str | None:
+    """A sentence with a remedy for an error that a device, not the program, is to blame for; None for others."""
+    first = next(iter(str(error).splitlines()), "")
+    if is_missing_image(error):
+        return (
+            f"this build of PyTorch ({torch.__version__}) has no code for the GPU, or its driver is too old: "
+            "install a build for it from https://pytorch.org/get-started/locally/, update the driver, "
+            "or pass --device cpu"
+        )
+    if is_out_of_memory(error) and not isinstance(error, MemoryError):
+        return f"out of memory: {first}. Close other programs, choose a smaller --tile, or pass --device cpu"
+    if leaves_device_unusable(error):
+        return f"the GPU failed: {first}. Update its driver, or pass --device cpu; what is finished is kept"
+    return None
 
 
 def _says(error: BaseException, phrases: tuple[str, ...]) -> bool:
