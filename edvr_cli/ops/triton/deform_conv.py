@@ -102,7 +102,7 @@ def choose_tiles(
         # Triton 3.6 fails to compile 64 pixels for B200, whose tensor cores take no fewer, where groups are narrow.
         return Tiles(32, 32 if itemsize == 4 else 64, shape, warps=4, stages=1)
     if itemsize == 4 or narrow:
-        return Tiles(64, columns, shape, warps=4, stages=1)
+        return Tiles(32 if itemsize == 4 and shape == 128 else 64, columns, shape, warps=4, stages=1)
     # 128 outputs of 128 pixels leave one program per multiprocessor: faster on an H100, which alone was measured.
     return Tiles(128 if shape < 128 or capability[0] == 9 else 64, columns, shape, warps=8, stages=1)
 
