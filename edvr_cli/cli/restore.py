@@ -26,6 +26,7 @@ from edvr_cli.jobs.restore_video import restore_video
 from edvr_cli.models.checkpoint import load_model
 from edvr_cli.models.registry import Task, default_model
 from edvr_cli.network.edvr import EDVR
+from edvr_cli.video.image_sequences import holds_images
 from edvr_cli.video.muxing.plan import STANDARD_OUTPUT
 
 __all__ = ["deblur", "upscale"]
@@ -70,7 +71,8 @@ def _restore(task: Task, suffix: str, scale: float, options: RestoreOptions) -> 
         raise click.UsageError("--end must come after --start.")
     if options.json and output == STANDARD_OUTPUT:
         raise click.UsageError("--json writes to standard output, which the video goes to.")
-    batch = is_batch(inputs) or options.watch
+    listed = options.list_file is not None and (output is None or not output.suffix)
+    batch = is_batch(inputs) or options.watch or listed
     if batch:
         find = _finder(inputs, output, suffix, options)
         entries = find()
@@ -125,10 +127,18 @@ def _finder(inputs: list[str], output: Path | None, suffix: str, options: Restor
     def find() -> list[Entry]:
         entries = find_entries(inputs, output, options.selection, suffix)
         if not entries and not options.watch:
-            raise InputError(f"{', '.join(inputs)}: no video there; --include PATTERN takes others, -r goes deeper.")
+            raise InputError(f"{', '.join(inputs)}: no video there; {_instead(inputs, options)}.")
         return entries
 
     return find
+
+
+def _instead(inputs: list[str], options: RestoreOptions) -> str:
+    """What to do about folders without videos: those with folders of pictures below are no batch."""
+    folders = sorted(item for text in inputs if Path(text).is_dir() for item in Path(text).iterdir() if item.is_dir())
+    if pictures := next((folder for folder in folders if holds_images(folder)), None):
+        return f"{pictures} holds pictures: folders of pictures are given one by one, each with its own OUT"
+    return "--include PATTERN takes others" + ("" if options.recursive else ", -r goes deeper")
 
 
 def _hire(options: RestoreOptions) -> Hire:

@@ -149,8 +149,8 @@ def restore_segments(
             *planes, is_finite = restored.on_host.wait()
             if not is_finite:
                 raise DeviceError(
-                    f"the network's output for frame {restored.number} is not finite in {name_of(engine.dtype)}, "
-                    "which numbers may be too large for: choose --precision bf16 or fp32"
+                    f"the network's output for frame {restored.number} is not finite in {name_of(engine.dtype)}"
+                    f"{_why_not_finite(engine)}"
                 )
             files.write(restored.number, planes, restored.pts, restored.duration)
 
@@ -214,6 +214,15 @@ def _for_encoder(seen: Seen, output: Tensor, encoder: EncoderPlan) -> _Restored:
     alpha = _alpha(seen.frame, encoder, output.device)
     planes = rgb_to_planes(output, encoder.layout, encoder.color, alpha=alpha)
     return _Restored(seen.number, Download((*planes, is_finite)), seen.frame.pts, seen.frame.duration)
+
+
+def _why_not_finite(engine: StreamingEDVR) -> str:
+    """Whether the numbers' type or the model itself is at fault."""
+    if not all(bool(parameter.isfinite().all()) for parameter in engine.model.parameters()):
+        return f": the model {engine.model.name} has parameters that are not finite, and is of no use"
+    if engine.dtype == torch.float16:
+        return ", which numbers may be too large for: choose --precision bf16 or fp32"
+    return ": the model does not suit these pictures; choose another --model"
 
 
 def _position(trail: Sequence[Seen]) -> Position:

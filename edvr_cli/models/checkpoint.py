@@ -2,6 +2,7 @@
 
 import json
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -71,7 +72,8 @@ def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
                 metadata = file.metadata() or {}
                 content: object = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
         else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings(action="ignore"):  # of what is deprecated in somebody's file
+                content = torch.load(path, map_location="cpu", weights_only=True)
     except ModelError:
         raise
     except OSError as error:

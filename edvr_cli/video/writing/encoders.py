@@ -24,6 +24,19 @@ _X26X_PRESETS = (
 )  # fmt: skip
 
 
+# Pixels per side, by the libraries themselves.
+_LARGEST_SIDES = {
+    "libx264": 16384,
+    "h264_nvenc": 4096,
+    "libx265": 16384,
+    "hevc_nvenc": 8192,
+    "libsvtav1": 16384,
+    "libvpx-vp9": 65536,
+    "libvpx": 16383,
+    "prores_ks": 65535,
+}
+
+
 @dataclass(frozen=True)
 class _Quality:
     """How one encoder takes quality and speed: option names, the default, and options it always gets.
@@ -124,6 +137,12 @@ class EncoderPlan:
         try:
             context.open()
         except (av.FFmpegError, ValueError) as error:
+            limit = _LARGEST_SIDES.get(self.codec)
+            if limit is not None and max(self.width, self.height) > limit:
+                raise OutputError(
+                    f"{self.codec} holds pictures of {limit} pixels per side at most, and these have "
+                    f"{self.width}x{self.height}: choose a smaller --scale, or --codec ffv1 into .mkv, which holds any."
+                ) from error
             hint = " It needs an NVIDIA GPU and its driver." if self.codec.endswith("_nvenc") else ""
             given = ", ".join(f"{name}={value}" for name, value in self.options.items())
             raise OutputError(
