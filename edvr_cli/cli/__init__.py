@@ -22,7 +22,6 @@ from edvr_cli.cli import messages, output
 from edvr_cli.cli.commands import Commands
 from edvr_cli.cli.hints import with_hint
 from edvr_cli.errors import EdvrError, StoppedError, sentence_of, unforeseen
-from edvr_cli.system.gpu_errors import explanation
 from edvr_cli.system.malloc import keep_memory
 from edvr_cli.system.threads import left_behind
 from edvr_cli.version import __version__
@@ -111,8 +110,12 @@ def _run(arguments: Sequence[str] | None) -> int:
         messages.say("edvr: interrupted.")
         messages.log("interrupted", "error")
         return INTERRUPTED
-    except Exception as error:
+    except RuntimeError as error:  # those of torch
+        from edvr_cli.system.gpu_errors import explanation  # noqa: PLC0415 (loads torch)
+
         return _fail(explanation(error) or error)
+    except Exception as error:
+        return _fail(error)
     return 0
 
 
