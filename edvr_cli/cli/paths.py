@@ -10,7 +10,7 @@ import click
 
 from edvr_cli.errors import reason_of
 from edvr_cli.jobs.inputs import writable_name
-from edvr_cli.video.reading.sources import STANDARD_INPUT
+from edvr_cli.video.file_names import STANDARD_INPUT
 
 __all__ = ["read_paths", "single_target"]
 

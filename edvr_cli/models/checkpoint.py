@@ -20,11 +20,15 @@ from edvr_cli.models.registry import MODELS, ModelEntry, find_model
 from edvr_cli.network.edvr import EDVR, EDVRConfig
 from edvr_cli.network.windows import PADDINGS, Padding
 from edvr_cli.system.files import sha256_of, write_file
+from edvr_cli.system.hardware import resolve_device
+from edvr_cli.system.text import first_line
 
 __all__ = ["config_of", "load_model", "read_state_dict", "save_model"]
 
 
-def load_model(name_or_path: str | Path, device: str | torch.device = "cpu", *, padding: Padding | None = None) -> EDVR:
+def load_model(
+    name_or_path: str | Path, device: str | torch.device = "auto", *, padding: Padding | None = None
+) -> EDVR:
     """Load a model by name or from a ``.pth`` or ``.safetensors`` file, ready to restore: on ``device``, eval mode.
 
     The file decides the architecture. ``padding`` overrides the recipe's window padding. Raises ModelError for
@@ -41,9 +45,9 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu", *, 
     if str(device).split(":")[0] == "meta":
         raise DeviceError(f"device {str(device)!r} computes nothing: choose cpu, cuda or mps")
     try:
-        return model.to(device).eval()
+        return model.to(resolve_device(device)).eval()
     except (RuntimeError, AssertionError) as error:
-        raise DeviceError(f"device {str(device)!r} cannot be used here: {_first_line(error)}") from error
+        raise DeviceError(f"device {str(device)!r} cannot be used here: {first_line(error)}") from error
 
 
 def save_model(model: EDVR, path: str | Path, *, dtype: torch.dtype = torch.float16, **recipe: str) -> None:
@@ -176,11 +180,6 @@ def _count(state: Mapping[str, Tensor], stack: str) -> int:
     highest = max(numbers, default=-1)
     # A number beyond that of all parameters is no block: a file cannot make us build a billion of them.
     return highest + 1 if highest < len(state) else len(numbers)
-
-
-def _first_line(error: Exception) -> str:
-    """What went wrong in one line; some errors have no words."""
-    return next(iter(str(error).splitlines()), type(error).__name__)[:200]
 
 
 def _padding(stated: object, path: Path) -> Padding:

@@ -122,12 +122,12 @@ WORDS: dict[str, tuple[tuple[str, ...], str]] = {
     "the folder itself with a slash": (("upscale", "clips", "clips/"), "is the folder IN itself"),
     "a folder that is not there": (("upscale", "in.mp4", "none/"), "none/ is not there; make the folder first"),
     "a dash": (("upscale", "-dash.mp4", "out.mp4"), "is ./-dash.mp4"),
-    "folders of frames": (("upscale", "-r", "shots", "out"), "shots/a holds pictures: folders of pictures are given"),
-    "nothing below": (("upscale", "-r", "empty", "out"), "no video there; --include PATTERN takes others."),
+    "folders of frames": (("upscale", "-r", "shots", "out"), "shots/a holds pictures: give folders of pictures one by one"),
+    "nothing below": (("upscale", "-r", "empty", "out"), "no videos found; try --include PATTERN for other suffixes."),
     "no index": (("info", "cut.mp4"), r"cut.mp4 has no index \(moov atom\)"),
     "too large for H.264": (
         ("info", "wide.mkv", "-d", "cpu", "-n", "tiny.safetensors"),
-        "libx264 holds pictures of 16384 pixels per side at most, and these have 16640x64: choose a smaller --scale",
+        "libx264 holds pictures of 16384 pixels per side at most, and these have 16640x64: choose a smaller scale",
     ),
     "a file for a folder": (("preview", "in.mp4", "-n", "tiny.safetensors", "-o", "in.mp4"), "is a file; the pictures"),
 }
@@ -159,4 +159,4 @@ def test_a_network_that_gives_no_numbers_is_said_to_be_damaged(edvr: Callable): 
     next(iter(model.parameters())).data.fill_(torch.nan)
     save_model(model, "nan.safetensors", dtype=torch.float32)
     code, _, said = edvr("upscale", "in.mp4", "out.mp4", "-n", "nan.safetensors", "-d", "cpu", "--precision", "fp32")
-    assert code == 1 and "has parameters that are not finite, and is of no use" in said and "bf16" not in said
+    assert code == 1 and "has parameters that are not finite; use another model" in said and "bf16" not in said
