@@ -121,7 +121,7 @@ def implementation(x: Tensor, *others: Tensor | None) -> str:
     """Name the implementation for these tensors: ``"triton"``, ``"torchvision"``, ``"compiled"`` or ``"reference"``.
 
     The fastest that works on their device. Triton's and the compiled kernel have no backward: training takes
-    torchvision's on a GPU where it is installed, for the packed form on a CPU a compiled kernel of its own, and the
+    torchvision's on a GPU where it is installed, for the packed form on a CPU another compiled kernel, and the
     reference elsewhere.
     """
     tensors = [x, *(t for t in others if t is not None)]
