@@ -3,7 +3,8 @@
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Literal
 
@@ -49,7 +50,17 @@ def train_phase(
     if "blocks" in speedups:
         _compile_blocks(model)
     steps = _Steps(phase, model, sampler)
-    step = steps.run
+    with _own_stream(steps.losses.device):
+        _train(steps, speedups, say)
+    for module in model.modules():
+        vars(module).pop("forward", None)  # of compiled blocks
+    average = copy.deepcopy(model)
+    torch._foreach_copy_([p.data for p in average.parameters()], steps.average)
+    return average.requires_grad_(False).eval()
+
+
+def _train(steps: "_Steps", speedups: frozenset[Speedup], say: Callable[[str], None]) -> None:
+    phase, model, step = steps.phase, steps.model, steps.run
     good, usual = [p.detach().clone() for p in model.parameters()], math.inf
     began, count, seen = time.perf_counter(), 0, 0
     while True:
@@ -76,13 +87,20 @@ def train_phase(
             usual = loss if math.isinf(usual) else 0.8 * usual + 0.2 * loss
         steps.losses.zero_()
         seen = count
-    for module in model.modules():
-        vars(module).pop("forward", None)  # of compiled blocks
     seconds = time.perf_counter() - began
     say(f"{phase.name}: {count} steps, {count * phase.batch / seconds:.1f} samples per second")
-    average = copy.deepcopy(model)
-    torch._foreach_copy_([p.data for p in average.parameters()], steps.average)
-    return average.requires_grad_(False).eval()
+
+
+@contextmanager
+def _own_stream(device: torch.device) -> Iterator[None]:
+    """Work on a stream other than the default one, which no graph can be recorded on."""
+    if device.type != "cuda":
+        yield
+        return
+    torch.cuda.synchronize(device)
+    with torch.cuda.device(device), torch.cuda.stream(torch.cuda.Stream(device)):
+        yield
+    torch.cuda.synchronize(device)
 
 
 class _Steps:
@@ -153,13 +171,24 @@ def _recorded(steps: _Steps, say: Callable[[str], None]) -> Callable[[], None]:
     try:
         graph.register_generator_state(steps.sampler.generator)
         torch.cuda.synchronize()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
             steps.run()
+        if _repeats_itself(graph, steps.losses):
+            raise RuntimeError("every replay drew the same samples")
     except RuntimeError as error:
         say(f"steps run one by one, since recording one failed: {error}")
         steps.sampler.generator = torch.Generator(steps.losses.device).manual_seed(steps.sampler.generator.seed())
         return steps.run
     return graph.replay
+
+
+def _repeats_itself(graph: torch.cuda.CUDAGraph, losses: Tensor) -> bool:
+    found = []
+    for _ in range(2):
+        before = losses.clone()
+        graph.replay()
+        found.append(losses - before)
+    return torch.equal(*found)
 
 
 def _compile_blocks(model: EDVR) -> None:
