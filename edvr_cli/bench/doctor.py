@@ -18,17 +18,21 @@ from edvr_cli.bench.rehearsal import Rehearsal, rehearse
 from edvr_cli.errors import DeviceError, EdvrError
 from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.memory_plan import free_memory
-from edvr_cli.inference.precision import Precision, dtype_for, name_of
+from edvr_cli.inference.options import Precision
+from edvr_cli.inference.precision import dtype_for, name_of
 from edvr_cli.models.checkpoint import load_model
 from edvr_cli.models.library import list_models
 from edvr_cli.models.registry import default_model, model_folders
 from edvr_cli.network.windows import Window
 from edvr_cli.ops.numba_status import numba_fault
 from edvr_cli.ops.selftest import check_operation
+from edvr_cli.ops.triton_status import triton_fault
 from edvr_cli.system.charts import NO_CHARTS, charts_available
+from edvr_cli.system.gpu_errors import explanation
 from edvr_cli.system.hardware import machine_name
 from edvr_cli.system.installation import versions
-from edvr_cli.video.capabilities import Abilities, find_abilities
+from edvr_cli.system.text import first_line
+from edvr_cli.video.capabilities import FFmpegCapabilities, find_capabilities
 
 __all__ = ["Device", "Diagnosis", "Finding", "Speed", "diagnose"]
 
@@ -60,6 +64,7 @@ class Device:
 class Speed:
     """Of the model that ships, on frames of ``size`` (width, height)."""
 
+    model: str
     device: str
     precision: Precision
     size: tuple[int, int]
@@ -73,7 +78,7 @@ class Diagnosis:
     system: dict[str, str]
     versions: dict[str, str]
     devices: list[Device]
-    video: Abilities
+    video: FFmpegCapabilities
     models: dict[str, str]  # those on this machine: their files
     environment: dict[str, str]
     speed: Speed | None
@@ -92,7 +97,7 @@ def diagnose(*, speed: bool = True) -> Diagnosis:
     best = torch.device(devices[0].device)
     rehearsal = rehearse(best)
     measured = _speed(best) if speed and rehearsal.fault is None else None
-    video = find_abilities()
+    video = find_capabilities()
     return Diagnosis(
         system={
             "system": platform.platform(),
@@ -131,8 +136,12 @@ def _examine(device: torch.device) -> Device:
             operation = check_operation(device, dtype_for(word, device))
             checked[word] = ""
         except (DeviceError, RuntimeError) as error:
-            checked[word] = next(iter(str(error).splitlines()), type(error).__name__)
-    return Device(str(device), machine_name(device), free_memory(device), operation, checked)
+            checked[word] = str(explanation(error) or first_line(error))
+    try:
+        free = free_memory(device)
+    except RuntimeError:  # a driver or GPU at fault, which the check has found
+        free = None
+    return Device(str(device), machine_name(device), free, operation, checked)
 
 
 def _speed(device: torch.device) -> Speed | None:
@@ -153,7 +162,7 @@ def _speed(device: torch.device) -> Speed | None:
         else:
             began = time.perf_counter()
         number += 1
-    return Speed(str(device), name_of(engine.dtype), _SPEED_SIZE, sorted(taken)[len(taken) // 2])
+    return Speed(engine.model.name, str(device), name_of(engine.dtype), _SPEED_SIZE, sorted(taken)[len(taken) // 2])
 
 
 def _rehearsal_findings(rehearsal: Rehearsal) -> Iterator[Finding]:
@@ -161,15 +170,17 @@ def _rehearsal_findings(rehearsal: Rehearsal) -> Iterator[Finding]:
         yield Finding("wrong", f"{fault.what} ({fault.versions})", fault.remedy)
 
 
-def _findings(devices: list[Device], video: Abilities) -> Iterator[Finding]:
+def _findings(devices: list[Device], video: FFmpegCapabilities) -> Iterator[Finding]:
     for device in devices:
         for wrong in device.checked.values():
             if wrong:
                 others = " or ".join(p for p, fault in device.checked.items() if not fault)
                 instead = f", or choose --precision {others}" if others else ", or pass --device cpu"
                 yield Finding("wrong", wrong, f"update the driver and PyTorch{instead}")
-        if device.device.startswith("cuda") and device.operation == "reference":
-            yield Finding("hint", "Triton is not installed: the GPU computes slowly", "pip install triton")
+        if device.device.startswith("cuda") and (fault := triton_fault(torch.device(device.device))):
+            slower = {"torchvision": "torchvision's operation is used", "reference": "plain PyTorch is used"}
+            what = f"{fault.reason}: the GPU computes slowly, as {slower.get(device.operation, 'without a kernel')}"
+            yield Finding("hint", what, fault.remedy)
         if device.device == "cpu" and (fault := numba_fault()):
             yield Finding("hint", f"{fault.reason}: the processor computes several times as slowly", fault.remedy)
         if device.device == "mps":

@@ -1,6 +1,7 @@
 """What the loop asks of a GPU, without one: on torch's meta device, where whatever waits for a result raises."""
 
 import threading
+from contextlib import contextmanager
 from fractions import Fraction
 
 import pytest
@@ -12,20 +13,22 @@ from edvr_cli.bench import network as bench_network
 from edvr_cli.errors import DeviceError
 from edvr_cli.inference import memory_plan as memory
 from edvr_cli.inference.engine import StreamingEDVR
+from edvr_cli.inference.options import InferenceOptions
+from edvr_cli.inference.precision import dtype_for
 from edvr_cli.jobs import pipeline
-from edvr_cli.jobs.pipeline import Seen, restore_segments, rgb_of
-from edvr_cli.jobs.segments import Lengths
+from edvr_cli.jobs.pipeline import LabelledFrame, restore_segments, to_rgb
+from edvr_cli.jobs.segments import SegmentLimits
 from edvr_cli.network import edvr
 from edvr_cli.network.windows import windows
 from edvr_cli.ops import conv
-from edvr_cli.system import gpu_copy as transfer
 from edvr_cli.system.gpu_copy import Download, upload
 from edvr_cli.video.pixels.color import resolve
 from edvr_cli.video.pixels.layout import nearest_layout
 from edvr_cli.video.reading.info import VideoInfo
 from edvr_cli.video.reading.reader import SourceFrame
 from edvr_cli.video.reading.sources import FileSource
-from edvr_cli.video.writing.encoders import Encoding, plan_encoder
+from edvr_cli.video.writing.encoders import plan_encoder
+from edvr_cli.video.writing.options import Encoding
 from tests.support.networks import random_network
 
 META = torch.device("meta")
@@ -86,20 +89,20 @@ def video_info(pix_fmt, width, height, path):
     )
 
 
-def restore_on_meta(model, info, encoder, monkeypatch, *, sound=True):
+def restore_on_meta(model, info, encoder, monkeypatch, *, is_finite=True):
     """Restore seven frames on the meta device, whence nothing can be copied: downloads are zeros."""
 
     class Zeros:
         def __init__(self, tensors):
             *planes, finite = tensors
             assert {t.device for t in (*planes, finite)} == {META}
-            self._zeros = (*(torch.zeros(t.shape, dtype=t.dtype) for t in planes), torch.tensor(sound))
+            self._zeros = (*(torch.zeros(t.shape, dtype=t.dtype) for t in planes), torch.tensor(is_finite))
 
         def wait(self):
             return self._zeros
 
     monkeypatch.setattr(pipeline, "Download", Zeros)
-    stream = StreamingEDVR(model.to(META), precision="fp16")
+    stream = StreamingEDVR(model.to(META), InferenceOptions(precision="fp16"))
     shapes = info.layout.plane_shapes(info.height, info.width)
     planes = tuple(torch.zeros(shape, dtype=info.layout.sample_dtype) for shape in shapes)
     sink = Sink(encoder)
@@ -107,10 +110,17 @@ def restore_on_meta(model, info, encoder, monkeypatch, *, sound=True):
     def decoded():
         for n in range(7):
             frame = SourceFrame(planes, info.layout, n, n, info.time_base, 1)
-            yield Seen(n, frame, n == 0, ()), rgb_of(frame, info, META)
+            yield LabelledFrame(n, frame, n == 0, ()), to_rgb(frame, info, META)
 
     restore_segments(
-        decoded(), stream, sink, begin=0, end=None, lengths=Lengths(99, 99), on_frame=lambda: None, stop=lambda: False
+        decoded(),
+        stream,
+        sink,
+        begin=0,
+        end=None,
+        limits=SegmentLimits(99, 99),
+        on_frame=lambda: None,
+        stop=lambda: False,
     )
     return sink
 
@@ -132,8 +142,8 @@ def test_a_frame_that_is_not_finite_is_an_error(tmp_path, monkeypatch):
     """Numbers of fp16 end at 65,504; a frame of NaN would be encoded as black."""
     info = video_info("yuv420p", 36, 26, tmp_path / "never.mkv")
     encoder = plan_encoder(Encoding(), info, width=144, height=104)
-    with pytest.raises(DeviceError, match=r"frame 0 is not finite in fp16.*--precision bf16 or fp32"):
-        restore_on_meta(random_network(), info, encoder, monkeypatch, sound=False)
+    with pytest.raises(DeviceError, match=r"frame 0 is not finite in fp16.*use bf16 or fp32"):
+        restore_on_meta(random_network(), info, encoder, monkeypatch, is_finite=False)
 
 
 def test_small_frames_take_few_launches(monkeypatch):
@@ -145,7 +155,7 @@ def test_small_frames_take_few_launches(monkeypatch):
     counts = []
     for limit in (256 * 1024, 0):
         monkeypatch.setattr(memory, "_AT_ONCE", limit)
-        stream = StreamingEDVR(model, precision="fp16", tile=0)
+        stream = StreamingEDVR(model, InferenceOptions(precision="fp16", tile=0))
         stream.restore(first)
         with Launches() as launches:
             stream.restore(second)
@@ -169,8 +179,9 @@ def test_a_copy_to_where_a_tensor_is_already_is_none():
     assert Download([x]).wait()[0] is x
 
 
-def test_whoever_waits_for_a_download_waits_for_what_was_queued_before(monkeypatch):
-    """An event behind the copies, on the stream of the tensors' device."""
+@pytest.fixture
+def gpu(monkeypatch):
+    """CUDA's calls that copies make, noted."""
     log = []
 
     class Event:
@@ -183,17 +194,63 @@ def test_whoever_waits_for_a_download_waits_for_what_was_queued_before(monkeypat
         def synchronize(self):
             log.append("waited")
 
-    class OnGpu:
-        is_cuda, device = True, torch.device("cuda:1")
+    @contextmanager
+    def device(which):
+        log.append(("on", str(which)))
+        yield
 
-        def to(self, device, *, non_blocking):
-            assert (device, non_blocking) == ("cpu", True)
-            log.append("copied")
-            return "on the host"
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "device", device)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"stream of {device}")
+    return log
 
-    monkeypatch.setattr(transfer.torch.cuda, "Event", Event)
-    monkeypatch.setattr(transfer.torch.cuda, "current_stream", lambda device: f"stream of {device}")
-    download = Download([OnGpu(), OnGpu()])
-    assert log == ["copied", "copied", ("recorded", "stream of cuda:1")]
+
+class OnGpu:
+    """A tensor on the second GPU; page-locked memory may be short."""
+
+    is_cuda, device = True, torch.device("cuda:1")
+
+    def __init__(self, log, short=False):
+        self._log, self._short = log, short
+
+    def to(self, device, *, non_blocking=False):
+        """A copy."""
+        assert device == "cpu"
+        if self._short and non_blocking:
+            raise RuntimeError("CUDA error: out of memory")
+        self._log.append(("copied", non_blocking))
+        return "on the host"
+
+
+def test_whoever_waits_for_a_download_waits_for_what_was_queued_before(gpu):
+    """An event behind the copies, on the stream of the tensors' device, which no other device hears of."""
+    download = Download([OnGpu(gpu), OnGpu(gpu)])
+    copied = ("copied", True)
+    assert gpu == [copied, copied, ("on", "cuda:1"), ("recorded", "stream of cuda:1")]
     assert download.wait() == ("on the host", "on the host")
-    assert log[-1] == "waited"
+    assert gpu[4:] == [("on", "cuda:1"), "waited"]
+
+
+def test_without_page_locked_memory_copies_are_plain(gpu, monkeypatch):
+    """As in WSL and small containers, in both directions."""
+    assert Download([OnGpu(gpu, short=True)]).wait() == ("on the host",)
+    assert gpu[0] == ("copied", False)
+    frame = torch.zeros(3)
+
+    def short(_):
+        raise RuntimeError("CUDA error: out of memory")
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", short)
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, *given, **options: (self, given, options))
+    assert upload(frame, "cuda:1") == (frame, ("cuda:1",), {})
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtype"), [((6, 1), torch.float32), ((7, 0), torch.float16), ((9, 0), torch.float16)]
+)
+def test_old_gpus_compute_in_fp32(capability, dtype, monkeypatch):
+    """Before compute capability 7.0 half precision is a fraction as fast, or cannot be had."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert dtype_for("auto", torch.device("cuda:0")) == dtype
+    assert dtype_for("fp16", torch.device("cuda:0")) == torch.float16
