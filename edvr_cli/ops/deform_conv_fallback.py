@@ -26,8 +26,9 @@ STRIP_BYTES = 256 * 2**20  # at most, of the samples of one strip
 def torchvision_serves(device: torch.device) -> bool:
     """Whether torchvision's operation can be called on ``device`` now.
 
-    It starts its kernels on the default stream, whichever stream is current: on another one they would not wait for what
-    came before, and a CUDA graph is recorded without them (seen on an H100: a network trained that way aligned nothing).
+    It starts its kernels on the default stream, whichever stream is current: on another one they would not wait for
+    what came before, and a CUDA graph is recorded without them. A network that was trained that way on an H100 had
+    learned nothing from its neighbors.
     """
     if device.type == "cuda" and torch.cuda.current_stream(device) != torch.cuda.default_stream(device):
         return False
