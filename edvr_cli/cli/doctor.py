@@ -93,7 +93,10 @@ def _show(d: "Diagnosis") -> None:
 def _device(device: "Device") -> str:
     memory = "" if device.free_memory is None else f", {device.free_memory / 2**30:.1f} GiB free"
     good = ", ".join(precision for precision, wrong in device.checked.items() if not wrong)
-    name = {"triton": "Triton kernel", "compiled": "compiled kernel", "reference": "plain PyTorch"}.get(
-        device.operation, "no kernel"
-    )
+    name = {
+        "triton": "Triton kernel",
+        "torchvision": "torchvision's operation",
+        "compiled": "compiled kernel",
+        "reference": "plain PyTorch",
+    }.get(device.operation, "no kernel")
     return f"{device.name}{memory}; {name}, right in {good or 'nothing'}"
