@@ -1,4 +1,4 @@
-"""What the paths on the command line mean: which are inputs, and where the outputs go."""
+"""Paths on the command line: inputs, and where the outputs go."""
 
 import codecs
 import os
@@ -60,7 +60,7 @@ def read_paths(
 
 
 def single_target(source: Path, output: Path | None, suffix: str) -> Path:
-    """Where one file's output goes: to ``output``, into it if it is a folder, or beside the file.
+    """Where one file's output goes: to ``output``, into it if it is a folder, or next to the input.
 
     The output of numbered pictures, in a folder or by a pattern, is a folder, or the same pattern in one.
     """
@@ -100,7 +100,7 @@ def _is_folder(path: str) -> bool:
 
 
 def _lines(path: Path) -> list[str]:
-    """The inputs in a text file: one a line, empty lines and those that begin with # left out."""
+    """The inputs in a text file, one per line; empty lines and those that begin with # are skipped."""
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -59,7 +59,7 @@ def save_model(model: EDVR, path: str | Path, *, dtype: torch.dtype = torch.floa
         "config": json.dumps(asdict(model.config)),
         **recipe,
     }
-    write_file(Path(path), save(state, metadata))  # its own way to write a file lets nobody else read it
+    write_file(Path(path), save(state, metadata))  # safetensors' writer makes files that only their owner may read
 
 
 def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -83,7 +83,7 @@ def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {reason_of(error)}") from error
     except Exception as error:  # Over junk the two libraries raise whatever they come upon.
-        raise ModelError(f"{path} is no readable checkpoint: {why_not_loaded(error)}") from error
+        raise ModelError(f"{path} is not a readable checkpoint: {why_not_loaded(error)}") from error
     for wrapper in ("params_ema", "params", "state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
@@ -100,7 +100,7 @@ def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def config_of(state: Mapping[str, Tensor]) -> EDVRConfig:
     """The dimensions of the EDVR network that ``state`` belongs to.
 
-    Raises ValueError, with the first reason found, where it is no such network.
+    Raises ValueError, with the first reason found, where it is another network.
     """
     tsa = "fusion.feat_fusion.weight" in state
     predeblur = "predeblur.conv_first.weight" in state
@@ -136,7 +136,7 @@ def _shape(state: Mapping[str, Tensor], key: str) -> tuple[int, ...]:
         raise ValueError(f"it has no parameter {key!r}")
     shape = tuple(state[key].shape)
     if len(shape) != 4 or 0 in shape:
-        raise ValueError(f"its {key!r} {shape} is no convolution's weight")
+        raise ValueError(f"its {key!r} {shape} is not the weight of a convolution")
     return shape
 
 
@@ -144,7 +144,7 @@ def _build(state: dict[str, Tensor], path: Path) -> EDVR:
     try:
         config = config_of(state)
     except ValueError as error:
-        raise ModelError(f"{path} is no EDVR checkpoint: {error}") from error
+        raise ModelError(f"{path} is not an EDVR checkpoint: {error}") from error
     with torch.device("meta"):
         model = EDVR(config)
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
@@ -178,7 +178,7 @@ def _count(state: Mapping[str, Tensor], stack: str) -> int:
     """How many blocks a stack has by their numbers, of which those in between may be missing."""
     numbers = {int(m[1]) for key in state if (m := re.match(rf"{stack}\.(\d+)\.", key))}
     highest = max(numbers, default=-1)
-    # A number beyond that of all parameters is no block: a file cannot make us build a billion of them.
+    # A number beyond that of all parameters is not a block: a file must not cause a billion of them.
     return highest + 1 if highest < len(state) else len(numbers)
 
 

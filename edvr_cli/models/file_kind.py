@@ -96,7 +96,7 @@ def why_not_loaded(error: Exception) -> str:
 
 
 def _refusal(path: Path, why: str) -> ModelError:
-    return ModelError(f"{path} is no readable checkpoint: {why}")
+    return ModelError(f"{path} is not a readable checkpoint: {why}")
 
 
 def _is_safetensors(head: bytes, size: int) -> bool:

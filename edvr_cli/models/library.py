@@ -1,4 +1,4 @@
-"""The models on this machine: what there is, fetching, checking, adding and converting them."""
+"""The models on this machine: list, pull, verify, add, convert and blend."""
 
 import shutil
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Listed:
 
 
 def list_models() -> list[Listed]:
-    """Every known model, then the files that the user's folder holds besides."""
+    """Every known model, then the other files in the user's folder."""
     folders = model_folders()
     places = {file.name: file for folder in reversed(folders) for file in _files(folder)}
     known = [Listed(name, entry, places.get(entry.file)) for name, entry in MODELS.items()]

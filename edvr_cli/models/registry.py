@@ -1,4 +1,4 @@
-"""Models known by name: what there is, and where their files are looked for."""
+"""Models known by name, and the folders that are searched for their files."""
 
 import os
 from dataclasses import dataclass

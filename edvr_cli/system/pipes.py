@@ -26,7 +26,7 @@ class PipeReader:
             os.set_blocking(self._handle, True)
 
     def read(self, size: int) -> bytes:
-        """The next bytes, none at the end. Raises StoppedError where nobody wants them any more."""
+        """The next bytes, none at the end. Raises StoppedError where they are no longer needed."""
         try:
             while os.name == "posix" and not select.select([self._handle], [], [], _POLL)[0]:
                 self._stopped |= asked_to_stop()
@@ -46,7 +46,7 @@ class PipeReader:
 
 
 def write_all(handle: int, content: bytes | memoryview) -> None:
-    """Write everything to a descriptor. Raises OSError where that fails, StoppedError where nobody wants it now."""
+    """Write everything to a descriptor. Raises OSError where that fails, StoppedError where it is no longer needed."""
     left = memoryview(content)
     while left:
         while os.name == "posix" and not select.select([], [handle], [], _POLL)[1]:

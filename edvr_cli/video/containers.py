@@ -1,4 +1,4 @@
-"""Opening a source: local files only, one sentence for each way in which it is not a video."""
+"""Open media files, local ones only, with one sentence for each way in which it fails."""
 
 import errno
 import os
@@ -112,7 +112,7 @@ def main_video(container: InputContainer, path: str | os.PathLike[str]) -> Video
     streams = [stream for stream in container.streams.video if not is_cover(stream)]
     if not streams:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no streams"
-        cover = " besides cover art" if container.streams.video else ""
+        cover = " other than cover art" if container.streams.video else ""
         raise InputError(f"{path} has no video stream{cover} ({kinds}).")
     return next((stream for stream in streams if stream.disposition & Disposition.default), streams[0])
 

@@ -122,7 +122,10 @@ WORDS: dict[str, tuple[tuple[str, ...], str]] = {
     "the folder itself with a slash": (("upscale", "clips", "clips/"), "is the folder IN itself"),
     "a folder that is not there": (("upscale", "in.mp4", "none/"), "none/ is not there; make the folder first"),
     "a dash": (("upscale", "-dash.mp4", "out.mp4"), "is ./-dash.mp4"),
-    "folders of frames": (("upscale", "-r", "shots", "out"), "shots/a holds pictures: give folders of pictures one by one"),
+    "folders of frames": (
+        ("upscale", "-r", "shots", "out"),
+        "shots/a holds pictures: give folders of pictures one by one",
+    ),
     "nothing below": (("upscale", "-r", "empty", "out"), "no videos found; try --include PATTERN for other suffixes."),
     "no index": (("info", "cut.mp4"), r"cut.mp4 has no index \(moov atom\)"),
     "too large for H.264": (

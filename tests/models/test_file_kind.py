@@ -101,7 +101,7 @@ def _zip() -> bytes:
 def test_what_is_no_checkpoint_is_named(tmp_path: Path, name: str, make: Callable[[Path], bytes], words: str):
     """In one line, with what to do, and never with PyTorch's advice to switch safety off."""
     (tmp_path / name).write_bytes(make(tmp_path))
-    with pytest.raises(ModelError, match=rf"{name} is no readable checkpoint: .*{words}") as caught:
+    with pytest.raises(ModelError, match=rf"{name} is not a readable checkpoint: .*{words}") as caught:
         read_state_dict(tmp_path / name)
     assert "weights_only" not in str(caught.value) and "\n" not in str(caught.value)
 

@@ -41,7 +41,7 @@ class _Quality:
     """How one encoder takes quality and speed: option names, the default, and options it always gets.
 
     ``presets`` maps x264's preset names to the encoder's own, where these differ; names it does not map are
-    passed as they are.
+    passed unchanged.
     """
 
     crf_option: str | None
@@ -80,7 +80,7 @@ PICTURES = frozenset(ENCODERS.values())
 _WITH_ALPHA = PICTURES | {"prores_ks", "ffv1", "libvpx-vp9", "rawvideo"}
 # Encoders that keep gray gray: the others' gray is a rarity that players stumble over.
 _WITH_GRAY = PICTURES | {"ffv1", "rawvideo"}
-# What is written to pipes: first what y4m holds, then what raw samples may be besides.
+# What is written to pipes: first what y4m holds, then the other layouts of raw samples.
 _DEPTHS = ("", "9le", "10le", "12le", "14le", "16le")
 _Y4M = (*(f"{name}{depth}" for name in ("yuv420p", "yuv422p", "yuv444p", "gray") for depth in _DEPTHS), "yuva444p")
 _RAW = (
@@ -95,7 +95,7 @@ _RATE_CONTROL = {"b", "qp"}
 class EncoderPlan:
     """An encoder that has been opened once with these values: see `plan_encoder`.
 
-    ``threads`` are the encoder's (0: one a core); some encode a little differently with another number of them.
+    ``threads`` are the encoder's (0: one per core); some encode slightly differently with another number.
     ``notes`` are sentences about what the encoder cannot keep of the source.
     """
 
