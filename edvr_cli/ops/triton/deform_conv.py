@@ -91,7 +91,7 @@ def choose_tiles(
 ) -> Tiles:
     """Tiles for a map of so many ``pixels`` (over the batch), O, bytes an element, and channels of a ``group``.
 
-    The fastest of those that were measured on an H100 (``python -m benchmarks.gpu_drill --only sweep``). 64 columns
+    The fastest of those that were measured on an H100 (``benchmarks.gpu_drill``, its part ``sweep``). 64 columns
     of 16 pixels per warp are 32 float32 values per thread, next to an accumulator of as many or twice as many: what
     fits the registers. A small map needs small tiles to occupy the device.
     """
