@@ -1,4 +1,4 @@
-"""What there is on this machine, whether it computes rightly and how fast, and what would help."""
+"""Checks of this machine: libraries, devices, correctness and speed, with remedies."""
 
 import os
 import platform
@@ -184,7 +184,7 @@ def _findings(devices: list[Device], video: FFmpegCapabilities) -> Iterator[Find
         if device.device == "cpu" and (fault := numba_fault()):
             yield Finding("hint", f"{fault.reason}: the processor computes several times as slowly", fault.remedy)
         if device.device == "mps":
-            yield Finding("hint", "there is no kernel of ours for Apple GPUs", "compare with --device cpu")
+            yield Finding("hint", "there is no kernel for Apple GPUs", "compare with --device cpu")
         if device.free_memory is not None and device.free_memory < _LEAST_MEMORY:
             what = f"{device.device} has {device.free_memory / 2**30:.1f} GiB of memory free"
             yield Finding("hint", what, "close other programs; large frames will go through as tiles")
