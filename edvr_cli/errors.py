@@ -45,7 +45,9 @@ Hint = Literal[
     "preset",
     "raw",
     "size",
+    "smaller",
     "strict",
+    "target_size",
     "vmaf",
 ]
 """The kind of option that would help; the command names its flag."""
