@@ -8,7 +8,6 @@ from pathlib import Path
 from traceback import extract_tb
 
 __all__ = [
-    "REPORT_AT",
     "DeviceError",
     "DownloadError",
     "EdvrError",
@@ -22,9 +21,6 @@ __all__ = [
     "sentence_of",
     "unforeseen",
 ]
-
-
-REPORT_AT = "https://github.com/edvr-cli/edvr-cli/issues"
 
 
 class EdvrError(Exception):
@@ -111,8 +107,8 @@ def unforeseen(error: BaseException) -> str:
     first, *_ = [*str(error).splitlines(), ""]
     what = f"{type(error).__name__}{': ' if first else ''}{first[:200]}"
     return (
-        f"This is a fault of edvr: {what}{place}. Please report it at {REPORT_AT} with the command, and with what "
-        "edvr --log-level debug and edvr doctor --json say."
+        f"This is a fault of edvr: {what}{place}. Please report it where edvr came from, with the command, and with "
+        "what edvr --log-level debug and edvr doctor --json say."
     )
 
 

@@ -39,7 +39,7 @@ def available(name: str, *, agreed: bool) -> str:
     if entry is None or not entry.addresses or Path(name).is_file() or _is_here(name):
         return name
     if not agreed:
-        if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+        if not (sys.stdin and sys.stdin.isatty() and Messages().is_terminal):
             raise ModelError(
                 f"model {name!r} is not on this machine: {_offer(entry)}. Pass --pull to fetch it, run "
                 f"`edvr models pull {name}` beforehand, or add a file that you have by `edvr models add FILE`"
