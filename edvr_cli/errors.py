@@ -1,4 +1,4 @@
-"""The errors this package raises on purpose, and what the operating system's errors say in a sentence."""
+"""Errors that a user can act on, each with a hint for the remedy; the operating system's errors as sentences."""
 
 import errno
 import os
@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from traceback import extract_tb
+from typing import Literal
 
 __all__ = [
     "DeviceError",
     "DownloadError",
     "EdvrError",
+    "Hint",
     "InputError",
     "ModelError",
     "OutputError",
@@ -23,32 +25,58 @@ __all__ = [
 ]
 
 
+Hint = Literal[
+    "codec",
+    "crf",
+    "device",
+    "end",
+    "fresh",
+    "model",
+    "name",
+    "no_codec",
+    "no_resume",
+    "overwrite",
+    "pix_fmt",
+    "precision",
+    "preset",
+    "raw",
+    "size",
+    "strict",
+    "vmaf",
+]
+"""The kind of option that would help; the command names its flag."""
+
+
 class EdvrError(Exception):
-    """Something the user can act on; the command line prints it as one sentence and exits with 1."""
+    """Base of all errors that this package raises on purpose; ``hint`` is the option that would help, if any."""
+
+    def __init__(self, message: str = "", *, hint: Hint | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 class InputError(EdvrError):
-    """A source that cannot be read: missing, not a video, encrypted, or broken beyond use."""
+    """An input that cannot be read: missing, not a video, encrypted, or damaged."""
 
 
 class OutputError(EdvrError):
-    """A target that cannot be written: exists, equals the input, or refused by codec or container."""
+    """An output that cannot be written: it exists, is the input, or does not fit the codec or container."""
 
 
 class ModelError(EdvrError):
-    """A model that is unknown, damaged, incomplete, or wrong for the task."""
+    """A model that is unknown, damaged, incomplete, or not for the task."""
 
 
 class DeviceError(EdvrError):
-    """A device that is missing, out of memory even at the smallest tile, or computing wrongly."""
+    """A device that is missing, out of memory even with the smallest tiles, or computing wrongly."""
 
 
 class DownloadError(EdvrError):
-    """A file that cannot be fetched: no network, refused, cut off, or damaged on the way."""
+    """A file that cannot be downloaded: no network, refused, cut off, or damaged on the way."""
 
 
 class StoppedError(EdvrError):
-    """The work was asked to stop, and did at a place from which it can go on."""
+    """The work stopped on request, at a point where it can continue."""
 
 
 # What helps against what the system says in few words.

@@ -19,6 +19,7 @@ from benchmarks.gpu_drill.inputs import (
     tf32,
 )
 from edvr_cli.inference.engine import StreamingEDVR
+from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.ops.conv import _finished
 from edvr_cli.ops.deform_conv import deform_conv2d_packed, deform_conv2d_packed_reference, implementation
 from edvr_cli.ops.triton.deform_conv import deform_conv2d_packed_triton
@@ -117,7 +118,7 @@ def engine(drill: Drill, found: Results) -> None:
         ]
         for label, word, allowed in forms if drill.cuda else forms[:1]:
             with tf32(allowed):
-                tried = StreamingEDVR(copy.deepcopy(model), precision=word)
+                tried = StreamingEDVR(copy.deepcopy(model), InferenceOptions(precision=word))
                 outputs = tried.restore_windows(stream)
             row = {
                 "largest": max(float((y.double() - x).abs().max()) for y, x in zip(outputs, exact, strict=True)),
@@ -126,9 +127,9 @@ def engine(drill: Drill, found: Results) -> None:
             }
             found[f"{name} {width}x{height} {label}"] = row
             show(f"{name} {width}x{height} {label}", row)
-        single = StreamingEDVR(copy.deepcopy(model), precision="fp16" if drill.cuda else "fp32")
+        single = StreamingEDVR(copy.deepcopy(model), InferenceOptions(precision="fp16" if drill.cuda else "fp32"))
         one_by_one = [single.restore(window) for window in stream[:4]]
-        group = StreamingEDVR(copy.deepcopy(model), precision="fp16" if drill.cuda else "fp32")
+        group = StreamingEDVR(copy.deepcopy(model), InferenceOptions(precision="fp16" if drill.cuda else "fp32"))
         pairs = zip(group.restore_windows(stream[:4]), one_by_one, strict=True)
         found[f"{name} one by one and together"] = max(float((a - b).abs().max()) for a, b in pairs)
         show(f"{name} one by one and together", found[f"{name} one by one and together"])
@@ -140,7 +141,9 @@ def tiles(drill: Drill, found: Results) -> None:
     model = network(name, drill.device)
     (window,) = inner_windows(1, width, height, drill.device)
     results = [
-        StreamingEDVR(copy.deepcopy(model), precision="fp16" if drill.cuda else "fp32", tile=side).restore(window)
+        StreamingEDVR(
+            copy.deepcopy(model), InferenceOptions(precision="fp16" if drill.cuda else "fp32", tile=side)
+        ).restore(window)
         for side in (0, tile)
     ]
     found["largest difference, of 255"] = float((results[0] - results[1]).abs().max()) * 255

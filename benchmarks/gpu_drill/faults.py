@@ -15,6 +15,7 @@ from benchmarks.gpu_drill.inputs import inner_windows, network
 from edvr_cli.inference import engine as engine_module
 from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.memory_plan import peak_memory
+from edvr_cli.inference.options import InferenceOptions
 
 
 def group_small_frames() -> None:
@@ -29,11 +30,11 @@ def memory(drill: Drill, found: Results) -> None:
     width, height = 640, 360
     model = network("M", drill.device)
     stream = inner_windows(2, width, height, drill.device)
-    whole = StreamingEDVR(copy.deepcopy(model), precision="fp16", tile=0).restore(stream[1])
+    whole = StreamingEDVR(copy.deepcopy(model), InferenceOptions(precision="fp16", tile=0)).restore(stream[1])
     total = torch.cuda.get_device_properties(drill.device).total_memory
     for share in (0.6, 0.3):
         notices: list[str] = []
-        engine = StreamingEDVR(copy.deepcopy(model), precision="fp16", on_notice=notices.append)
+        engine = StreamingEDVR(copy.deepcopy(model), InferenceOptions(precision="fp16"), on_notice=notices.append)
         engine.prepare(height, width)
         forecast = peak_memory(engine._plan, engine.config, height, width, engine.halo, 2)
         drill.clean()

@@ -22,6 +22,7 @@ from edvr_cli.bench.flops import count_work
 from edvr_cli.bench.published import published_form
 from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.memory_plan import peak_memory
+from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.network.windows import Window
 from edvr_cli.ops.deform_conv import missing_kernel, split_packed
 from edvr_cli.ops.triton.deform_conv import Tiles, deform_conv2d_packed_triton, grouped, tiles_on
@@ -170,7 +171,7 @@ def fps(drill: Drill, found: Results) -> None:
 
 
 def _engine_row(drill: Drill, model: nn.Module, word: str, width: int, height: int) -> Results:
-    engine = StreamingEDVR(copy.deepcopy(model), precision=word)  # type: ignore[arg-type]
+    engine = StreamingEDVR(copy.deepcopy(model), InferenceOptions(precision=word))  # type: ignore[arg-type]
     engine.prepare(height, width)
     B = engine.windows_at_once
     held = torch.cuda.memory_allocated() if drill.cuda else 0
@@ -209,7 +210,7 @@ def flops_per_pixel(name: str, drill: Drill) -> float:
     """Operations per input pixel and frame in the engine, as direct convolutions."""
     if name not in _FLOPS:
         side = 32 if drill.dry else 64
-        engine = StreamingEDVR(network(name, drill.device), precision="fp32", tile=0)
+        engine = StreamingEDVR(network(name, drill.device), InferenceOptions(precision="fp32", tile=0))
         first, second = inner_windows(2, side, side, drill.device)
         engine.restore(first)
         work = count_work(nn.ModuleList(dict.fromkeys(engine.modules())), lambda: engine.restore(second))
@@ -222,7 +223,9 @@ def profile(drill: Drill, found: Results) -> None:
     for name, width, height in [("S", 36, 28)] if drill.dry else [("M", 640, 360), ("S", 320, 180), ("L", 320, 180)]:
         if drill.left < 4:
             break
-        engine = StreamingEDVR(network(name, drill.device), precision="fp16" if drill.cuda else "fp32")
+        engine = StreamingEDVR(
+            network(name, drill.device), InferenceOptions(precision="fp16" if drill.cuda else "fp32")
+        )
         engine.prepare(height, width)
         turns = groups(engine.windows_at_once, width, height, drill.device)
         for _ in range(3):

@@ -12,7 +12,7 @@ import torch
 
 from edvr_cli.bench.hardware import Rates, measure_rates
 from edvr_cli.bench.network import NetworkResult, random_network, time_network
-from edvr_cli.inference.precision import Precision
+from edvr_cli.inference.options import Precision
 from edvr_cli.network.edvr import EDVRConfig
 from edvr_cli.system.hardware import machine_name
 

@@ -18,13 +18,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 if sys.platform == "linux":
     os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
 
-import edvr_cli
 from edvr_cli.cli import messages, output
 from edvr_cli.cli.commands import Commands
+from edvr_cli.cli.hints import with_hint
 from edvr_cli.errors import EdvrError, StoppedError, sentence_of, unforeseen
 from edvr_cli.system.gpu_errors import explanation
 from edvr_cli.system.malloc import keep_memory
 from edvr_cli.system.threads import left_behind
+from edvr_cli.version import __version__
 
 __all__ = ["edvr", "main"]
 
@@ -70,7 +71,7 @@ edvr = Commands(
     context_settings={"help_option_names": ["-h", "--help"]},
     params=messages.LOG_OPTIONS.copy(),
 )
-click.version_option(edvr_cli.__version__, "-V", "--version", prog_name="edvr")(edvr)
+click.version_option(__version__, "-V", "--version", prog_name="edvr")(edvr)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -111,7 +112,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         messages.log("interrupted", "error")
         return INTERRUPTED
     except (EdvrError, OSError) as error:
-        return _fail(error, sentence_of(error))
+        return _fail(error, with_hint(sentence_of(error), getattr(error, "hint", None)))
     except Exception as error:
         sentence = explanation(error)
         return _fail(error, sentence or unforeseen(error), foreseen=sentence is not None)

@@ -9,7 +9,6 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from edvr_cli.cli.messages import Messages
 from edvr_cli.errors import ModelError
-from edvr_cli.models import library
 from edvr_cli.models.registry import MODELS, ModelEntry, find_model
 
 __all__ = ["PULL_OPTION", "available", "fetch"]
@@ -20,6 +19,8 @@ _BYTES_PER_PARAMETER = 4  # published checkpoints hold float32
 
 def fetch(name: str) -> Path:
     """Fetch a published model into the user's folder with a progress bar, and check it; returns its file."""
+    from edvr_cli.models import library  # noqa: PLC0415 (loads torch)
+
     console = Messages()
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:

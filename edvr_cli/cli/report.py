@@ -10,13 +10,13 @@ from rich.progress import Progress
 
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import echo_path
-from edvr_cli.cli.progress import duration
 from edvr_cli.cli.types import DEVICE, FILE, KEY_VALUE, MODEL, TIME, Count
 from edvr_cli.errors import InputError, OutputError
 from edvr_cli.models.library import describe, list_models
 from edvr_cli.quality.footage import Footage
 from edvr_cli.quality.report import Model, build_report
 from edvr_cli.system.files import write_file
+from edvr_cli.system.text import format_duration
 
 __all__ = ["report_command"]
 
@@ -110,7 +110,7 @@ def _run_settings(path: Path, result: Path) -> dict[str, str]:
         "tiles": f"{begun['tile']} pixels" if begun["tile"] else "whole frames",
     }
     for end in (event for event in events if event["event"] == "finished"):
-        settings |= {"frames": str(end["frames"]), "took": duration(end["seconds"])}
+        settings |= {"frames": str(end["frames"]), "took": format_duration(end["seconds"])}
     return settings
 
 

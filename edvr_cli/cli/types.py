@@ -1,4 +1,4 @@
-"""How option values are written on the command line."""
+"""Types of option values on the command line."""
 
 import math
 import os
@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import click
-import torch
 from click.shell_completion import CompletionItem
 
 from edvr_cli.models.registry import MODELS
-from edvr_cli.video.reading.sources import RawFormat
+from edvr_cli.video.reading.options import RawFormat
 
 __all__ = [
     "DEVICE",
+    "DEVICE_NAME",
     "FILE",
     "FOLDER",
     "KEY_VALUE",
@@ -38,7 +38,6 @@ _MAX_COUNT = 1 << 40
 _MAX_THREADS = 1024
 _MAX_TILE = 1 << 20
 _MAX_BYTES = 1 << 60
-_DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 
 class _Path(click.Path):
@@ -89,7 +88,7 @@ class _Time(click.ParamType):
         if match := self._clock.fullmatch(text):
             hours, minutes, seconds = match.groups(default="0")
             return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
-        raise click.BadParameter(f"{text!r} is no time; write 90, 1:30, 00:01:30.5 or 90500ms", ctx, param)
+        raise click.BadParameter(f"invalid time {text!r}: expected 90, 1:30, 00:01:30.5 or 90500ms", ctx, param)
 
 
 class _Tile(click.ParamType):
@@ -97,13 +96,17 @@ class _Tile(click.ParamType):
 
     name = "auto|0|N"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
-        """``"auto"`` or the size."""
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        """The size; None for ``auto``."""
         text = str(value)
+        if text == "auto":
+            return None
         number = int(text) if re.fullmatch(r"\d{1,18}", text, re.ASCII) else -1
-        if text == "auto" or number == 0 or 16 <= number <= _MAX_TILE:
-            return text if text == "auto" else int(text)
-        raise click.BadParameter(f"{text!r} is no tile size; write auto, 0 (whole frames), or 16 and more", ctx, param)
+        if number == 0 or 16 <= number <= _MAX_TILE:
+            return number
+        raise click.BadParameter(
+            f"invalid tile size {text!r}: expected auto, 0 (whole frames), or at least 16", ctx, param
+        )
 
 
 class _Size(click.ParamType):
@@ -118,7 +121,7 @@ class _Size(click.ParamType):
             return value
         match = self._pattern.fullmatch(str(value).strip())
         if match is None or not float(match[1]):
-            raise click.BadParameter(f"{value!r} is no size; write 800M, 6G or 1.5G", ctx, param)
+            raise click.BadParameter(f"invalid size {value!r}: expected 800M, 6G or 1.5G", ctx, param)
         size = int(float(match[1]) * 1024 ** ("kmgt".index(match[2].lower()) + 1 if match[2] else 0))
         return min(max(size, 1), _MAX_BYTES)
 
@@ -129,17 +132,17 @@ class _KeyValue(click.ParamType):
     name = "key=value"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        """The pair."""
+        """Parse ``key=value``."""
         if isinstance(value, tuple):
             return value
         key, separator, text = str(value).partition("=")
         if not key or not separator:
-            raise click.BadParameter(f"{value!r} is not of the form key=value", ctx, param)
+            raise click.BadParameter(f"invalid option {value!r}: expected key=value", ctx, param)
         return key, text
 
 
 class _Rate(click.ParamType):
-    """Frames a second."""
+    """Frames per second."""
 
     name = "fps"
 
@@ -150,7 +153,7 @@ class _Rate(click.ParamType):
         text = str(value)
         if re.fullmatch(r"\d{1,18}(\.\d{1,18}|/0{0,18}[1-9]\d{0,17})?", text, re.ASCII) and 0 < Fraction(text) <= 1000:
             return Fraction(text)
-        raise click.BadParameter(f"{text!r} is no frame rate; write 24, 29.97 or 30000/1001", ctx, param)
+        raise click.BadParameter(f"invalid frame rate {text!r}: expected 24, 29.97 or 30000/1001", ctx, param)
 
 
 class _RawFormat(click.ParamType):
@@ -165,29 +168,30 @@ class _RawFormat(click.ParamType):
         match = re.fullmatch(r"(\d{1,5})x(\d{1,5}):(\w+)", str(value))
         if match and int(match[1]) and int(match[2]):
             return RawFormat(int(match[1]), int(match[2]), match[3])
-        raise click.BadParameter(f"{value!r} says no size and format; write 1920x1080:yuv420p", ctx, param)
+        raise click.BadParameter(f"invalid raw format {value!r}: expected 1920x1080:yuv420p", ctx, param)
 
 
-class _Device(click.ParamType):
-    """``auto`` or a torch device."""
+class _DeviceName(click.ParamType):
+    """``auto`` or the name of a torch device; torch is not loaded."""
 
     name = "device"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> torch.device:
-        """The device; ``auto`` is the first of CUDA, MPS and the CPU that is there."""
-        if isinstance(value, torch.device):
-            return value
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The name."""
         text = str(value)
-        if text == "auto":
-            text = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-        message = f"{text!r} is no device; write auto, cpu, cuda, cuda:1 or mps"
-        try:
-            device = torch.device(text)
-        except (RuntimeError, ValueError) as error:
-            raise click.BadParameter(message, ctx, param) from error
-        if device.type not in _DEVICES:  # torch knows more, which compute nothing, or not this
-            raise click.BadParameter(message, ctx, param)
-        return device
+        if re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d{1,2})?", text, re.ASCII):
+            return text
+        raise click.BadParameter(f"invalid device {text!r}: expected auto, cpu, cuda, cuda:1 or mps", ctx, param)
+
+
+class _Device(_DeviceName):
+    """A torch device."""
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The device; ``auto`` is the first available of CUDA, MPS and the CPU."""
+        from edvr_cli.system.hardware import resolve_device  # noqa: PLC0415 (torch takes seconds)
+
+        return resolve_device(super().convert(value, param, ctx))
 
 
 class _Model(click.ParamType):
@@ -244,6 +248,7 @@ SIZE = _Size()
 TILE = _Tile()
 KEY_VALUE = _KeyValue()
 DEVICE = _Device()
+DEVICE_NAME = _DeviceName()
 RATE = _Rate()
 RAW_FORMAT = _RawFormat()
 SCALE = Finite(1, 4)

@@ -109,8 +109,8 @@ def _compare(what: str, result: Tensor, plain: Tensor, exact: Tensor) -> None:
         name = torch.cuda.get_device_name(result.device) if result.is_cuda else str(result.device)
         raise DeviceError(
             f"{what} computes wrongly on {name} in {str(result.dtype).removeprefix('torch.')}: "
-            f"its error is {error:.1e} where plain torch has {usual:.1e}. Update the GPU's driver and PyTorch, "
-            "or use --device cpu."
+            f"its error is {error:.1e} where plain torch has {usual:.1e}. Update the GPU's driver and PyTorch",
+            hint="device",
         )
 
 

@@ -1,6 +1,6 @@
 """Teaching a network to align, which the restoration loss alone does not on a small budget.
 
-Three means, each measured in ``docs/training.md``: start the offset branches from filters that compare a frame's
+Three means, each measured in ``docs/lab/training.md``: start the offset branches from filters that compare a frame's
 change in time with its slope in space (that is where motion shows), bring their activations to unit scale, and train
 them on scenes whose motion is known before anything else is trained.
 

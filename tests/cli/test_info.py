@@ -87,14 +87,14 @@ def test_what_the_work_would_take_is_told(clip: Path, tmp_path: Path):
     model = tmp_path / "tiny.safetensors"
     save_model(random_network(), model)
     text = " ".join(info(clip, "-n", model).stdout.split())
-    for part in ("Output: roughly", "of disk space during the work", "for the network", "tiny on cpu", "--measure"):
+    for part in ("Output: about", "of disk space during the work", "for the network", "tiny on cpu", "--measure"):
         assert part in text
     facts = json.loads(info(clip, "-n", model, "--json").stdout)
     assert 0 < facts["output"]["size"] < facts["output"]["space"]
     assert facts["work"]["memory"] > 0
     assert facts["work"]["seconds"] is None
     measured = json.loads(info(clip, "-n", model, "-d", "cpu", "--measure", "--json").stdout)["work"]
-    assert measured["seconds"] == pytest.approx(8 * measured["seconds_a_frame"]) != 0
+    assert measured["seconds"] == pytest.approx(8 * measured["seconds_per_frame"]) != 0
     assert [path.name for path in clip.parent.iterdir()] == ["film.mkv"]
 
 

@@ -16,6 +16,7 @@ from edvr_cli.errors import DownloadError, ModelError, OutputError
 from edvr_cli.models import registry as models
 from edvr_cli.models.checkpoint import load_model, save_model
 from edvr_cli.models.library import add, convert, describe, list_models, pull
+from tests.support.errors import raises
 from tests.support.networks import random_network
 from tests.support.server import serving
 
@@ -122,7 +123,7 @@ def test_added_files_are_used_by_name(folder, checkpoint, published):
     assert add(other, name="mine")[0] == "mine"  # the same again is no conflict
     third = folder.parent / "third.pth"
     torch.save(random_network(2).state_dict(), third)
-    with pytest.raises(OutputError, match="choose another --name"):
+    with raises(OutputError, "another model", hint="overwrite"):
         add(third, name="mine")
     add(third, name="mine", overwrite=True)
     assert [m.path.name for m in list_models() if m.name == "mine"] == ["mine.pth"]

@@ -2,7 +2,7 @@
 
 The teacher's trunk extracts deep features and restores from them, the small network's offset branches are rebuilt on
 these features by least squares, and so are the layers in between. The result restores, and gains from time, before
-any training: docs/training.md has its figures.
+any training: docs/lab/training.md has its figures.
 
 Shapes: B windows, T frames, C features, S features of the small network, G groups, K taps, h w pixels.
 """

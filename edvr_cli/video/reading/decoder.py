@@ -199,7 +199,8 @@ class _Damage:
             self._warn(f"A video packet{at} does not decode: {reason(error)}.")
         if self._run >= _MAX_UNDECODABLE_RUN:
             raise InputError(
-                f"{self._path}: {self._run} video packets in a row do not decode; stop before with --end."
+                f"{self._path}: {self._run} video packets in a row do not decode.",
+                hint="end",
             ) from error
 
     def cut_off(self, error: av.FFmpegError) -> None:

@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
 
 import av
 import torch
@@ -22,12 +21,11 @@ from torch import Tensor
 from edvr_cli.video.pyav import time_base
 from edvr_cli.video.reading.decoder import Warn
 from edvr_cli.video.reading.info import Source, VideoInfo
+from edvr_cli.video.reading.options import Deinterlace
 from edvr_cli.video.reading.source_clock import SourceClock
 
-INTERLACED_NOTE = "The video is interlaced: its combs stay and grow; --deinterlace frame, or field, removes them first."
+INTERLACED_NOTE = "The video is interlaced: interlacing artifacts will be enlarged, too, unless it is deinterlaced."
 
-Deinterlace = Literal["frame", "field"]
-"""One frame for each picture, or one for each of its two fields."""
 
 # A line stands out if the product of its differences from the lines above and below, in squared 8-bit codes, is more.
 _STANDS_OUT = 100.0

@@ -117,7 +117,7 @@ class VideoReader:
         if corrupt:
             self._warn(f"{corrupt} of {count} frames are damaged in the source and may show it.")
         if count == 0:
-            between = "" if self._from is None and self._until is None else " between --start and --end"
+            between = "" if self._from is None and self._until is None else " in the chosen range"
             raise InputError(f"{info.path}: no frame decodes{between}.")
 
     def _tell_of_size(self, frame: VideoFrame, seconds: Fraction) -> None:

@@ -18,15 +18,18 @@ from torch import Tensor
 from edvr_cli.errors import InputError
 from edvr_cli.system.limits import available_memory
 from edvr_cli.video.containers import main_video, open_pipe, open_source
+from edvr_cli.video.file_names import STANDARD_INPUT
 from edvr_cli.video.image_sequences import decode_images, find_images, gaps
 from edvr_cli.video.pixels.layout import native_layout, nearest_layout
 from edvr_cli.video.pixels.planes import to_planes
 from edvr_cli.video.reading.alpha_decoder import video_track
 from edvr_cli.video.reading.completeness import find_shortage
 from edvr_cli.video.reading.decoder import Warn, decode, decode_once, first_frame
-from edvr_cli.video.reading.deinterlace import INTERLACED_NOTE, Deinterlace, DeinterlacedSource, looks_interlaced
+from edvr_cli.video.reading.deinterlace import INTERLACED_NOTE, DeinterlacedSource, looks_interlaced
+from edvr_cli.video.reading.describe import color_of, describe_stream
 from edvr_cli.video.reading.hwaccel import hardware_decoder
-from edvr_cli.video.reading.info import Source, VideoInfo, color_of, describe_stream, plain_rate
+from edvr_cli.video.reading.info import Source, VideoInfo, plain_rate
+from edvr_cli.video.reading.options import InputOptions
 from edvr_cli.video.reading.source_clock import STEADY, SourceClock, may_jump, read_clock
 from edvr_cli.video.reading.webp import AnimatedWebPSource, is_animated_webp
 
@@ -35,54 +38,27 @@ _LOOKED_AT = 8  # frames, for interlacing
 _MOST_PIXELS = 8 * 4096 * 2304  # of these frames together
 _LARGEST = (4096, 4096)  # (lines, columns) of one of them; of more the middle is enough
 DEFAULT_RATE = Fraction(25)
-STANDARD_INPUT = Path("-")
 
 
-@dataclass(frozen=True)
-class RawFormat:
-    """What raw samples on a pipe mean, which they do not say themselves."""
-
-    width: int
-    height: int
-    pix_fmt: str
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What the user says of the input.
-
-    ``rate`` is the frames a second of pictures and raw samples (None: 25), ``raw`` the meaning of a pipe without
-    a header. ``allow_network`` lets a file lead to others and to the network. ``deinterlace`` makes interlaced
-    pictures progressive, one frame for each or one for each field. ``hwaccel`` is the kind of device that decodes
-    (``cuda``, ``auto`` for the first there is, and so on), where it can.
-    """
-
-    rate: Fraction | None = None
-    raw: RawFormat | None = None
-    allow_network: bool = False
-    deinterlace: Deinterlace | None = None
-    hwaccel: str | None = None
-
-
-def as_source(path: str | os.PathLike[str] | Source, reading: Reading | None = None) -> Source:
+def as_source(path: str | os.PathLike[str] | Source, options: InputOptions | None = None) -> Source:
     """What a name stands for: ``-`` or a pipe, a folder or pattern of pictures, or a file."""
     if not isinstance(path, str | os.PathLike):
         return path
-    reading = reading or Reading()
-    source = _plain_source(Path(path), reading)
-    return source if reading.deinterlace is None else DeinterlacedSource(source, reading.deinterlace)
+    options = options or InputOptions()
+    source = _plain_source(Path(path), options)
+    return source if options.deinterlace is None else DeinterlacedSource(source, options.deinterlace)
 
 
-def _plain_source(name: Path, reading: Reading) -> Source:
+def _plain_source(name: Path, options: InputOptions) -> Source:
     if name == STANDARD_INPUT or name.is_fifo():
-        return PipeSource(name, reading)
+        return PipeSource(name, options)
     if name.is_dir() or "%" in name.name:
         pictures = find_images(name)
         if pictures is not None:
-            return ImageSource(name, tuple(pictures), reading.rate)
+            return ImageSource(name, tuple(pictures), options.rate)
     if is_animated_webp(name):
         return AnimatedWebPSource(name)
-    return FileSource(name, allow_network=reading.allow_network, hwaccel=reading.hwaccel)
+    return FileSource(name, allow_network=options.allow_network, hwaccel=options.hwaccel)
 
 
 def probe(source: str | os.PathLike[str] | Source) -> VideoInfo:
@@ -154,7 +130,7 @@ class FileSource:
             codec = main_video(container, self.path).codec_context.codec
         device = hardware_decoder(self.hwaccel, codec)
         if device is None:
-            on_warning(f"--hwaccel {self.hwaccel}: no such device decodes {codec.name} here; the processor does.")
+            on_warning(f"No {self.hwaccel} device decodes {codec.name} on this machine; the CPU decodes it.")
         return device
 
 
@@ -171,7 +147,7 @@ class ImageSource:
         """What is in the first picture, and how many there are."""
         _, frame = next(decode_images(self.pictures))
         rate = self.rate or DEFAULT_RATE
-        notes = [] if self.rate else [f"Pictures have no frame rate: {rate} a second are assumed; --fps sets it."]
+        notes = [] if self.rate else [f"Pictures have no frame rate: {rate} per second are assumed."]
         missing = gaps(self.pictures)
         if missing:
             notes.append(f"{missing} numbers between the first and the last picture have no picture.")
@@ -221,9 +197,9 @@ class PipeSource:
 
     rereadable = False
 
-    def __init__(self, path: Path, reading: Reading) -> None:
+    def __init__(self, path: Path, options: InputOptions) -> None:
         self.path = path
-        self._reading = reading
+        self._options = options
         self._info: VideoInfo | None = None
         self._frames: Iterator[VideoFrame] = iter(())
         self._warnings: list[str] = []
@@ -231,7 +207,7 @@ class PipeSource:
     def describe(self) -> VideoInfo:
         """What is in it; waits for the first frame, which `frames` gives again."""
         if self._info is None:
-            container = open_pipe(self.path, self._options())
+            container = open_pipe(self.path, self._demuxer_options())
             track = video_track(container, self.path)
             check_memory(self.path, track.stream.width, track.stream.height)
             decoded = decode_once(track, self.path, self._warnings.append)
@@ -272,13 +248,13 @@ class PipeSource:
     def _name(self) -> str:
         return "Standard input" if self.path == STANDARD_INPUT else str(self.path)
 
-    def _options(self) -> dict[str, str]:
-        raw = self._reading.raw
+    def _demuxer_options(self) -> dict[str, str]:
+        raw = self._options.raw
         if raw is None:
             return {}
         if native_layout(raw.pix_fmt) is None:
-            raise InputError(f"--raw-input: {raw.pix_fmt!r} is no pixel format that is read as it is.")
-        rate = self._reading.rate or DEFAULT_RATE
+            raise InputError(f"unsupported pixel format of raw samples: {raw.pix_fmt!r}.", hint="raw")
+        rate = self._options.rate or DEFAULT_RATE
         return {"video_size": f"{raw.width}x{raw.height}", "pixel_format": raw.pix_fmt, "framerate": str(rate)}
 
 

@@ -14,7 +14,8 @@ from av.video.frame import VideoFrame
 from edvr_cli.errors import InputError
 from edvr_cli.video.pixels.layout import nearest_layout
 from edvr_cli.video.reading.decoder import Warn
-from edvr_cli.video.reading.info import VideoInfo, color_of
+from edvr_cli.video.reading.describe import color_of
+from edvr_cli.video.reading.info import VideoInfo
 from edvr_cli.video.reading.source_clock import STEADY, SourceClock
 
 if TYPE_CHECKING:
