@@ -111,16 +111,15 @@ def _run(arguments: Sequence[str] | None) -> int:
         messages.say("edvr: interrupted.")
         messages.log("interrupted", "error")
         return INTERRUPTED
-    except (EdvrError, OSError) as error:
-        return _fail(error, with_hint(sentence_of(error), getattr(error, "hint", None)))
     except Exception as error:
-        sentence = explanation(error)
-        return _fail(error, sentence or unforeseen(error), foreseen=sentence is not None)
+        return _fail(explanation(error) or error)
     return 0
 
 
-def _fail(error: BaseException, sentence: str, *, foreseen: bool = True) -> int:
+def _fail(error: Exception) -> int:
     """Say what went wrong, and in detail what nobody foresaw; 1."""
+    foreseen = isinstance(error, EdvrError | OSError)
+    sentence = with_hint(sentence_of(error), getattr(error, "hint", None)) if foreseen else unforeseen(error)
     details = "".join(traceback.format_exception(error))
     if messages.wants_traceback():
         messages.say(details)

@@ -2,7 +2,7 @@
 
 import torch
 
-from edvr_cli.errors import lacks_memory
+from edvr_cli.errors import DeviceError, lacks_memory
 
 __all__ = ["explanation", "is_missing_image", "is_out_of_memory", "leaves_device_unusable"]
 
@@ -33,20 +33,22 @@ def leaves_device_unusable(error: BaseException) -> bool:
     return _says(error, _UNUSABLE)
 
 
-def explanation(error: BaseException) -> str | None:
-    """A sentence with a remedy for an error that a device, not the program, is to blame for; None for others."""
+def explanation(error: BaseException) -> DeviceError | None:
+    """An error with a remedy for one that a device, not the program, is to blame for; None for others."""
+    if not isinstance(error, RuntimeError):
+        return None
     first = next(iter(str(error).splitlines()), "")
+    sentence = ""
     if is_missing_image(error):
-        return (
-            f"this build of PyTorch ({torch.__version__}) has no code for the GPU, or its driver is too old: "
-            "install a build for it from https://pytorch.org/get-started/locally/, update the driver, "
-            "or pass --device cpu"
+        sentence = (
+            f"PyTorch {torch.__version__} has no code for the GPU, or its driver is too old: "
+            "install a build for it from https://pytorch.org/get-started/locally/, or update the driver"
         )
-    if is_out_of_memory(error) and not isinstance(error, MemoryError):
-        return f"out of memory: {first}. Close other programs, choose a smaller --tile, or pass --device cpu"
-    if leaves_device_unusable(error):
-        return f"the GPU failed: {first}. Update its driver, or pass --device cpu; what is finished is kept"
-    return None
+    elif is_out_of_memory(error):
+        sentence = f"Out of memory: {first}. Close other programs, or choose smaller tiles"
+    elif leaves_device_unusable(error):
+        sentence = f"The GPU failed: {first}. What is finished is kept; update the driver, and start again"
+    return DeviceError(sentence, hint="device").with_traceback(error.__traceback__) if sentence else None
 
 
 def _says(error: BaseException, phrases: tuple[str, ...]) -> bool:
