@@ -36,7 +36,7 @@ def memory(drill: Drill, found: Results) -> None:
         notices: list[str] = []
         engine = StreamingEDVR(copy.deepcopy(model), InferenceOptions(precision="fp16"), on_notice=notices.append)
         engine.prepare(height, width)
-        forecast = peak_memory(engine._plan, engine.config, height, width, engine.halo, 2)
+        forecast = peak_memory(engine._plan, engine.config, height, width, engine.options.tile_pad, 2)
         drill.clean()
         cap = torch.cuda.memory_allocated() + share * forecast
         torch.cuda.set_per_process_memory_fraction(min(1.0, cap / total), drill.device)

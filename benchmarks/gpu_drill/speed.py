@@ -181,7 +181,7 @@ def _engine_row(drill: Drill, model: nn.Module, word: str, width: int, height: i
     drill.wait()
     first = perf_counter() - began
     peak = torch.cuda.max_memory_allocated() - held if drill.cuda else 0
-    forecast = peak_memory(engine._plan, engine.config, height, width, engine.halo, engine.dtype.itemsize)
+    forecast = peak_memory(engine._plan, engine.config, height, width, engine.options.tile_pad, engine.dtype.itemsize)
     engine.restore_windows(next(turns))
     seconds = drill.time(lambda: engine.restore_windows(next(turns)), 0.4) / B
     queueing = drill.time_queueing(lambda: engine.restore_windows(next(turns)), 3) / B

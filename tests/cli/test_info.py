@@ -98,6 +98,21 @@ def test_what_the_work_would_take_is_told(clip: Path, tmp_path: Path):
     assert [path.name for path in clip.parent.iterdir()] == ["film.mkv"]
 
 
+def test_the_plan_is_that_of_a_run_with_the_same_options(clip: Path, tmp_path: Path):
+    """Precision, tiles, memory and the number of frames."""
+    model = tmp_path / "tiny.safetensors"
+    save_model(random_network(), model)
+    options = ("-n", model, "-d", "cpu", "--json")
+    whole = json.loads(info(clip, *options, "--precision", "fp32").stdout)["work"]
+    tiled = json.loads(info(clip, *options, "--precision", "fp32", "--tile", "16", "--tile-pad", "8").stdout)["work"]
+    assert (whole["precision"], whole["tile"], tiled["tile"]) == ("fp32", 0, 16)
+    assert tiled["memory"] != whole["memory"]
+    limited = json.loads(info(clip, *options, "--max-memory", "1M").stdout)["work"]
+    assert limited["free_memory"] == 1 << 20 and limited["tile"] > 0
+    sizes = [json.loads(info(clip, *options, *part).stdout)["output"]["size"] for part in ((), ("--frames", "2"))]
+    assert sizes[1] < sizes[0]
+
+
 def test_failures_are_one_sentence(tmp_path: Path):
     """As everywhere."""
     from edvr_cli.errors import InputError

@@ -130,7 +130,7 @@ def test_added_files_are_used_by_name(folder, checkpoint, published):
     with pytest.raises(ModelError, match="is the name of a published model"):
         add(third, name="edvr-l-x4-reds")
     (folder.parent / "junk.pth").write_bytes(b"junk")
-    with pytest.raises(ModelError, match="no readable checkpoint"):
+    with pytest.raises(ModelError, match="not a readable checkpoint"):
         add(folder.parent / "junk.pth")
 
 
