@@ -81,7 +81,7 @@ def test_arrows_go_down_only(module: str):
         ({"PIL"}, "edvr_cli.video.reading.webp"),
         ({"click", "rich"}, "edvr_cli.cli"),
         ({"numba", "llvmlite", "triton"}, "edvr_cli.ops"),
-        ({"safetensors"}, "edvr_cli.models.checkpoint"),
+        ({"safetensors"}, "edvr_cli.models"),
         ({"matplotlib"}, "edvr_cli.system.charts"),
         ({"filelock"}, "edvr_cli.jobs"),
         ({"ray"}, "edvr_cli.jobs.ray_backend"),

@@ -1,6 +1,7 @@
 """The ``edvr`` command: the only part of the package that prints, exits, and knows of a terminal."""
 
 import os
+import re
 import signal
 import sys
 import traceback
@@ -29,6 +30,7 @@ from edvr_cli.version import __version__
 __all__ = ["edvr", "main"]
 
 INTERRUPTED = 130
+_DASHED_FILE = re.compile(r"-[^-].*\.[A-Za-z][A-Za-z0-9]{1,4}")
 
 _DESCRIPTION = """Restore video with EDVR: upscale it, or remove its blur.
 
@@ -103,6 +105,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     except click.ClickException as error:
         usage = StringIO()
         error.show(usage)
+        if dashed := next(filter(_DASHED_FILE.fullmatch, sys.argv[1:] if arguments is None else arguments), None):
+            usage.write(f"{dashed} was taken for an option: a file whose name begins with a dash is ./{dashed}\n")
         messages.say(usage.getvalue().rstrip("\n"))
         messages.log(error.format_message(), "error")
         return error.exit_code

@@ -2,19 +2,19 @@
 
 import json
 import re
-import struct
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import cast, get_args
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from edvr_cli.errors import DeviceError, ModelError
+from edvr_cli.errors import DeviceError, ModelError, reason_of
+from edvr_cli.models.file_kind import check_file, check_tensors, why_not_loaded
 from edvr_cli.models.key_names import is_counter, published_key
 from edvr_cli.models.registry import MODELS, ModelEntry, find_model
 from edvr_cli.network.edvr import EDVR, EDVRConfig
@@ -24,11 +24,6 @@ from edvr_cli.system.hardware import resolve_device
 from edvr_cli.system.text import first_line
 
 __all__ = ["config_of", "load_model", "read_state_dict", "save_model"]
-
-# What the two libraries raise over a file that is truncated, junk, or something else altogether.
-_UNREADABLE = (
-    SafetensorError, UnpicklingError, struct.error, OSError, EOFError, RuntimeError, ValueError, KeyError,
-)  # fmt: skip
 
 
 def load_model(
@@ -47,6 +42,8 @@ def load_model(
     if padding is not None or stated:
         model.padding = padding or _padding(stated, path)
     model.name = str(recipe.get("name") or (entry and entry.name) or path.stem)
+    if str(device).split(":")[0] == "meta":
+        raise DeviceError(f"device {str(device)!r} computes nothing: choose cpu, cuda or mps")
     try:
         return model.to(resolve_device(device)).eval()
     except (RuntimeError, AssertionError) as error:
@@ -73,20 +70,28 @@ def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """
     metadata: dict[str, str] = {}
     try:
+        check_file(path)
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 content: object = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
         else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
-        raise ModelError(f"{path} is not a readable checkpoint: {first_line(error)}") from error
+            with warnings.catch_warnings(action="ignore"):  # of what is deprecated in somebody's file
+                content = torch.load(path, map_location="cpu", weights_only=True)
+    except ModelError:
+        raise
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {reason_of(error)}") from error
+    except Exception as error:  # Over junk the two libraries raise whatever they come upon.
+        raise ModelError(f"{path} is not a readable checkpoint: {why_not_loaded(error)}") from error
     for wrapper in ("params_ema", "params", "state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
             break
     state = {str(k): v for k, v in content.items()} if isinstance(content, Mapping) else {}
-    state = {published_key(k): v.float() for k, v in state.items() if isinstance(v, Tensor) and not is_counter(k)}
+    tensors = {published_key(k): v for k, v in state.items() if isinstance(v, Tensor) and not is_counter(k)}
+    check_tensors(tensors.values(), path)
+    state = {key: value.float() for key, value in tensors.items()}
     if not state:
         raise ModelError(f"{path} holds no network parameters")
     return state, metadata
@@ -191,7 +196,10 @@ def _entry_of(name_or_path: str | Path, path: Path) -> ModelEntry | None:
     entry = MODELS.get(str(name_or_path))
     if entry and not entry.sha256:
         return entry
-    digest = sha256_of(path)
+    try:
+        digest = sha256_of(path)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {reason_of(error)}") from error
     if entry and not digest.startswith(entry.sha256):
         raise ModelError(f"{path} is damaged: its sha256 is {digest}, not {entry.sha256}…; download it again")
     return entry or next((e for e in MODELS.values() if e.sha256 and digest.startswith(e.sha256)), None)
