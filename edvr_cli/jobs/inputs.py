@@ -22,7 +22,7 @@ _SUFFIXES = {
 }  # fmt: skip
 
 
-_WRITTEN = (FORMATS.keys() - {".webm"}) | ENCODERS.keys()
+_WRITTEN_SUFFIXES = (FORMATS.keys() - {".webm"}) | ENCODERS.keys()
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def writable_name(name: Path, source: Path | None = None) -> Path:
     So does WebM, which does not hold what encoders make by default. A picture, ``source`` or else that name, becomes a
     PNG.
     """
-    if name.suffix.lower() in _WRITTEN:
+    if name.suffix.lower() in _WRITTEN_SUFFIXES:
         return name
     return name.with_suffix(".png" if is_still_picture(source or name) else ".mkv")
 
