@@ -9,7 +9,6 @@ from traceback import extract_tb
 from typing import Literal
 
 __all__ = [
-    "REPORT_AT",
     "DeviceError",
     "DownloadError",
     "EdvrError",
@@ -24,9 +23,6 @@ __all__ = [
     "sentence_of",
     "unforeseen",
 ]
-
-
-REPORT_AT = "https://github.com/edvr-cli/edvr-cli/issues"
 
 
 Hint = Literal[
@@ -132,15 +128,15 @@ def lacks_memory(error: BaseException) -> bool:
 
 
 def unforeseen(error: BaseException) -> str:
-    """An exception that nobody foresaw, in a sentence: what it is, where it arose, and where to report it."""
+    """An unexpected exception in a sentence: what it is, where it was raised, and where to report it."""
     if lacks_memory(error):
         return "Out of memory: close other programs, or choose a smaller input, a smaller --tile or fewer --threads."
     place = next((f" ({Path(f.filename).name}:{f.lineno})" for f in reversed(extract_tb(error.__traceback__))), "")
     first, *_ = [*str(error).splitlines(), ""]
     what = f"{type(error).__name__}{': ' if first else ''}{first[:200]}"
     return (
-        f"This is a fault of edvr: {what}{place}. Please report it at {REPORT_AT} with the command, and with what "
-        "edvr --log-level debug and edvr doctor --json say."
+        f"This is a fault of edvr: {what}{place}. Please report it where edvr came from, with the command, and with "
+        "what edvr --log-level debug and edvr doctor --json say."
     )
 
 

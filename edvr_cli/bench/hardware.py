@@ -13,13 +13,13 @@ import torch
 from edvr_cli.inference.options import Precision
 from edvr_cli.inference.precision import dtype_for
 
-__all__ = ["Rates", "Timing", "measure_rates", "peak_memory", "seconds", "wait"]
+__all__ = ["Rates", "Repeats", "measure_rates", "peak_memory", "seconds", "wait"]
 
 _REPEATS = 5
 
 
 @dataclass(frozen=True)
-class Timing:
+class Repeats:
     """Seconds of each repeat."""
 
     repeats: tuple[float, ...]
@@ -104,7 +104,7 @@ def peak_memory(work: Callable[[], object], device: torch.device) -> int | None:
 
 
 def _forget_peak() -> bool:
-    """Hand freed memory back to Linux, and let it begin anew with the process's peak."""
+    """Return freed memory to Linux, and reset the peak of the process."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (OSError, AttributeError, TypeError):

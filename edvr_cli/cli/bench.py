@@ -1,4 +1,4 @@
-"""``edvr bench``: how fast the network runs here, beside its published form and what the hardware allows."""
+"""``edvr bench``: speed of the network, compared with its published form and the limits of the hardware."""
 
 import re
 from dataclasses import asdict
@@ -9,7 +9,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from edvr_cli.bench import SIZES, CaseResult, Report, bench, default_precisions
-from edvr_cli.bench.hardware import Timing
+from edvr_cli.bench.hardware import Repeats
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import PlainConsole, echo_json
 from edvr_cli.cli.types import DEVICE
@@ -33,7 +33,7 @@ class _Resolution(click.ParamType):
         match = re.fullmatch(r"(\d+)x(\d+)", str(value))
         if match and min(size := (int(match[1]), int(match[2]))) >= 16:
             return size
-        raise click.BadParameter(f"{value!r} is no size; write 320x180, both 16 and more", ctx, param)
+        raise click.BadParameter(f"{value!r} is not a size; write 320x180, each side at least 16", ctx, param)
 
 
 @click.command("bench")
@@ -148,7 +148,7 @@ def _lines(case: CaseResult) -> list[str]:
     return [*lines, *(f"left out: {name}: {why}" for name, why in left_out if why)]
 
 
-def _time(timing: Timing | None) -> tuple[str, str]:
+def _time(timing: Repeats | None) -> tuple[str, str]:
     return ("", "") if timing is None else (f"{timing.median:.3g}", f"{timing.least:.3g}")
 
 

@@ -1,4 +1,4 @@
-"""``edvr doctor``: what there is, whether it works, and what would help."""
+"""``edvr doctor``: check this machine, and recommend remedies."""
 
 import platform
 import sys
@@ -19,10 +19,10 @@ __all__ = ["doctor_command"]
 
 
 @click.command("doctor")
-@click.option("--speed/--no-speed", default=True, help="Restore frames for about a second, to tell the speed.")
+@click.option("--speed/--no-speed", default=True, help="Measure the speed, for about a second.")
 @click.option("--json", "as_json", is_flag=True, help="Write all of it to standard output as JSON, for bug reports.")
 def doctor_command(speed: bool, as_json: bool) -> None:
-    """Look at this machine: versions, devices, encoders, speed; and say what is wrong and what helps.
+    """Check this machine: versions, devices, encoders and speed; report faults and remedies.
 
     Three frames of a tiny video are restored into another; the first step that fails is named. The deformable
     convolution of each device is checked against its definition. Exits with 1 if something is wrong.

@@ -16,7 +16,7 @@ from edvr_cli.errors import EdvrError
 from edvr_cli.image.resize import Kernel
 from edvr_cli.models.checkpoint import load_model
 from edvr_cli.models.registry import default_model
-from edvr_cli.quality.benchmark_sets import ClipScore, Method, Options, evaluate, mean_score
+from edvr_cli.quality.benchmark_sets import ClipScore, EvaluationOptions, Method, evaluate, mean_score
 from edvr_cli.video.recompress import CODECS, WORST_QUALITY, Codec
 from edvr_cli.video.vmaf import vmaf_available
 
@@ -52,11 +52,11 @@ class _Compression(click.ParamType):
     type=click.Choice(["once", "twice"]),
     default="once",
     show_default=True,
-    help="How made inputs were rounded: once as Vid4's, twice as REDS's.",
+    help="Rounding of generated inputs: once for Vid4, twice for REDS.",
 )
-@click.option("--compress", type=_Compression(), help="Send the inputs through a codec first, as h264:23.")
-@click.option("--copies", is_flag=True, help="Give the network copies of each frame: what it can do without time.")
-@click.option("--frames", type=Count(1), metavar="N", help="Measure this many frames of a clip at most.")
+@click.option("--compress", type=_Compression(), help="Compress the inputs first: h264:23.")
+@click.option("--copies", is_flag=True, help="Restore each frame from copies of itself, without its neighbors.")
+@click.option("--frames", type=Count(1), metavar="N", help="Measure at most N frames per clip.")
 @click.option("--vmaf", is_flag=True, help="Measure VMAF too.")
 @click.option("--json", "as_json", is_flag=True, help="Write the scores to standard output as JSON.")
 def evaluate_command(
@@ -81,7 +81,7 @@ def evaluate_command(
     method: Method | None = _RESAMPLING.get(model or "")
     if method is None:
         method = load_model(available(model or default_model("sr"), agreed=pull), device)
-    options = Options(rounding, compress, copies, frames, vmaf)
+    options = EvaluationOptions(rounding, compress, copies, frames, vmaf)
     progress = Messages()
     scores = []
     for score in evaluate(truth, inputs, method, options):

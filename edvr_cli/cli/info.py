@@ -19,7 +19,7 @@ from edvr_cli.jobs.plan import RestorePlan, plan_restore
 from edvr_cli.system.text import format_bytes, format_duration
 from edvr_cli.video.file_names import FORMATS
 from edvr_cli.video.pixels.color import MATRIX_NAMES, PRIMARIES_NAMES, TRANSFER_NAMES
-from edvr_cli.video.reading.frame_intervals import Timing, timing
+from edvr_cli.video.reading.frame_intervals import FrameIntervals, measure_intervals
 from edvr_cli.video.reading.info import StreamInfo, VideoInfo
 from edvr_cli.video.reading.options import InputOptions
 from edvr_cli.video.reading.sources import as_source, probe
@@ -71,7 +71,7 @@ def info_command(
     """
     origin = as_source(source, input)
     info = probe(origin)
-    times = timing(info)
+    times = measure_intervals(info)
     plan = plan_restore(
         origin,
         _target(info, target),
@@ -104,7 +104,7 @@ def _target(info: VideoInfo, target: str | None) -> Path:
     return Path(f"{info.path.stem}{suffix if suffix in FORMATS.keys() - {'.webm'} else '.mkv'}")
 
 
-def _show(info: VideoInfo, times: Timing | None, prospect: _Prospect) -> None:
+def _show(info: VideoInfo, times: FrameIntervals | None, prospect: _Prospect) -> None:
     console = PlainConsole()
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
@@ -152,7 +152,7 @@ def _work(prospect: _Prospect) -> Iterator[str]:
         yield f"Time: {prospect.pace:.2g} s per frame, measured{total}; decoding and encoding run in parallel."
 
 
-def _lines(info: VideoInfo, times: Timing | None) -> list[tuple[str, str]]:
+def _lines(info: VideoInfo, times: FrameIntervals | None) -> list[tuple[str, str]]:
     size = f"{info.width}×{info.height}"
     if info.display_size != (info.width, info.height):
         shown = []
@@ -205,7 +205,7 @@ def _hdr(info: VideoInfo) -> str:
     return ", ".join(parts)
 
 
-def _frames(info: VideoInfo, times: Timing | None) -> str:
+def _frames(info: VideoInfo, times: FrameIntervals | None) -> str:
     parts = [f"{info.frame_count}" if info.frame_count else "an unknown number"]
     if info.average_rate:
         parts.append(f"{float(info.average_rate):.6g} fps" + (" on average" if times and times.variable else ""))
@@ -234,7 +234,7 @@ def _fate(action: str, codec: str, reason: str) -> str:
     return f"dropped: {reason}" if reason else "written again"
 
 
-def _facts(info: VideoInfo, times: Timing | None, prospect: _Prospect) -> dict[str, Any]:
+def _facts(info: VideoInfo, times: FrameIntervals | None, prospect: _Prospect) -> dict[str, Any]:
     """Everything as JSON holds it; fractions as text."""
     color, plan, work = info.color, prospect.plan, prospect.estimate
     encoder, frames = plan.encoder, plan.total_frames

@@ -220,7 +220,7 @@ encoding_options = _group(
     _encoding,
     {
         "codec": click.option(
-            "-c", "--codec", help="Video encoder, by FFmpeg's name.  [default: libx264, or what suits OUT]"
+            "-c", "--codec", help="h264, h265, av1, vp9, or an encoder of FFmpeg.  [default: h264, or what suits OUT]"
         ),
         "crf": click.option(
             "--crf", type=REAL, help="Quality of the encoder, lower is better.  [default: 17 for libx264]"

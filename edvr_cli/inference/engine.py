@@ -1,8 +1,8 @@
-"""StreamingEDVR: a trained network at work on a stream of windows, computing each thing once.
+"""StreamingEDVR: restores a stream of windows and computes each intermediate result once.
 
 The definition is :meth:`EDVR.forward`, which this equals. It differs in when and where things are computed:
 
-- features of a frame once, when the frame first appears, and kept as long as windows name it;
+- features of a frame are computed when it first appears, and kept as long as windows contain it;
 - the convolutions over a pair of frames as two halves, a neighbor's computed once, the reference's once per
   window, and added per pair;
 - on a CPU the 3×3 convolutions after Winograd, with a quarter of the products;
@@ -13,6 +13,7 @@ The definition is :meth:`EDVR.forward`, which this equals. It differs in when an
 """
 
 import copy
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
@@ -23,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edvr_cli.errors import DeviceError
-from edvr_cli.inference.memory_plan import MAX_WINDOWS, SMALLEST_TILE, MemoryPlan, peak_memory, plan_memory, round_up
+from edvr_cli.inference.memory_plan import MAX_WINDOWS, MIN_TILE, MemoryPlan, peak_memory, plan_memory, round_up
 from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.inference.precision import dtype_for
 from edvr_cli.inference.stages import Features, Reference, Stages
@@ -38,6 +39,8 @@ from edvr_cli.system.gpu_copy import upload
 from edvr_cli.system.gpu_errors import is_out_of_memory
 
 __all__ = ["STAGES", "StreamingEDVR"]
+
+_LOG = logging.getLogger(__name__)
 
 STAGES = ("features", "alignment", "fusion", "reconstruction", "tail")
 
@@ -97,12 +100,12 @@ class StreamingEDVR:
 
     @property
     def whole_frames(self) -> bool:
-        """Whether frames go through in one piece (known from the first frame on)."""
+        """Whether frames are not tiled (known from the first frame on)."""
         return len(self._tiles) == 1
 
     @property
     def tile_size(self) -> int:
-        """Largest side of a tile's core in input pixels, or 0 for whole frames (known from the first frame on)."""
+        """Largest side of a tile in input pixels, 0 for whole frames (known from the first frame on)."""
         return 0 if self.whole_frames else self._plan.tile
 
     def memory_needed(self) -> int:
@@ -117,7 +120,7 @@ class StreamingEDVR:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences for whoever waits for this engine."""
+        """Sentences for the user about the speed to expect."""
         notes = []
         if missing := missing_kernel(self.device):
             notes.append(
@@ -128,7 +131,7 @@ class StreamingEDVR:
         return tuple(notes)
 
     def modules(self) -> Iterator[nn.Module]:
-        """Every module that a window goes through."""
+        """Every module that processes a window."""
         return self._stages.modules()
 
     @property
@@ -157,6 +160,7 @@ class StreamingEDVR:
         self._forget()
         plan = plan_memory(self.config, height, width, self.options, self.device, self.dtype)
         self._plan = replace(plan, windows=min(plan.windows, self._max_windows))
+        _LOG.debug("frames of %d×%d on %s in %s: %s", width, height, self.device, self.dtype, self._plan)
         self._size = height, width
         self._tiles = tiles(height, width, self._plan.tile, self.options.tile_pad, multiple)
 
@@ -187,7 +191,7 @@ class StreamingEDVR:
     def restore(self, window: Window[Tensor]) -> Tensor:
         """Restore the reference frame of ``window``.
 
-        Frames are (3, H, W) float32 RGB in [0, 1], anywhere; they are told apart by the window's indices.
+        Frames are (3, H, W) float32 RGB in [0, 1], on any device; the window's indices identify them.
         Returns (3, s·H, s·W) float32 on the engine's device, not clamped. On a GPU it comes back when the work is
         queued there, not when it is done.
         """
@@ -322,14 +326,14 @@ class StreamingEDVR:
             self.prepare(*self._size)
             self._on_notice("Out of memory: continuing with one frame at a time.")
             return
-        if max(size) <= SMALLEST_TILE and not used.keep_features:
+        if max(size) <= MIN_TILE and not used.keep_features:
             raise DeviceError(
                 f"out of memory on {self.device} even with tiles of {max(size)} pixels: free some memory",
                 hint="device",
             )
         # Small tiles have more padding, whose features may be too many to keep: the new plan must need less memory.
-        limit = 0 if max(size) <= SMALLEST_TILE else min(self.options.max_memory or estimate, estimate // 2)
-        tile = max(SMALLEST_TILE, max(size) // 2)
+        limit = 0 if max(size) <= MIN_TILE else min(self.options.max_memory or estimate, estimate // 2)
+        tile = max(MIN_TILE, max(size) // 2)
         self.options = replace(self.options, tile=tile, max_memory=limit)
         self.prepare(*self._size)
         self._on_notice(f"Out of memory: continuing with tiles of {tile} pixels.")

@@ -1,4 +1,4 @@
-"""The floating type that the network computes in."""
+"""The floating-point type of the computation."""
 
 import torch
 
@@ -11,7 +11,7 @@ _DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.fl
 
 
 def dtype_for(precision: Precision, device: torch.device) -> torch.dtype:
-    """The type that ``precision`` means on ``device``.
+    """The floating-point type for ``precision`` on ``device``.
 
     ``auto`` is fp16 on GPUs from compute capability 7.0 on (older ones are slower in it), bf16 on processors that
     multiply in it, fp32 elsewhere: the fastest within 0.02 dB of fp32 (docs/lab/performance.md). Raises DeviceError
@@ -29,7 +29,7 @@ def dtype_for(precision: Precision, device: torch.device) -> torch.dtype:
 
 
 def name_of(dtype: torch.dtype) -> Precision:
-    """The word for a type that :func:`dtype_for` gives."""
+    """The name of a type that :func:`dtype_for` returns."""
     return next(name for name, named in _DTYPES.items() if named == dtype)
 
 

@@ -1,5 +1,6 @@
 """The plan of a restoration: everything that is decided, and tried, before the work."""
 
+import logging
 import os
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -28,6 +29,7 @@ from edvr_cli.video.writing.encoders import EncoderPlan, plan_encoder
 
 __all__ = ["RestorePlan", "plan_restore"]
 
+_LOG = logging.getLogger(__name__)
 _MIN_SHARE = 0.97  # of a file's bytes: the rest may be its index alone
 _MAX_ERROR = 3  # frames by which an estimate may be wrong
 
@@ -147,6 +149,8 @@ def plan_restore(
         pipe_format=output.pipe_format,
     )
     source_range = SourceRange(info, input.start, input.end, input.max_frames, job.threads or cpu_count())
+    _LOG.debug("encoder: %s", encoder)
+    _LOG.debug("streams: %s", mux)
     return RestorePlan(network, source_range, Path(target), encoder, mux, inference or InferenceOptions(), output, job)
 
 

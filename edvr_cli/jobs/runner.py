@@ -1,5 +1,6 @@
 """Run a plan: restore segments until none is missing, keep them over interruptions, join them at the end."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -25,6 +26,8 @@ from edvr_cli.video.muxing.verify import verify
 from edvr_cli.video.writing.encoders import EncoderPlan
 
 __all__ = ["run_plan"]
+
+_LOG = logging.getLogger(__name__)
 
 
 def run_plan(plan: RestorePlan, *, backend: BackendFactory | None, stop: Callable[[], bool], emit: OnEvent) -> Finished:
@@ -92,6 +95,7 @@ class Job:
                 check_target(plan.target, source=plan.info.path, overwrite=plan.output.overwrite)
             manifest = _open(job_dir, header, resume)
             encoder = self._use_choices(manifest)
+            _LOG.debug("%s: %d frames kept in %s", plan.target, manifest.frames_done(), job_dir.directory)
             total = plan.total_frames if manifest.frame_count is None else manifest.frame_count
             with self._pausing(manifest, total):
                 warnings = [

@@ -41,7 +41,7 @@ class Footage:
 
     @classmethod
     def open(cls, path: Path, begin: Fraction = Fraction(0)) -> "Footage":
-        """Look into it. Raises InputError where it is neither, or can be read but once."""
+        """Open it. Raises InputError where it is neither, or can be read but once."""
         info = probe(path)
         if not info.source.rereadable:
             raise InputError(f"{path} is a pipe, which can be read but once: write it to a file first")
@@ -60,25 +60,25 @@ class Footage:
 
     @property
     def rate(self) -> Fraction:
-        """Frames a second, on average."""
+        """Frames per second, on average."""
         return self.info.average_rate or DEFAULT_RATE
 
     @property
     def count(self) -> int | None:
-        """Frames, as far as the file tells."""
+        """Number of frames, as far as it is known."""
         count = self.info.frame_count
         return count and max(1, count - round(self.begin * self.rate))
 
     @property
     def duration(self) -> float | None:
-        """Seconds, as far as the file tells."""
+        """Seconds, as far as they are known."""
         return None if self.info.duration is None else max(0.0, self.info.duration - float(self.begin))
 
-    def pictures(self, *, start: float | None = None, most: int | None = None) -> Iterator[Picture]:
-        """The frames from ``start`` seconds on, at most ``most``, numbered from the first one yielded."""
+    def pictures(self, *, start: float | None = None, max_frames: int | None = None) -> Iterator[Picture]:
+        """The frames from ``start`` seconds on, at most ``max_frames``, numbered from the first one yielded."""
         instant = self.begin + Fraction(max(0.0, start or 0.0)).limit_denominator(1_000_000)
         origin = self.begin + self.info.start_time
-        with VideoReader(self.info.source, start=instant or None, max_frames=most, info=self.info) as reader:
+        with VideoReader(self.info.source, start=instant or None, max_frames=max_frames, info=self.info) as reader:
             for frame in reader:
                 rgb = planes_to_rgb(frame.planes, frame.layout, self.info.color)
                 seconds = float(frame.pts * frame.time_base - origin)

@@ -1,7 +1,7 @@
 """Copies between the host and a GPU for which neither waits: they queue up among the GPU's kernels.
 
 Both directions go by way of page-locked memory, which torch keeps for later frames and does not hand out again before
-a copy is over. They share the kernels' stream: that orders everything, and a frame's copies take about a hundredth
+a copy is over. They share the kernels' stream: that orders everything, and copies take about a hundredth
 of its kernels' time. On other devices than CUDA's a copy is done when it is asked for.
 """
 

@@ -55,7 +55,7 @@ def test_a_fault_of_the_program_s_own_is_a_sentence_with_where_to_report_it(edvr
     code, _, said = edvr("--log-file", "log.txt", *UPSCALE)
     assert code == 1 and "Traceback" not in said and len(said.splitlines()) == 1
     assert re.match(r"edvr: This is a fault of edvr: KeyError: 'nobody foresaw this' \(test_errors", said)
-    assert "https://" in said and "doctor --json" in said
+    assert "report it where edvr came from" in said and "doctor --json" in said
     assert "Traceback" in (log := Path("log.txt").read_text()) and "in buggy" in log
 
 
@@ -219,7 +219,7 @@ def test_events_that_nobody_reads_are_no_reason_to_stop(edvr, monkeypatch: pytes
     monkeypatch.setattr(sys, "stdout", Deaf(BrokenPipeError(32, "Broken pipe")))
     code, _, said = edvr(*UPSCALE, "--json")
     assert (code, said) == (
-        0, "note: Standard output was closed by its reader. No more events are written; the work goes on.\n"
+        0, "note: Standard output was closed by its reader. No more events are written; the work continues.\n"
     )  # fmt: skip
     assert Path("out.mp4").exists()
 

@@ -130,7 +130,7 @@ def test_added_files_are_used_by_name(folder, checkpoint, published):
     with pytest.raises(ModelError, match="is the name of a published model"):
         add(third, name="edvr-l-x4-reds")
     (folder.parent / "junk.pth").write_bytes(b"junk")
-    with pytest.raises(ModelError, match="no readable checkpoint"):
+    with pytest.raises(ModelError, match="not a readable checkpoint"):
         add(folder.parent / "junk.pth")
 
 
@@ -195,12 +195,14 @@ class Terminal(io.StringIO):
         return True
 
 
-def use(*options: str) -> int:
-    """Use a published model on a video that is not one: what matters comes before."""
-    return run("upscale", "in.mp4", "out.mp4", "--model", NAME, *options)
+@pytest.fixture
+def use(tmp_path):
+    """Use a published model on a file that is not a video, which is found out later; gives the exit code."""
+    (tmp_path / "in.mp4").write_bytes(b"no video")
+    return lambda *options: run("upscale", tmp_path / "in.mp4", tmp_path / "out.mp4", "--model", NAME, *options)
 
 
-def test_a_model_that_is_not_here_is_fetched_with_pull_or_y(published, folder, capsys):
+def test_a_model_that_is_not_here_is_fetched_with_pull_or_y(published, folder, use, capsys):
     """Once; without them and without a terminal, the error says how."""
     assert use() == 1
     said = capsys.readouterr().err
@@ -215,7 +217,7 @@ def test_a_model_that_is_not_here_is_fetched_with_pull_or_y(published, folder, c
 
 
 @pytest.mark.parametrize(("answer", "fetched"), [("y\n", True), ("n\n", False), ("\n", False)])
-def test_on_a_terminal_the_user_is_asked(published, folder, monkeypatch, capsys, answer: str, fetched: bool):
+def test_on_a_terminal_the_user_is_asked(published, use, monkeypatch, capsys, answer: str, fetched: bool):
     """With size, license and where it comes from; no means nothing is done."""
     monkeypatch.setattr(sys, "stdin", Terminal(answer))
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)

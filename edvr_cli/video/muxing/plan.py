@@ -1,4 +1,4 @@
-"""What happens to each stream of a source in the target's container: decided, and tried, before the work.
+"""The mux plan: what becomes of each stream in the target's container, decided and tried before the work.
 
 A stream is copied where the container takes it, converted where that is customary (text subtitles), and
 otherwise dropped with its reason. What a container takes is not a table kept here: a trial writes each stream's
@@ -21,12 +21,12 @@ from edvr_cli.video.muxing.tags import lost_tags
 from edvr_cli.video.reading.info import Source, StreamInfo, VideoInfo
 from edvr_cli.video.reading.sources import ImageSource
 from edvr_cli.video.writing.encoders import EncoderPlan, in_y4m
-from edvr_cli.video.writing.options import DEFAULT_CODEC, Encoding
+from edvr_cli.video.writing.options import DEFAULT_CODEC, Encoding, encoder_name
 
 Action = Literal["copy", "convert", "drop"]
 
 PICTURES = "pictures"
-# What text subtitles become in a container that does not take them as they are.
+# Codec of text subtitles in containers that do not take them unchanged.
 _TEXT_SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
 _TEXT_CODECS = {"subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text"}
 # Video codecs whose own headers hold the pixel aspect ratio; for the others PyAV can write it into mp4 and mov only.
@@ -45,7 +45,7 @@ class StreamPlan:
 
 @dataclass(frozen=True)
 class MuxPlan:
-    """What the target will hold besides the restored video.
+    """What the target will contain, apart from the restored video.
 
     ``format`` is libav's name of the container, or `PICTURES`, `Y4M` or `RAW`, which hold the video alone.
     ``notes`` are sentences about what changes although nothing is dropped, such as coarser times, ``images`` the
@@ -90,7 +90,7 @@ def encoding_for(target: str | os.PathLike[str], source: Source, encoding: Encod
     else:
         usual = "libvpx-vp9" if path.suffix.lower() == ".webm" else DEFAULT_CODEC
         return replace(encoding, codec=encoding.codec or usual)
-    if encoding.codec not in (None, only):
+    if encoding.codec is not None and encoder_name(encoding.codec) != only:
         raise OutputError(f"{what} is not written by {encoding.codec}.", hint="no_codec")
     return replace(encoding, codec=only)
 
@@ -213,9 +213,9 @@ def _plan_stream(
 ) -> StreamPlan:
     template = source.streams[stream.index]
     if stream.kind == "data" and info.chapters and stream.codec == "bin_data" and packet is None:
-        return StreamPlan(stream, "drop", "", "")  # The chapters' own text track; they are written anew.
+        return StreamPlan(stream, "drop", "", "")  # The text track of the chapters, which are written again.
     if stream.kind == "data" and "timecode" in template.metadata and not template.name:
-        return StreamPlan(stream, "drop", "", "")  # Written anew from the video's metadata, which repeats it.
+        return StreamPlan(stream, "drop", "", "")  # Written again from the video's metadata, which repeats it.
     refusal = why_muxer_refuses(template, packet, format_name, cover=stream.cover)
     if refusal is None:
         return StreamPlan(stream, "copy", stream.codec)

@@ -1,4 +1,4 @@
-"""Where frames come from: a file, numbered pictures, or a pipe. Whoever reads frames knows only `Source`."""
+"""Sources of frames: files, numbered pictures, and pipes."""
 
 import os
 from collections.abc import Iterator
@@ -34,14 +34,14 @@ from edvr_cli.video.reading.source_clock import STEADY, SourceClock, may_jump, r
 from edvr_cli.video.reading.webp import AnimatedWebPSource, is_animated_webp
 
 _BYTES_A_PIXEL = 8  # of a decoded frame, its samples copied, and a part of them as numbers
-_LOOKED_AT = 8  # frames, for interlacing
-_MOST_PIXELS = 8 * 4096 * 2304  # of these frames together
-_LARGEST = (4096, 4096)  # (lines, columns) of one of them; of more the middle is enough
+_PROBED_FRAMES = 8  # frames, for interlacing
+_MAX_PIXELS = 8 * 4096 * 2304  # of these frames together
+_MAX_SIZE = (4096, 4096)  # (lines, columns) of one of them; of more the middle is enough
 DEFAULT_RATE = Fraction(25)
 
 
 def as_source(path: str | os.PathLike[str] | Source, options: InputOptions | None = None) -> Source:
-    """What a name stands for: ``-`` or a pipe, a folder or pattern of pictures, or a file."""
+    """The source that a path means: ``-`` or a pipe, a folder or pattern of pictures, or a file."""
     if not isinstance(path, str | os.PathLike):
         return path
     options = options or InputOptions()
@@ -79,13 +79,13 @@ class FileSource:
     rereadable: bool = field(default=True, init=False)
 
     def describe(self) -> VideoInfo:
-        """What is in it; decodes a few frames."""
+        """Describe it; decodes a few frames."""
         with self.side_streams() as container:
             track = video_track(container, self.path)
             check_memory(self.path, track.stream.width, track.stream.height)
             frame = first_frame(track, self.path)
             info = describe_stream(self, track, frame)
-            frames = [frame, *islice(decode_once(track, self.path, _ignore), _looked_at(frame) - 1)]
+            frames = [frame, *islice(decode_once(track, self.path, _ignore), _probed_frames(frame) - 1)]
         rate = _plausible_rate(info, frames)
         count = info.frame_count
         if rate != info.average_rate and info.duration and rate:  # The count was an estimate by the other rate.
@@ -124,7 +124,7 @@ class FileSource:
         return open_source(self.path, allow_network=self.allow_network)
 
     def _device(self, on_warning: Warn) -> HWAccel | None:
-        """The device to decode on, or None where there is none that decodes this file; then that is told."""
+        """The device to decode on; None, with a warning, where none decodes this file."""
         assert self.hwaccel is not None
         with self.side_streams() as container:
             codec = main_video(container, self.path).codec_context.codec
@@ -136,7 +136,7 @@ class FileSource:
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Numbered pictures, ``rate`` of them a second; their times are their places in the sequence."""
+    """Numbered pictures, ``rate`` of them per second; their times are their places in the sequence."""
 
     path: Path
     pictures: tuple[Path, ...]
@@ -188,7 +188,7 @@ class ImageSource:
         return STEADY
 
     def side_streams(self) -> AbstractContextManager[None]:
-        """Nothing is beside pictures."""
+        """Pictures have no other streams."""
         return nullcontext()
 
 
@@ -279,22 +279,22 @@ def check_memory(path: Path, width: int, height: int) -> None:
         )
 
 
-def _looked_at(frame: VideoFrame) -> int:
+def _probed_frames(frame: VideoFrame) -> int:
     """How many frames are looked at for interlacing: of large ones fewer, as they are all in memory at once."""
-    return max(1, min(_LOOKED_AT, _MOST_PIXELS // (frame.width * frame.height)))
+    return max(1, min(_PROBED_FRAMES, _MAX_PIXELS // (frame.width * frame.height)))
 
 
 def _luma(frame: VideoFrame) -> Tensor:
     """(H, W) in [0, 1] of the middle of the frame's first plane; of packed formats a mixture of the channels."""
     layout = nearest_layout(frame.format.name)
     plane = to_planes(frame, layout)[0]
-    top, left = (max(0, side - most) // 4 * 2 for side, most in zip(plane.shape, _LARGEST, strict=True))
-    middle = plane[top : top + _LARGEST[0], left : left + _LARGEST[1]]
+    top, left = (max(0, side - most) // 4 * 2 for side, most in zip(plane.shape, _MAX_SIZE, strict=True))
+    middle = plane[top : top + _MAX_SIZE[0], left : left + _MAX_SIZE[1]]
     return middle.to(torch.float32) / (layout.peak << layout.shift)
 
 
 def _ignore(message: str) -> None:
-    """The reader tells of damage again."""
+    """Damage is reported when the file is read again."""
 
 
 def _closing(container: InputContainer) -> Iterator[VideoFrame]:
