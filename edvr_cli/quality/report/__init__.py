@@ -8,7 +8,6 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
@@ -23,6 +22,7 @@ from edvr_cli.quality.footage import Footage, Picture, to_size
 from edvr_cli.quality.preview import difference_crop
 from edvr_cli.quality.report.plot import line_plot
 from edvr_cli.system.hardware import machine_name
+from edvr_cli.version import __version__
 from edvr_cli.video.writing.png_jpeg import jpeg
 
 __all__ = ["Model", "build_report", "hardware"]
@@ -99,7 +99,7 @@ def build_report(
         machine=hardware(device or torch.device("cpu")),
         style=Markup(folder.joinpath("page.css").read_text(encoding="utf-8")),
         script=Markup(folder.joinpath("page.js").read_text(encoding="utf-8")),
-        version=version("edvr-cli"),
+        version=__version__,
     )
 
 
@@ -112,7 +112,7 @@ def hardware(device: torch.device) -> dict[str, str]:
         "processor": machine_name(torch.device("cpu")),
         "threads": str(torch.get_num_threads()),
         "PyTorch": torch.__version__,
-        "edvr-cli": version("edvr-cli"),
+        "edvr-cli": __version__,
     }
 
 
