@@ -38,6 +38,8 @@ def run_plan(plan: RestorePlan, *, backend: BackendFactory | None, stop: Callabl
     if plan.mux.piped:
         local = LocalBackend(plan, emit)
         emit(_started(plan, local))
+        if plan.size_note is not None:
+            emit(plan.size_note)
         for note in (*plan.mux.warnings, *plan.mux.remarks, *local.notes):
             emit(Notice(note))
         count = restored = restore_to_stdout(plan, local, emit, stop)
@@ -105,6 +107,8 @@ class Job:
                     *self._space_warnings(manifest, total),
                 ]
                 self.emit(replace(_started(plan, self.backend), total=total, kept=manifest.frames_done()))
+                if plan.size_note is not None:
+                    self.emit(plan.size_note)
                 for warning in warnings:
                     self.emit(Notice(warning))
                 restored = self._restore(manifest, total, encoder)
