@@ -41,7 +41,9 @@ Hint = Literal[
     "preset",
     "raw",
     "size",
+    "smaller",
     "strict",
+    "target_size",
     "vmaf",
 ]
 """The kind of option that would help; the command names its flag."""

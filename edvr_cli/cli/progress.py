@@ -75,7 +75,7 @@ class Display:
             case FrameRestored():
                 self._advance(event)
             case Notice():
-                self._console.warn(event.message)
+                self._console.warn(with_hint(event.message, event.hint))
             case Joining():
                 self._say("Joining the segments.")
             case Paused():

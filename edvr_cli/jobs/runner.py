@@ -31,13 +31,15 @@ _LOG = logging.getLogger(__name__)
 
 
 def run_plan(plan: RestorePlan, *, backend: BackendFactory | None, stop: Callable[[], bool], emit: OnEvent) -> Finished:
-    """Do what the plan says; ``backend`` None is this process. Raises StoppedError after ``stop``."""
+    """Execute the plan; ``backend`` None is this process. Raises StoppedError after ``stop``."""
     began = time.monotonic()
     warnings: list[str] = []  # of the reader, whose thread may not emit
     plan = replace(plan, source=replace(plan.source, on_warning=warnings.append))
     if plan.mux.piped:
         local = LocalBackend(plan, emit)
         emit(_started(plan, local))
+        if plan.size_note is not None:
+            emit(plan.size_note)
         for note in (*plan.mux.warnings, *plan.mux.remarks, *local.notes):
             emit(Notice(note))
         count = restored = restore_to_stdout(plan, local, emit, stop)
@@ -105,6 +107,8 @@ class Job:
                     *self._space_warnings(manifest, total),
                 ]
                 self.emit(replace(_started(plan, self.backend), total=total, kept=manifest.frames_done()))
+                if plan.size_note is not None:
+                    self.emit(plan.size_note)
                 for warning in warnings:
                     self.emit(Notice(warning))
                 restored = self._restore(manifest, total, encoder)
