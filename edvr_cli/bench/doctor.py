@@ -37,12 +37,12 @@ from edvr_cli.video.capabilities import FFmpegCapabilities, find_capabilities
 __all__ = ["Device", "Diagnosis", "Finding", "Speed", "diagnose"]
 
 _SPEED_SIZE = 160, 96  # width, height of the frames of the speed test
-_LEAST_MEMORY, _LEAST_DISK = 2 * 2**30, 5 * 2**30
+_MIN_MEMORY, _MIN_DISK = 2 * 2**30, 5 * 2**30
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong, or could be better, and what to do."""
+    """A fault or a possible improvement, and the remedy."""
 
     level: Literal["wrong", "hint"]
     what: str
@@ -62,7 +62,7 @@ class Device:
 
 @dataclass(frozen=True)
 class Speed:
-    """Of the model that ships, on frames of ``size`` (width, height)."""
+    """Speed of the default model on frames of ``size`` (width, height)."""
 
     model: str
     device: str
@@ -73,7 +73,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """All of it, as plain values."""
+    """The whole diagnosis, as plain values."""
 
     system: dict[str, str]
     versions: dict[str, str]
@@ -87,12 +87,12 @@ class Diagnosis:
 
     @property
     def healthy(self) -> bool:
-        """Nothing is wrong."""
+        """Whether there are no faults."""
         return all(finding.level != "wrong" for finding in self.findings)
 
 
 def diagnose(*, speed: bool = True) -> Diagnosis:
-    """Look at everything; takes seconds, and longer where kernels are compiled for the first time."""
+    """Check everything; takes seconds, and longer where kernels are compiled for the first time."""
     devices = [_examine(device) for device in _devices()]
     best = torch.device(devices[0].device)
     rehearsal = rehearse(best)
@@ -185,7 +185,7 @@ def _findings(devices: list[Device], video: FFmpegCapabilities) -> Iterator[Find
             yield Finding("hint", f"{fault.reason}: the processor computes several times as slowly", fault.remedy)
         if device.device == "mps":
             yield Finding("hint", "there is no kernel for Apple GPUs", "compare with --device cpu")
-        if device.free_memory is not None and device.free_memory < _LEAST_MEMORY:
+        if device.free_memory is not None and device.free_memory < _MIN_MEMORY:
             what = f"{device.device} has {device.free_memory / 2**30:.1f} GiB of memory free"
             yield Finding("hint", what, "close other programs; large frames will go through as tiles")
     if not torch.cuda.is_available() and _nvidia_driver():
@@ -206,14 +206,14 @@ def _findings(devices: list[Device], video: FFmpegCapabilities) -> Iterator[Find
 
 
 def _place_findings() -> Iterator[Finding]:
-    """Of folders, disks and the terminal."""
+    """Findings about folders, disks and the terminal."""
     folder = model_folders()[-1]
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not os.access(existing, os.W_OK):
         yield Finding("hint", f"{folder} cannot be written", "set EDVR_MODEL_DIR to a folder that can")
     for place in {Path(tempfile.gettempdir()), Path.cwd()}:
         free = shutil.disk_usage(place).free
-        if free < _LEAST_DISK:
+        if free < _MIN_DISK:
             yield Finding("hint", f"{place} has {free / 2**30:.1f} GiB free", "make room: restored video is large")
     if (sys.stderr.encoding or "").lower().replace("-", "") not in ("utf8", ""):
         yield Finding("hint", f"the terminal's encoding is {sys.stderr.encoding}", "set PYTHONUTF8=1")

@@ -1,4 +1,4 @@
-"""Around the network: decoding and encoding by themselves, and a video end to end."""
+"""Speed of decoding, of encoding, and of a video end to end."""
 
 import tempfile
 from dataclasses import dataclass
@@ -28,12 +28,12 @@ __all__ = ["VideoResult", "time_video"]
 
 PRESET = "fast"  # of libx264
 _RATE = Fraction(25)
-_MOST_FRAMES, _MOST_BYTES = 500, 1 << 30  # of the clip, as float32 frames
+_MAX_FRAMES, _MAX_BYTES = 500, 1 << 30  # of the clip, as float32 frames
 
 
 @dataclass(frozen=True)
 class VideoResult:
-    """Seconds a frame over ``frames`` frames, colors converted: each stage by itself, then all of them at once.
+    """Seconds per frame over ``frames`` frames, with color conversion: each stage by itself, then all at once.
 
     ``network`` is the engine alone on the same clip, its first window included, at ``precision``.
     """
@@ -52,7 +52,7 @@ def time_video(model: EDVR, width: int, height: int, engine: EngineResult, *, bu
     assert engine.time is not None
     T, scale = model.config.frames, model.config.scale
     device = next(model.parameters()).device
-    count = min(_MOST_FRAMES, int(budget / engine.time.median), max(T, _MOST_BYTES // (12 * width * height)))
+    count = min(_MAX_FRAMES, int(budget / engine.time.median), max(T, _MAX_BYTES // (12 * width * height)))
     if count < T:
         return None
     with tempfile.TemporaryDirectory(prefix="edvr-bench-") as folder:

@@ -106,8 +106,8 @@ def compare_command(
         with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
             counts = [count for count in (image.count, truth.count, frames) if count]
             task = bar.add_task(plain(path.name), total=min(counts, default=None))
-            told = _both(extremes.see, lambda *_: bar.advance(task))  # noqa: B023 (called within this turn)
-            comparisons.append(compare(image, truth, size=measured, vmaf=vmaf, most=frames, on_pair=told))
+            on_pair = _both(extremes.add, lambda *_: bar.advance(task))  # noqa: B023 (called within this turn)
+            comparisons.append(compare(image, truth, size=measured, vmaf=vmaf, max_frames=frames, on_pair=on_pair))
     if plot is not None:
         _plot(plot, comparisons)
     if pictures is not None:
@@ -136,8 +136,8 @@ class _Extremes:
         self._worst: tuple[float, Tensor] | None = None
         self._best: tuple[float, Tensor] | None = None
 
-    def see(self, score: FrameScore, x: Tensor, y: Tensor) -> None:
-        """The next pair."""
+    def add(self, score: FrameScore, x: Tensor, y: Tensor) -> None:
+        """Take the next pair."""
         if self._worst is None or score.psnr < self._worst[0]:
             self._worst = score.psnr, torch.cat((x, y), dim=2)
         if self._best is None or score.psnr > self._best[0]:
@@ -152,11 +152,11 @@ class _Extremes:
 
 
 def _both(first: OnPair, second: OnPair) -> OnPair:
-    def tell(score: FrameScore, x: Tensor, y: Tensor) -> None:
+    def on_pair(score: FrameScore, x: Tensor, y: Tensor) -> None:
         first(score, x, y)
         second(score, x, y)
 
-    return tell
+    return on_pair
 
 
 def _show(comparisons: Sequence[Comparison]) -> None:
@@ -192,7 +192,7 @@ def _show(comparisons: Sequence[Comparison]) -> None:
 
 
 def _how(comparison: Comparison) -> str:
-    """Which of the two was brought to size, in words."""
+    """Which of the two was resized, in words."""
     changed = [
         f"{footage.path.name} ({footage.size[0]}×{footage.size[1]})"
         for footage in (comparison.image, comparison.truth)
@@ -227,7 +227,7 @@ def _as_json(comparisons: Sequence[Comparison]) -> dict[str, Any]:
 
 
 def _labels(comparisons: Sequence[Comparison]) -> list[str]:
-    """What each is called in a chart or table: its file's name, or the whole path where two have one name."""
+    """Labels for charts and tables: file names, or whole paths where two names are equal."""
     names = [c.image.path.name for c in comparisons]
     return [str(c.image.path) for c in comparisons] if len(set(names)) < len(names) else names
 
@@ -237,7 +237,7 @@ def _finite(value: float | None) -> float | None:
 
 
 def _as_csv(comparisons: Sequence[Comparison]) -> str:
-    """One row a frame of each file; PSNR of equal frames is inf."""
+    """One row per frame of each file; PSNR of equal frames is inf."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(("file", "frame", "seconds", *METRICS))

@@ -20,6 +20,8 @@ def numba_fault() -> Fault | None:
     """Why the CPU kernels are not used; None where they are."""
     if os.environ.get("EDVR_CPU_KERNELS") == "0":
         return Fault("EDVR_CPU_KERNELS=0 switches them off", "unset EDVR_CPU_KERNELS")
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+        return Fault("NUMBA_DISABLE_JIT switches numba's compiler off", "unset NUMBA_DISABLE_JIT")
     if find_spec("numba") is None:
         return Fault("numba is not installed", "pip install numba")
     try:
@@ -29,7 +31,7 @@ def numba_fault() -> Fault | None:
         first = next(iter(str(error).splitlines()), "") or type(error).__name__
         return Fault(
             f"numba {_version('numba')} with llvmlite {_version('llvmlite')} does not work: {first}",
-            "pip install --force-reinstall 'numba>=0.61,<0.69'",
+            "pip install --force-reinstall 'numba>=0.62.1,<0.69'",
         )
     return None
 

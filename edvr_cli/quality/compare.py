@@ -33,7 +33,7 @@ _ASPECT_TOLERANCE = 0.02
 
 @dataclass(frozen=True)
 class FrameScore:
-    """One frame against its truth, whose ``index`` and ``seconds`` (since its beginning) these are.
+    """The result for one frame; ``index`` and ``seconds`` (since the beginning) are those of its truth.
 
     PSNR in dB, infinite where both are equal.
     """
@@ -49,7 +49,7 @@ class FrameScore:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One video against another, which is taken for the truth."""
+    """The result of comparing a video with another, the truth."""
 
     image: Footage
     truth: Footage
@@ -58,7 +58,7 @@ class Comparison:
     unmatched: tuple[int, int]  # frames of image and of truth without one at the same time in the other
 
     def values(self, metric: Metric) -> list[float]:
-        """One a frame; none for a metric that was not measured."""
+        """One per frame; none for a metric that was not measured."""
         return [value for frame in self.frames if (value := getattr(frame, metric)) is not None]
 
     def mean(self, metric: Metric) -> float | None:
@@ -85,10 +85,10 @@ def compare(
     *,
     size: Size = "larger",
     vmaf: bool = True,
-    most: int | None = None,
+    max_frames: int | None = None,
     on_pair: OnPair | None = None,
 ) -> Comparison:
-    """Measure ``image`` against ``truth``, at most ``most`` frames, both brought to one size (bicubic).
+    """Measure ``image`` against ``truth``, at most ``max_frames`` frames, both brought to one size (bicubic).
 
     VMAF is left out where the FFmpeg binary cannot measure it. Raises InputError where the shapes or the times
     have nothing in common, or frames are too small for SSIM.
@@ -100,7 +100,7 @@ def compare(
     scores: list[FrameScore] = []
     unmatched = [0, 0]
     try:
-        for a, b in _matched(image, truth, most, unmatched):
+        for a, b in _matched(image, truth, max_frames, unmatched):
             x, y = to_size(a.rgb, measured), to_size(b.rgb, measured)
             score = FrameScore(b.index, b.seconds, *figures(x, y))
             scores.append(score)
@@ -132,7 +132,7 @@ def common_size(image: Footage, truth: Footage, size: Size = "larger") -> tuple[
 
 
 def _matched(
-    image: Footage, truth: Footage, most: int | None, unmatched: list[int]
+    image: Footage, truth: Footage, max_frames: int | None, unmatched: list[int]
 ) -> Iterator[tuple[Picture, Picture]]:
     """Pairs of one time. ``unmatched`` counts the frames of each that have no partner."""
     by_time = image.timed and truth.timed
@@ -147,7 +147,7 @@ def _matched(
         if abs(apart) < (tolerance if by_time else 0.5):
             yield a, b
             pairs += 1
-            if pairs == most:
+            if pairs == max_frames:
                 return
             a, b = next(sources[0], None), next(sources[1], None)
         elif apart < 0:

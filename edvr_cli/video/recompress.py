@@ -1,4 +1,4 @@
-"""Encode a few frames and decode them again, in memory: what a codec does to a picture, and nothing else.
+"""Compression artifacts: encode a few frames and decode them again, in memory.
 
 Shapes: T frames, H W pixels.
 """
@@ -28,7 +28,7 @@ CODECS: tuple[Codec, ...] = get_args(Codec)
 WORST_QUALITY: dict[Codec, int] = {"h264": 51, "hevc": 51, "vp9": 63, "mpeg4": 31}
 """The end of each codec's own scale."""
 
-_MULTIPLE, _LEAST_SIDE = 16, 64  # whole blocks, and enough of them: x265 writes outside smaller pictures
+_MULTIPLE, _MIN_SIDE = 16, 64  # whole blocks, and enough of them: x265 writes outside smaller pictures
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ _ENCODERS: dict[Codec, _Encoder] = {
 
 
 def recompress(frames: Tensor, codec: Codec, quality: int) -> Tensor:
-    """The frames as one group of pictures of ``codec`` shows them: 8-bit 4:2:0, BT.709, limited range.
+    """The frames after compression as one group of pictures: 8-bit 4:2:0, BT.709, limited range.
 
     frames (T, 3, H, W) uint8 RGB. ``quality`` is on the codec's own scale, where more is worse: CRF 0 to 51 for
     h264 and hevc, 0 to 63 for vp9, the quantizer 1 to 31 for mpeg4. Returns uint8 of the same shape; the same
@@ -61,7 +61,7 @@ def recompress(frames: Tensor, codec: Codec, quality: int) -> Tensor:
     T, _, H, W = frames.shape
     layout, color = native_layout("yuv420p"), ColorSpec(matrix=1, full_range=False)
     assert layout is not None
-    height, width = (max(_LEAST_SIDE, -(-side // _MULTIPLE) * _MULTIPLE) for side in (H, W))
+    height, width = (max(_MIN_SIDE, -(-side // _MULTIPLE) * _MULTIPLE) for side in (H, W))
     padded = F.pad(frames.float() / 255, (0, width - W, 0, height - H), mode="replicate")
     encoder = _encoder(codec, quality, width, height, T)
     packets = []

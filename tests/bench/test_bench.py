@@ -8,7 +8,7 @@ import torch
 
 from edvr_cli import bench as bench_module
 from edvr_cli.bench import CaseResult, Report, bench, hardware, network
-from edvr_cli.bench.flops import Work, count_work
+from edvr_cli.bench.flops import WorkCount, count_work
 from edvr_cli.bench.hardware import Rates, peak_memory
 from edvr_cli.bench.network import EngineResult, NetworkResult, PublishedResult, time_network
 from edvr_cli.cli import bench as command
@@ -44,13 +44,13 @@ def run(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, s
 def test_work_is_counted_by_convolution():
     """Two FLOPs a multiply-add; maps are read and written once, the deformable convolution's packed offsets too."""
     plain = torch.nn.Conv2d(3, 8, 3, stride=2, padding=1)
-    assert count_work(plain, lambda: plain(torch.zeros(1, 3, 8, 8))) == Work(2 * 128 * 27, (192 + 128) * 4)
+    assert count_work(plain, lambda: plain(torch.zeros(1, 3, 8, 8))) == WorkCount(2 * 128 * 27, (192 + 128) * 4)
 
     module = DeformConv(8, groups=2)
     x = torch.zeros(1, 8, 4, 4)
-    offsets = Work(2 * 54 * 16 * 9 * 8, (8 + 54) * 16 * 4)
-    sampled = Work(2 * 8 * 16 * 9 * 8, (8 + 54 + 8) * 16 * 4)
-    expected = Work(offsets.flops + sampled.flops, offsets.bytes + sampled.bytes)
+    offsets = WorkCount(2 * 54 * 16 * 9 * 8, (8 + 54) * 16 * 4)
+    sampled = WorkCount(2 * 8 * 16 * 9 * 8, (8 + 54 + 8) * 16 * 4)
+    expected = WorkCount(offsets.flops + sampled.flops, offsets.bytes + sampled.bytes)
     assert count_work(module, lambda: module(x, x)) == expected
 
 
@@ -121,7 +121,7 @@ def test_what_would_take_too_long_is_left_out_with_its_estimate():
     """Rather than started."""
     result = time_network(network.random_network(TINY), 32, 16, ["fp32"], Rates({"fp32": 1e6}, copy=1e9), budget=1)
     assert result.published.time is None
-    assert result.published.why_not == f"would take some {result.published.flops / 1e6:.0f} s a frame"
+    assert result.published.why_not == f"would take about {result.published.flops / 1e6:.0f} s per frame"
     assert result.engines[0].time is None
     assert result.engines[0].parts == {}
     assert "would take" in result.engines[0].why_not
@@ -133,7 +133,7 @@ def test_who_runs_out_of_memory_drops_out(monkeypatch: pytest.MonkeyPatch):
     def published_form(model: EDVR) -> tuple[EDVR, str]:
         class Large(EDVR):
             def forward(self, window: torch.Tensor) -> torch.Tensor:
-                if window.shape[-1] > network._SAMPLE:
+                if window.shape[-1] > network._SAMPLE_SIDE:
                     raise torch.OutOfMemoryError("CUDA out of memory")
                 return super().forward(window)
 
@@ -175,14 +175,14 @@ def test_the_command_shows_a_table_or_json(report: Report, monkeypatch: pytest.M
 
 def test_the_command_says_what_was_left_out(monkeypatch: pytest.MonkeyPatch, capfd):
     """With empty cells in the table."""
-    published = PublishedResult("grid_sample", 1e12, None, why_not="would take some 99 s a frame")
+    published = PublishedResult("grid_sample", 1e12, None, why_not="would take about 99 s per frame")
     engine = EngineResult("fp32", 1e12, 1e9, 2.0, None, {}, why_not="out of memory")
     case = CaseResult("m", 320, 180, NetworkResult(published, [engine]), None)
     report = Report("A CPU", "cpu", "2.0", 2, RATES, [case])
     monkeypatch.setattr(command, "bench", lambda *_, **__: report)
     code, out, _ = run(capfd, "--size", "m")
     assert code == 0
-    assert "left out: published: would take some 99 s a frame" in out
+    assert "left out: published: would take about 99 s per frame" in out
     assert "left out: engine, fp32: out of memory" in out
 
 

@@ -19,7 +19,7 @@ from edvr_cli.errors import InputError
 from edvr_cli.system.limits import available_memory
 from edvr_cli.video.containers import main_video, open_pipe, open_source
 from edvr_cli.video.file_names import STANDARD_INPUT
-from edvr_cli.video.image_sequences import decode_images, find_images, gaps
+from edvr_cli.video.image_sequences import decode_images, find_images, gaps, is_still_picture
 from edvr_cli.video.pixels.layout import native_layout, nearest_layout
 from edvr_cli.video.pixels.planes import to_planes
 from edvr_cli.video.reading.alpha_decoder import video_track
@@ -34,9 +34,9 @@ from edvr_cli.video.reading.source_clock import STEADY, SourceClock, may_jump, r
 from edvr_cli.video.reading.webp import AnimatedWebPSource, is_animated_webp
 
 _BYTES_A_PIXEL = 8  # of a decoded frame, its samples copied, and a part of them as numbers
-_LOOKED_AT = 8  # frames, for interlacing
-_MOST_PIXELS = 8 * 4096 * 2304  # of these frames together
-_LARGEST = (4096, 4096)  # (lines, columns) of one of them; of more the middle is enough
+_PROBED_FRAMES = 8  # frames, for interlacing
+_MAX_PIXELS = 8 * 4096 * 2304  # of these frames together
+_MAX_SIZE = (4096, 4096)  # (lines, columns) of one of them; of more the middle is enough
 DEFAULT_RATE = Fraction(25)
 
 
@@ -58,6 +58,8 @@ def _plain_source(name: Path, options: InputOptions) -> Source:
             return ImageSource(name, tuple(pictures), options.rate)
     if is_animated_webp(name):
         return AnimatedWebPSource(name)
+    if is_still_picture(name):
+        return ImageSource(name, (name,), options.rate)
     return FileSource(name, allow_network=options.allow_network, hwaccel=options.hwaccel)
 
 
@@ -85,7 +87,7 @@ class FileSource:
             check_memory(self.path, track.stream.width, track.stream.height)
             frame = first_frame(track, self.path)
             info = describe_stream(self, track, frame)
-            frames = [frame, *islice(decode_once(track, self.path, _ignore), _looked_at(frame) - 1)]
+            frames = [frame, *islice(decode_once(track, self.path, _ignore), _probed_frames(frame) - 1)]
         rate = _plausible_rate(info, frames)
         count = info.frame_count
         if rate != info.average_rate and info.duration and rate:  # The count was an estimate by the other rate.
@@ -144,10 +146,14 @@ class ImageSource:
     rereadable: bool = field(default=True, init=False)
 
     def describe(self) -> VideoInfo:
-        """What is in the first picture, and how many there are."""
+        """Describe the first picture, and count them."""
         _, frame = next(decode_images(self.pictures))
         rate = self.rate or DEFAULT_RATE
-        notes = [] if self.rate else [f"Pictures have no frame rate: {rate} per second are assumed."]
+        notes = (
+            []
+            if self.rate or len(self.pictures) == 1
+            else [f"Pictures have no frame rate: {rate} per second are assumed."]
+        )
         missing = gaps(self.pictures)
         if missing:
             notes.append(f"{missing} numbers between the first and the last picture have no picture.")
@@ -205,7 +211,7 @@ class PipeSource:
         self._warnings: list[str] = []
 
     def describe(self) -> VideoInfo:
-        """What is in it; waits for the first frame, which `frames` gives again."""
+        """Describe it; waits for the first frame, which `frames` returns again."""
         if self._info is None:
             container = open_pipe(self.path, self._demuxer_options())
             track = video_track(container, self.path)
@@ -232,7 +238,7 @@ class PipeSource:
             raise InputError(f"{self._name} can be read only once.")
 
     def files(self) -> tuple[Path, ...]:
-        """None: what went through a pipe is gone."""
+        """None for a pipe."""
         return ()
 
     @property
@@ -241,7 +247,7 @@ class PipeSource:
         return STEADY
 
     def side_streams(self) -> AbstractContextManager[None]:
-        """They went by with the frames."""
+        """None: a pipe is read once."""
         return nullcontext()
 
     @property
@@ -279,17 +285,17 @@ def check_memory(path: Path, width: int, height: int) -> None:
         )
 
 
-def _looked_at(frame: VideoFrame) -> int:
+def _probed_frames(frame: VideoFrame) -> int:
     """How many frames are looked at for interlacing: of large ones fewer, as they are all in memory at once."""
-    return max(1, min(_LOOKED_AT, _MOST_PIXELS // (frame.width * frame.height)))
+    return max(1, min(_PROBED_FRAMES, _MAX_PIXELS // (frame.width * frame.height)))
 
 
 def _luma(frame: VideoFrame) -> Tensor:
     """(H, W) in [0, 1] of the middle of the frame's first plane; of packed formats a mixture of the channels."""
     layout = nearest_layout(frame.format.name)
     plane = to_planes(frame, layout)[0]
-    top, left = (max(0, side - most) // 4 * 2 for side, most in zip(plane.shape, _LARGEST, strict=True))
-    middle = plane[top : top + _LARGEST[0], left : left + _LARGEST[1]]
+    top, left = (max(0, side - most) // 4 * 2 for side, most in zip(plane.shape, _MAX_SIZE, strict=True))
+    middle = plane[top : top + _MAX_SIZE[0], left : left + _MAX_SIZE[1]]
     return middle.to(torch.float32) / (layout.peak << layout.shift)
 
 
