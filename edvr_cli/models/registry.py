@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
-from edvr_cli.errors import ModelError
+from edvr_cli.errors import ModelError, wrong_usage
 from edvr_cli.network.windows import Padding
 from edvr_cli.system.user_folders import data_folder
 
@@ -191,6 +191,7 @@ def model_folders() -> list[Path]:
     return [shipped, Path(own).expanduser() if own else data_folder() / "models"]
 
 
+@wrong_usage()
 def find_model(name_or_path: str | Path) -> Path:
     """The file of a model given by name or path; ModelError says what is missing and how to get it."""
     name = str(name_or_path)
