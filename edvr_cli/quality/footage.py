@@ -74,11 +74,11 @@ class Footage:
         """Seconds, as far as they are known."""
         return None if self.info.duration is None else max(0.0, self.info.duration - float(self.begin))
 
-    def pictures(self, *, start: float | None = None, most: int | None = None) -> Iterator[Picture]:
-        """The frames from ``start`` seconds on, at most ``most``, numbered from the first one yielded."""
+    def pictures(self, *, start: float | None = None, max_frames: int | None = None) -> Iterator[Picture]:
+        """The frames from ``start`` seconds on, at most ``max_frames``, numbered from the first one yielded."""
         instant = self.begin + Fraction(max(0.0, start or 0.0)).limit_denominator(1_000_000)
         origin = self.begin + self.info.start_time
-        with VideoReader(self.info.source, start=instant or None, max_frames=most, info=self.info) as reader:
+        with VideoReader(self.info.source, start=instant or None, max_frames=max_frames, info=self.info) as reader:
             for frame in reader:
                 rgb = planes_to_rgb(frame.planes, frame.layout, self.info.color)
                 seconds = float(frame.pts * frame.time_base - origin)

@@ -31,7 +31,7 @@ INTERLACED_NOTE = "The video is interlaced: interlacing artifacts will be enlarg
 _STANDS_OUT = 100.0
 # Measured over 35 real progressive files: 0.6 at most; over interlaced ones: 1.0 at least.
 _COMBED_RATIO = 0.85
-_LEAST_SHARE = 0.004  # of the pixels; with less, nothing moves
+_MIN_SHARE = 0.004  # of the pixels; with less, nothing moves
 
 
 def looks_interlaced(lumas: list[Tensor]) -> bool:
@@ -42,7 +42,7 @@ def looks_interlaced(lumas: list[Tensor]) -> bool:
         if codes.shape[0] < 16:
             return False
         between, within = _standing_out(codes), _standing_out(codes[::2])
-        combed += between > _LEAST_SHARE and between > _COMBED_RATIO * within
+        combed += between > _MIN_SHARE and between > _COMBED_RATIO * within
     return combed * 2 > len(lumas)
 
 
