@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edvr_cli.errors import InputError
 from edvr_cli.video.file_names import FORMATS
-from edvr_cli.video.image_sequences import ENCODERS, holds_images
+from edvr_cli.video.image_sequences import ENCODERS, holds_images, is_still_picture
 
 __all__ = ["Entry", "Selection", "find_entries", "is_batch", "writable_name"]
 
@@ -75,16 +75,19 @@ def find_entries(inputs: Sequence[str], output: Path | None, selection: Selectio
                 folder, below = output, Path(source.name)
             else:
                 folder, below = source.parent, Path(f"{source.stem}_{suffix}{source.suffix}")
-            found.append(Entry(source, folder / writable_name(below)))
+            found.append(Entry(source, folder / writable_name(below, source)))
     return _apart(found)
 
 
-def writable_name(name: Path) -> Path:
+def writable_name(name: Path, source: Path | None = None) -> Path:
     """An output's name for an input's: containers that only other programs write become one that holds anything.
 
-    So does WebM, which does not hold what encoders make by default.
+    So does WebM, which does not hold what encoders make by default. A picture, ``source`` or else that name, becomes a
+    PNG.
     """
-    return name if name.suffix.lower() in _WRITTEN_SUFFIXES else name.with_suffix(".mkv")
+    if name.suffix.lower() in _WRITTEN_SUFFIXES:
+        return name
+    return name.with_suffix(".png" if is_still_picture(source or name) else ".mkv")
 
 
 def _is_folder_of_videos(path: Path) -> bool:

@@ -26,6 +26,7 @@ DECODERS = {
 # And its encoders for those that are written: each packet of theirs is a whole file.
 ENCODERS = {".png": "png", ".tif": "tiff", ".tiff": "tiff", ".exr": "exr", ".dpx": "dpx"}
 
+_HEAD = 1 << 16  # bytes, in which a PNG says that it is an animation
 _COUNTER = re.compile(r"%(0?)(\d*)d")
 
 
@@ -67,6 +68,19 @@ class ImageNames:
         head, _, tail = self.suffix.rpartition(".")
         shape = re.compile(re.escape(self.prefix) + r"\d+" + re.escape(f"{head}.{tail}"))
         return sorted(path for path in self.folder.iterdir() if shape.fullmatch(path.name))
+
+
+def is_still_picture(path: Path) -> bool:
+    """Whether ``path`` is one picture: a file with a picture's suffix that is not an animation."""
+    if path.suffix.lower() not in DECODERS or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError:
+        return True  # Whoever decodes it says why it cannot be read.
+    animated_webp = head[8:16] == b"WEBPVP8X" and len(head) > 20 and bool(head[20] & 2)
+    return not animated_webp and b"acTL" not in head.partition(b"IDAT")[0]
 
 
 def find_images(path: Path) -> list[Path] | None:

@@ -22,6 +22,7 @@ from edvr_cli.quality.footage import Footage, Picture, to_size
 from edvr_cli.quality.preview import difference_crop
 from edvr_cli.quality.report.plot import line_plot
 from edvr_cli.system.hardware import machine_name
+from edvr_cli.system.text import printable
 from edvr_cli.version import __version__
 from edvr_cli.video.writing.png_jpeg import jpeg
 
@@ -81,6 +82,7 @@ def build_report(
     environment = Environment(
         loader=PackageLoader("edvr_cli.quality.report", "."),
         autoescape=True,
+        finalize=_printable,
         undefined=StrictUndefined,
         trim_blocks=True,
     )
@@ -101,6 +103,11 @@ def build_report(
         script=Markup(folder.joinpath("page.js").read_text(encoding="utf-8")),
         version=__version__,
     )
+
+
+def _printable(value: object) -> object:
+    """What a file says of itself, without control characters; the page's own style and script as they are."""
+    return printable(value) if type(value) is str else value
 
 
 def hardware(device: torch.device) -> dict[str, str]:

@@ -19,7 +19,7 @@ from edvr_cli.errors import InputError
 from edvr_cli.system.limits import available_memory
 from edvr_cli.video.containers import main_video, open_pipe, open_source
 from edvr_cli.video.file_names import STANDARD_INPUT
-from edvr_cli.video.image_sequences import decode_images, find_images, gaps
+from edvr_cli.video.image_sequences import decode_images, find_images, gaps, is_still_picture
 from edvr_cli.video.pixels.layout import native_layout, nearest_layout
 from edvr_cli.video.pixels.planes import to_planes
 from edvr_cli.video.reading.alpha_decoder import video_track
@@ -58,6 +58,8 @@ def _plain_source(name: Path, options: InputOptions) -> Source:
             return ImageSource(name, tuple(pictures), options.rate)
     if is_animated_webp(name):
         return AnimatedWebPSource(name)
+    if is_still_picture(name):
+        return ImageSource(name, (name,), options.rate)
     return FileSource(name, allow_network=options.allow_network, hwaccel=options.hwaccel)
 
 
@@ -147,7 +149,11 @@ class ImageSource:
         """What is in the first picture, and how many there are."""
         _, frame = next(decode_images(self.pictures))
         rate = self.rate or DEFAULT_RATE
-        notes = [] if self.rate else [f"Pictures have no frame rate: {rate} per second are assumed."]
+        notes = (
+            []
+            if self.rate or len(self.pictures) == 1
+            else [f"Pictures have no frame rate: {rate} per second are assumed."]
+        )
         missing = gaps(self.pictures)
         if missing:
             notes.append(f"{missing} numbers between the first and the last picture have no picture.")
