@@ -54,7 +54,7 @@ def is_batch(inputs: Sequence[str]) -> bool:
 
 
 def find_entries(inputs: Sequence[str], output: Path | None, selection: Selection, suffix: str) -> list[Entry]:
-    """The files that ``inputs`` (files, folders, patterns) stand for, in order, no file twice.
+    """The files that ``inputs`` (files, folders, patterns) mean, in order, each once.
 
     Outputs lie below ``output`` as the inputs do below their folders. Without one, those of a folder lie in
     ``<folder>_<suffix>`` beside it, and those of files beside them as ``<file>_<suffix>``. No two entries share an
@@ -80,7 +80,7 @@ def find_entries(inputs: Sequence[str], output: Path | None, selection: Selectio
 
 
 def writable_name(name: Path, source: Path | None = None) -> Path:
-    """An output's name for an input's: containers that only other programs write become one that holds anything.
+    """The output's name for an input's name: .mkv replaces containers that cannot be written.
 
     So does WebM, which does not hold what encoders make by default. A picture, ``source`` or else that name, becomes a
     PNG.
@@ -103,7 +103,7 @@ def _beside(folder: Path, suffix: str) -> Path:
 
 
 def _files(text: str, selection: Selection) -> Iterator[tuple[Path | None, Path]]:
-    """(the folder that it was found in, or None; the file) for all that one input stands for."""
+    """(folder in which it was found, or None; file) for each file that one input means."""
     path = Path(text)
     if path.is_dir():
         pattern = "**/*" if selection.recursive else "*"

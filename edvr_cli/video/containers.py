@@ -129,7 +129,7 @@ def readable(text: str) -> str:
 
 
 def reason(error: Exception) -> str:
-    """What libav said, without its number and without the path, lower-case at the start."""
+    """libav's message without error number and path, in lower case at the start."""
     text = getattr(error, "strerror", None) or str(error)
     log = getattr(error, "log", None)
     if log:

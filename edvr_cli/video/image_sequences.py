@@ -32,7 +32,7 @@ _COUNTER = re.compile(r"%(0?)(\d*)d")
 
 @dataclass(frozen=True)
 class ImageNames:
-    """How the pictures of an output are called: ``folder``/``prefix`` number ``suffix``.
+    """Names of an output's pictures: ``folder``/``prefix`` number ``suffix``.
 
     ``names`` are the source's own names without suffixes, for output that keeps them; then nothing is counted.
     ``by_time`` says that frames of pictures are meant, whose times are their places among these. ``single`` is a
@@ -116,7 +116,7 @@ def holds_images(path: Path) -> bool:
 
 
 def gaps(paths: Sequence[Path]) -> int:
-    """How many numbers are missing between the first and the last picture."""
+    """Number of missing pictures between the first and the last."""
     numbers = [_number(path) for path in paths]
     if None in numbers or not numbers:
         return 0
@@ -125,7 +125,7 @@ def gaps(paths: Sequence[Path]) -> int:
 
 
 def output_names(target: Path, source: Sequence[Path] = ()) -> ImageNames | None:
-    """How the pictures of ``target`` are called, or None where it does not name pictures.
+    """Names of the pictures of ``target``, or None where it does not mean pictures.
 
     ``target`` is a pattern, one picture, or, with a ``source`` of pictures, a folder. Numbers, or whole names in
     a folder, are the source's. Raises OutputError for kinds of pictures that are not written.

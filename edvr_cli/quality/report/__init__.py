@@ -1,4 +1,4 @@
-"""One page that shows what restoring a video changed: pictures, figures, and what made it. No other file is needed.
+"""An HTML report that compares a video with its restoration: pictures, measurements, settings; one file.
 
 Shapes: H W pixels of the output.
 """
@@ -43,7 +43,7 @@ class _Shown:
 
 @dataclass(frozen=True)
 class Model:
-    """What the page says of the model: facts, and the text of its card (Markdown, shown as it is written)."""
+    """The model on the page: properties, and the text of its card (Markdown, shown unformatted)."""
 
     facts: Mapping[str, str] = field(default_factory=dict)
     card: str = ""
@@ -111,7 +111,7 @@ def _printable(value: object) -> object:
 
 
 def hardware(device: torch.device) -> dict[str, str]:
-    """What the page says of the machine it was written on."""
+    """The machine on which the page is written."""
     facts = {"device": str(device), "system": f"{platform.system()} {platform.machine()}"}
     if device.type == "cuda":
         facts["GPU"] = machine_name(device)
@@ -240,7 +240,7 @@ def _data(content: bytes) -> str:
 
 
 def _facts(footage: Footage) -> dict[str, str]:
-    """What a table says of a file."""
+    """Properties of a file for the table."""
     info = footage.info
     rate = Fraction(footage.rate)
     facts = {

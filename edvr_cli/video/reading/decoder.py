@@ -1,4 +1,4 @@
-"""Every frame that a file's video packets decode to, in display order, damaged packets survived."""
+"""Decoding of all frames of a file, in display order, in spite of damaged packets."""
 
 import os
 from collections.abc import Callable, Iterator

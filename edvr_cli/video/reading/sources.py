@@ -146,7 +146,7 @@ class ImageSource:
     rereadable: bool = field(default=True, init=False)
 
     def describe(self) -> VideoInfo:
-        """What is in the first picture, and how many there are."""
+        """Describe the first picture, and count them."""
         _, frame = next(decode_images(self.pictures))
         rate = self.rate or DEFAULT_RATE
         notes = (
@@ -211,7 +211,7 @@ class PipeSource:
         self._warnings: list[str] = []
 
     def describe(self) -> VideoInfo:
-        """What is in it; waits for the first frame, which `frames` gives again."""
+        """Describe it; waits for the first frame, which `frames` returns again."""
         if self._info is None:
             container = open_pipe(self.path, self._demuxer_options())
             track = video_track(container, self.path)
@@ -238,7 +238,7 @@ class PipeSource:
             raise InputError(f"{self._name} can be read only once.")
 
     def files(self) -> tuple[Path, ...]:
-        """None: what went through a pipe is gone."""
+        """None for a pipe."""
         return ()
 
     @property
@@ -247,7 +247,7 @@ class PipeSource:
         return STEADY
 
     def side_streams(self) -> AbstractContextManager[None]:
-        """They went by with the frames."""
+        """None: a pipe is read once."""
         return nullcontext()
 
     @property
