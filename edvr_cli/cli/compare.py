@@ -144,7 +144,7 @@ class _Extremes:
         self._best: tuple[float, Tensor] | None = None
 
     def add(self, score: FrameScore, x: Tensor, y: Tensor) -> None:
-        """The next pair."""
+        """Take the next pair."""
         import torch  # noqa: PLC0415 (torch takes seconds)
 
         if self._worst is None or score.psnr < self._worst[0]:
@@ -205,7 +205,7 @@ def _show(comparisons: Sequence[Comparison]) -> None:
 
 
 def _how(comparison: Comparison) -> str:
-    """Which of the two was brought to size, in words."""
+    """Which of the two was resized, in words."""
     changed = [
         f"{footage.path.name} ({footage.size[0]}×{footage.size[1]})"
         for footage in (comparison.image, comparison.truth)
@@ -242,7 +242,7 @@ def _as_json(comparisons: Sequence[Comparison]) -> dict[str, Any]:
 
 
 def _labels(comparisons: Sequence[Comparison]) -> list[str]:
-    """What each is called in a chart or table: its file's name, or the whole path where two have one name."""
+    """Labels for charts and tables: file names, or whole paths where two names are equal."""
     names = [c.image.path.name for c in comparisons]
     return [str(c.image.path) for c in comparisons] if len(set(names)) < len(names) else names
 
@@ -252,7 +252,7 @@ def _finite(value: float | None) -> float | None:
 
 
 def _as_csv(comparisons: Sequence[Comparison]) -> str:
-    """One row a frame of each file; PSNR of equal frames is inf."""
+    """One row per frame of each file; PSNR of equal frames is inf."""
     from edvr_cli.quality.compare import METRICS  # noqa: PLC0415 (torch takes seconds)
 
     text = io.StringIO()

@@ -253,7 +253,7 @@ def _fate(action: str, codec: str, reason: str) -> str:
 
 
 def _facts(info: VideoInfo, times: FrameIntervals | None, prospect: _Prospect) -> dict[str, Any]:
-    """Everything as JSON holds it; fractions as text."""
+    """All facts for JSON; fractions as text."""
     from edvr_cli.jobs.disk_space import output_bytes, space_needed  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.video.pixels.color import MATRIX_NAMES, PRIMARIES_NAMES, TRANSFER_NAMES  # noqa: PLC0415 (torch takes seconds)
 

@@ -77,6 +77,17 @@ MODELS: dict[str, ModelEntry] = {
             shipped=True,
         ),
         ModelEntry(
+            "edvr-m-x4",
+            "edvr-m-x4.safetensors",
+            "sr",
+            "reflection_circle",
+            "",
+            "×4, for a GPU, for clean video",
+            parameters=6_623_651,
+            quality="25.81 dB Vid4 Y",
+            shipped=True,
+        ),
+        ModelEntry(
             "edvr-s-deblur",
             "edvr-s-deblur.safetensors",
             "deblur",
@@ -227,5 +238,6 @@ def _as_path(name: str | Path) -> Path:
 def unknown_model(name: str) -> ModelError:
     """The error that names the nearest known model."""
     nearest = get_close_matches(name, MODELS, n=1)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(MODELS)}"
-    return ModelError(f"unknown model {name!r}: {hint}")
+    longer = [known for known in MODELS if known.startswith(name.lower())]
+    hint = f"did you mean {(longer or nearest)[0]!r}?" if longer or nearest else f"known: {', '.join(MODELS)}"
+    return ModelError(f"unknown model {name!r}: {hint}", wrong_usage=True)

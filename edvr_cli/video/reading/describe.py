@@ -73,7 +73,7 @@ def _hidden_alpha(stream: VideoStream, frame: VideoFrame) -> tuple[str, ...]:
 
 
 def color_of(frame: VideoFrame, chroma_location: str | None = None) -> ColorSpec:
-    """What a frame's samples mean, by its own tags."""
+    """The color coding of a frame, by its tags."""
     return resolve(
         nearest_layout(frame.format.name),
         frame.width,
@@ -87,7 +87,7 @@ def color_of(frame: VideoFrame, chroma_location: str | None = None) -> ColorSpec
 
 
 def _libavs_own_words(container: InputContainer, stream: VideoStream) -> str:
-    """The lines in which libav describes a stream: PyAV has no attribute for some of what they say."""
+    """libav's description of a stream: PyAV has no attribute for some of its contents."""
     with _LOG_LEVEL:
         level = av.logging.get_level()
         av.logging.set_libav_level(av.logging.VERBOSE)

@@ -1,4 +1,4 @@
-"""Whether a video's frames follow each other evenly, by the times of its packets: nothing is decoded."""
+"""Constant or variable frame rate, by the times of packets; nothing is decoded."""
 
 from dataclasses import dataclass
 from fractions import Fraction

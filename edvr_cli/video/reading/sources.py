@@ -19,7 +19,7 @@ from edvr_cli.errors import InputError
 from edvr_cli.system.limits import available_memory
 from edvr_cli.video.containers import main_video, open_pipe, open_source
 from edvr_cli.video.file_names import STANDARD_INPUT
-from edvr_cli.video.image_sequences import decode_images, find_images, gaps
+from edvr_cli.video.image_sequences import decode_images, find_images, gaps, is_still_picture
 from edvr_cli.video.pixels.layout import native_layout, nearest_layout
 from edvr_cli.video.pixels.planes import to_planes
 from edvr_cli.video.reading.alpha_decoder import video_track
@@ -58,6 +58,8 @@ def _plain_source(name: Path, options: InputOptions) -> Source:
             return ImageSource(name, tuple(pictures), options.rate)
     if is_animated_webp(name):
         return AnimatedWebPSource(name)
+    if is_still_picture(name):
+        return ImageSource(name, (name,), options.rate)
     return FileSource(name, allow_network=options.allow_network, hwaccel=options.hwaccel)
 
 
@@ -144,10 +146,14 @@ class ImageSource:
     rereadable: bool = field(default=True, init=False)
 
     def describe(self) -> VideoInfo:
-        """What is in the first picture, and how many there are."""
+        """Describe the first picture, and count them."""
         _, frame = next(decode_images(self.pictures))
         rate = self.rate or DEFAULT_RATE
-        notes = [] if self.rate else [f"Pictures have no frame rate: {rate} per second are assumed."]
+        notes = (
+            []
+            if self.rate or len(self.pictures) == 1
+            else [f"Pictures have no frame rate: {rate} per second are assumed."]
+        )
         missing = gaps(self.pictures)
         if missing:
             notes.append(f"{missing} numbers between the first and the last picture have no picture.")
@@ -205,7 +211,7 @@ class PipeSource:
         self._warnings: list[str] = []
 
     def describe(self) -> VideoInfo:
-        """What is in it; waits for the first frame, which `frames` gives again."""
+        """Describe it; waits for the first frame, which `frames` returns again."""
         if self._info is None:
             container = open_pipe(self.path, self._demuxer_options())
             track = video_track(container, self.path)
@@ -232,7 +238,7 @@ class PipeSource:
             raise InputError(f"{self._name} can be read only once.")
 
     def files(self) -> tuple[Path, ...]:
-        """None: what went through a pipe is gone."""
+        """None for a pipe."""
         return ()
 
     @property
@@ -241,7 +247,7 @@ class PipeSource:
         return STEADY
 
     def side_streams(self) -> AbstractContextManager[None]:
-        """They went by with the frames."""
+        """None: a pipe is read once."""
         return nullcontext()
 
     @property
