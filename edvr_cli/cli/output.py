@@ -109,7 +109,8 @@ def encode_anything(*streams: TextIO | None) -> None:
     codecs.register_error(_ERRORS, _spelled_out)
     for stream in streams:
         if stream is not None and hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors=_ERRORS)
+            with suppress(OSError, ValueError):  # one that was closed, or is something else by now
+                stream.reconfigure(errors=_ERRORS)
 
 
 def flush() -> None:

@@ -8,12 +8,21 @@ that a power failure cut short, or that was damaged since, counts for nothing, a
 import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from edvr_cli.errors import OutputError, reason_of
-from edvr_cli.jobs.segments import START, Mark, Position, Segment
+from edvr_cli.jobs.manifest_facts import (
+    checked_choices,
+    checked_count,
+    checked_identity,
+    checked_segment,
+    checked_settings,
+    checked_source,
+)
+from edvr_cli.jobs.segments import START, Position, Segment
 from edvr_cli.system.files import append_to, read_regular, write_file
 
 __all__ = ["FORMAT", "Gap", "Header", "Manifest"]
@@ -84,9 +93,12 @@ class Manifest:
         first = _parse(lines[0])
         if first is None or "edvr" not in first:
             raise OutputError(f"{path} is damaged, so that its segments are of no use; start over with --fresh.")
-        if first.pop("edvr") != FORMAT:
-            raise OutputError(f"{path} was written by another version of this program; start over with --fresh.")
-        manifest = cls(path, Header(**first))
+        try:
+            manifest = cls(path, _header(first))
+        except ValueError as error:
+            raise OutputError(
+                f"{path} was written by another version of this program; start over with --fresh."
+            ) from error
         for line in lines[1:]:
             manifest._take(_parse(line) or {})
         return manifest
@@ -100,6 +112,10 @@ class Manifest:
         """Record that the source has ``frame_count`` frames and no more."""
         self._append({"frame_count": frame_count})
         self.frame_count = frame_count
+
+    def doubt_end(self) -> None:
+        """Forget where the source ends: it was found to go on."""
+        self.frame_count = None
 
     def set_output(self, output: Mapping[str, int]) -> None:
         """Record that the output is whole and about to get its name; ``output`` is what it is recognized by."""
@@ -130,10 +146,14 @@ class Manifest:
         return sum(segment.frame_count for segment in self.segments)
 
     def _take(self, fact: Mapping[str, Any]) -> None:
-        if "segment" in fact:
-            self.segments.append(_segment(fact["segment"]))
-        self.frame_count = fact.get("frame_count", self.frame_count)
-        self.output = fact.get("output", self.output)
+        """Take a fact over; one that cannot be true counts for nothing, and its segment is restored again."""
+        with suppress(ValueError):
+            if "segment" in fact:
+                self.segments.append(checked_segment(fact["segment"], self.header.settings["window"]))
+            if "frame_count" in fact:
+                self.frame_count = checked_count(fact["frame_count"])
+            if "output" in fact:
+                self.output = checked_identity(fact["output"])
 
     def _append(self, fact: Mapping[str, Any]) -> None:
         # What a run that was cut short left of a line stays a line of its own.
@@ -151,15 +171,25 @@ def _parse(line: bytes) -> dict[str, Any] | None:
         content = json.loads(line)
         fact = content["fact"]
         text = json.dumps(fact, separators=(",", ":"))
-        return fact if zlib.crc32(text.encode()) == content["crc"] else None
-    except (ValueError, KeyError, TypeError):
+        return fact if isinstance(fact, dict) and zlib.crc32(text.encode()) == content["crc"] else None
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
-def _segment(fact: Mapping[str, Any]) -> Segment:
-    end = fact["end"]
-    marks = tuple(Mark(**item) for item in end["before"])
-    return Segment(**{**fact, "end": Position(end["frame"], marks, tuple(end["motion"]))})
+def _header(fact: Mapping[str, Any]) -> Header:
+    """The first line's facts. Raises ValueError where they are not those of this version."""
+    if fact.keys() != {"edvr", "source", "model", "settings", "choices"} or fact["edvr"] != FORMAT:
+        raise ValueError("other facts")
+    header = Header(
+        source=checked_source(fact["source"]),
+        model=checked_settings(fact["model"]),
+        settings=checked_settings(fact["settings"]),
+        choices=checked_choices(fact["choices"]),
+    )
+    if header.model.keys() != {"name", "sha256"}:
+        raise ValueError("another model's facts")
+    checked_count(header.settings.get("window"))
+    return header
 
 
 def _text(value: object) -> str:

@@ -156,6 +156,7 @@ def restore_video(
                 settings={
                     "program version": edvr_cli.__version__,
                     "precision": workers.precision,
+                    "window": network.config.frames,
                     "shots": shots,
                     "tile pad": halo,
                     "start": seconds(start),

@@ -1,8 +1,9 @@
 """A job at work: segments restored until none is missing, kept over any interruption, joined at the end."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -96,12 +97,24 @@ class Job:
 
         directory = self.workspace.directory
         work = Work(self.source, encoder, directory, self.shots, self.lengths, manifest.add, on_frame, self.stop)
-        for gap in list(manifest.gaps()):
-            if not self.workers.fill(gap, work):
-                raise StoppedError(f"{self.target} is not finished.")
+        self._fill(manifest, work)
+        if manifest.frame_count is not None and kept and not self._ends_there(manifest):
+            manifest.doubt_end()
+            self._fill(manifest, work)
         if manifest.frame_count is None:
             manifest.set_end(max(segment.end.frame for segment in manifest.segments))
         return done - kept
+
+    def _fill(self, manifest: Manifest, work: Work) -> None:
+        for gap in list(manifest.gaps()):
+            if not self.workers.fill(gap, work):
+                raise StoppedError(f"{self.target} is not finished.")
+
+    def _ends_there(self, manifest: Manifest) -> bool:
+        """Whether the source ends where an earlier run noted its end: it is the source that knows."""
+        last = max(manifest.segments, key=lambda segment: segment.end.frame)
+        with closing(self.source.frames(last.end)) as frames:
+            return next(islice(frames, len(last.end.before), None), None) is None
 
     def _join(self, manifest: Manifest) -> None:
         """Put the segments together with the source's other streams, verify that, and give it the target's name."""

@@ -22,6 +22,7 @@ __all__ = [
     "create",
     "is_own_folder",
     "new_folder",
+    "only_trusted_write",
     "open_regular",
     "read_regular",
     "remove",
@@ -191,6 +192,17 @@ def is_own_folder(path: Path) -> bool:
         with suppress(OSError):
             path.chmod(0o700)
     return True
+
+
+def only_trusted_write(folder: Path) -> bool:
+    """Whether nobody but this user and the system's can have put anything into a folder."""
+    if os.name != "posix":
+        return True
+    try:
+        facts = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(facts.st_mode) and facts.st_uid in (0, os.geteuid()) and not facts.st_mode & 0o022
 
 
 def sync_file(path: Path) -> None:

@@ -1,5 +1,6 @@
 """Compiled loops that outlive the process."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -43,6 +44,53 @@ def test_what_was_compiled_once_is_loaded(cache: Callable[[object], None], tmp_p
     for path in files:
         path.write_bytes(path.read_bytes()[:20])
     assert [loads(), loads()] == [0, 1]
+
+
+def zeros(content: bytes) -> bytes:
+    """Blocks that a power failure left."""
+    return content[: len(content) // 2] + bytes(200) + content[len(content) // 2 + 200 :]
+
+
+@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
+@pytest.mark.parametrize(
+    "damage", [zeros, lambda content: bytes(reversed(content)), lambda content: b"", bytes.swapcase]
+)
+def test_a_damaged_file_is_compiled_again_and_replaced(
+    cache: Callable[[object], None], tmp_path: Path, suffix: str, damage: Callable[[bytes], bytes]
+):
+    """Once: the run after that loads what was written."""
+    cache(tmp_path)
+    loads()
+    (path,) = tmp_path.rglob(f"*{suffix}")
+    path.write_bytes(damage(path.read_bytes()))
+    assert [loads(), loads()] == [0, 1]
+
+
+def test_whatever_loading_raises_it_compiles(
+    cache: Callable[[object], None], monkeypatch: pytest.MonkeyPatch, tmp_path
+):
+    """LLVM and numba have errors of their own."""
+    cache(tmp_path)
+    loads()
+    for error in (
+        RuntimeError("Invalid record"),
+        UnicodeDecodeError("utf-8", b"", 0, 1, ""),
+        MemoryError(),
+        KeyError(),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(module._Files, "rebuild", lambda *_, error=error: (_ for _ in ()).throw(error))
+            assert loads() == 0
+    assert loads() == 1
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give a folder to somebody else")
+def test_another_user_s_machine_code_is_not_run(cache: Callable[[object], None], tmp_path: Path):
+    """Whoever may write to the folder could have put anything there."""
+    cache(tmp_path)
+    assert [loads(), loads()] == [0, 1]
+    os.chown(module._folder(), 12345, 12345)
+    assert loads() == 0
 
 
 @pytest.mark.parametrize("folder", ["", "/proc/nowhere"])

@@ -17,9 +17,13 @@ from typing import Any
 import numba
 from numba.core import caching
 
+from edvr_cli.errors import OutputError
+from edvr_cli.system.files import only_trusted_write, read_regular, write_file
 from edvr_cli.system.user_folders import cache_folder
 
 __all__ = ["compiled"]
+
+_DIGEST_SIZE = hashlib.sha256().digest_size
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -74,16 +78,66 @@ class _Files(caching.CompileResultCacheImpl):
     _locator_classes = [_Locator]  # type: ignore[list-item]  # noqa: RUF012 (numba declares it so)
 
 
+class _CheckedFiles(caching.IndexDataCacheFile):
+    """The index and the machine code, each behind its digest: only what was written whole is ever looked at.
+
+    A power failure leaves blocks of zeros in a file just written; as machine code they would be run.
+    """
+
+    def _load_index(self) -> dict[Any, str]:
+        content = _checked(Path(self._index_path))
+        stamp, overloads = pickle.loads(content) if content is not None else (None, {})
+        return overloads if stamp == self._source_stamp else {}
+
+    def _save_index(self, overloads: dict[Any, str]) -> None:
+        _write(Path(self._index_path), self._dump((self._source_stamp, overloads)))
+
+    def _load_data(self, name: str) -> Any:
+        content = _checked(Path(self._data_path(name)))
+        return None if content is None else pickle.loads(content)
+
+    def _save_data(self, name: str, data: object) -> None:
+        _write(Path(self._data_path(name)), self._dump(data))
+
+
 class _Cache(caching.FunctionCache):
     _impl_class = _Files
 
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        files = self._cache_file
+        name = files._index_name.removesuffix(".nbi")
+        self._cache_file = _CheckedFiles(files._cache_path, name, files._source_stamp)
+
+    def _load_overload(self, signature: Any, target: Any) -> Any:
+        return super()._load_overload(signature, target) if only_trusted_write(Path(self._cache_path)) else None
+
+    def _save_overload(self, signature: Any, data: Any) -> None:
+        super()._save_overload(signature, data)
+
     @contextmanager
     def _guard_against_spurious_io_errors(self) -> Iterator[None]:
-        """Around each load and save: after one that fails, as if there had been nothing."""
+        """Around each load and save: after one that fails, for whatever reason, as if there had been nothing.
+
+        The function is compiled then, and what that gives takes the place of what could not be loaded.
+        """
         try:
             yield
-        except OSError:
-            pass
-        except (EOFError, pickle.PickleError):  # a damaged file
+        except Exception:
             with suppress(OSError):
                 self.flush()
+
+
+def _checked(path: Path) -> bytes | None:
+    """A file's content without its digest, or None where it is missing or damaged."""
+    try:
+        stored = read_regular(path)
+    except OSError:
+        return None
+    digest, content = stored[:_DIGEST_SIZE], stored[_DIGEST_SIZE:]
+    return content if hashlib.sha256(content).digest() == digest else None
+
+
+def _write(path: Path, content: bytes) -> None:
+    with suppress(OutputError):  # A cache that cannot be written is none.
+        write_file(path, hashlib.sha256(content).digest() + content)

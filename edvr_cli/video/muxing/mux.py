@@ -17,7 +17,7 @@ from av.container import InputContainer, OutputContainer
 from av.stream import Discard, Stream
 from av.video.stream import VideoStream
 
-from edvr_cli.errors import OutputError
+from edvr_cli.errors import InputError, OutputError
 from edvr_cli.video.containers import reason
 from edvr_cli.video.muxing.image_files import write_images
 from edvr_cli.video.muxing.plan import MuxPlan, StreamPlan
@@ -136,7 +136,8 @@ def _add_streams(
                 routes[stream.index] = route
         if stream.index not in routes and stream.type not in ("attachment", "unknown"):
             stream.discard = Discard.all
-    assert video_stream is not None
+    if video_stream is None:
+        raise InputError(f"{info.path} had a stream {info.stream_index} before, and has none any more.")
     return video_stream, routes
 
 

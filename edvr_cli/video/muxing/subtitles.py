@@ -8,7 +8,7 @@ from av.packet import Packet
 from av.stream import Stream
 from av.subtitles.codeccontext import SubtitleCodecContext
 
-from edvr_cli.errors import OutputError
+from edvr_cli.errors import InputError, OutputError
 from edvr_cli.video.containers import reason
 
 
@@ -17,7 +17,8 @@ class SubtitleConverter:
 
     def __init__(self, source: Stream, output: OutputContainer, codec: str) -> None:
         decoder = source.codec_context
-        assert isinstance(decoder, SubtitleCodecContext)
+        if not isinstance(decoder, SubtitleCodecContext):
+            raise InputError(f"Stream {source.index} of the source was text before, and is not any more.")
         decoder.open(strict=False)
         self.stream = output.add_stream(codec)
         encoder = self.stream.codec_context

@@ -3,15 +3,18 @@
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate
 
 import av
+from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
 
 from edvr_cli.errors import OutputError
+from edvr_cli.video.containers import reason
 from edvr_cli.video.writing.writer import EncodedVideo
 
 
@@ -50,12 +53,16 @@ class VideoClock:
         self.time_base = segments[0].time_base
         stored = array("q")
         _check_alike(segments)
+        latest = 0
         for segment in segments:
             before = len(stored)
             stored.extend(packet.pts or 0 for packet in segment_packets(segment))
             if len(stored) - before != segment.frame_count:
                 found = len(stored) - before
                 raise OutputError(f"{segment.path} holds {found} frames instead of {segment.frame_count}.")
+            if before and min(stored[before:]) <= latest:
+                raise OutputError(f"{segment.path} does not follow on the segment before it; start over with --fresh.")
+            latest = max(stored[before:])
         self._shown = array("q", sorted(stored))
         self._beginnings = frozenset(accumulate((segment.frame_count for segment in segments[:-1]), initial=0))
         self._delay = _reorder_delay(stored, self._shown)
@@ -97,18 +104,28 @@ class VideoClock:
 
 def segment_packets(segment: EncodedVideo) -> Iterator[Packet]:
     """The packets of one segment, their times on the source's clock."""
-    with av.open(f"file:{segment.path}") as container:
+    with _opened(segment) as container:
         for packet in container.demux(video=0):
             if packet.size and packet.pts is not None:
                 packet.pts += segment.first_pts
                 yield packet
 
 
+@contextmanager
+def _opened(segment: EncodedVideo) -> Iterator[InputContainer]:
+    """A segment's file. Raises OutputError where it cannot be read, now or within the block."""
+    try:
+        with av.open(f"file:{segment.path}") as container:
+            yield container
+    except (av.FFmpegError, OSError) as error:
+        raise OutputError(f"{segment.path} cannot be read: {reason(error)}.") from error
+
+
 def _check_alike(segments: Sequence[EncodedVideo]) -> None:
     """A decoder is told once for all segments how they are encoded."""
     headers = set()
     for segment in segments:
-        with av.open(f"file:{segment.path}") as container:
+        with _opened(segment) as container:
             headers.add(bytes(container.streams.video[0].codec_context.extradata or b""))
     if len(headers) > 1:
         directory = segments[0].path.parent
