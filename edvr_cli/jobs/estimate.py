@@ -66,7 +66,7 @@ def seconds_a_frame(info: VideoInfo, model: EDVR, *, budget: float = 3.0) -> flo
     config = engine.config
     most = config.frames + _STEADY
     with VideoReader(info.path, info=info, max_frames=most) as reader:
-        frames = [planes_to_rgb(frame.planes, frame.layout, info.color) for frame in reader]
+        frames = [planes_to_rgb(frame.planes, frame.layout, frame.color) for frame in reader]
     _, H, W = frames[0].shape
     small = _middle(frames, _SMALL, _SMALL)
     _pace(engine, small)  # The first run compiles, loads and allocates.

@@ -28,7 +28,6 @@ from edvr_cli.network.windows import Window, windows
 from edvr_cli.system.gpu_copy import Download
 from edvr_cli.system.threads import Drain, prefetch
 from edvr_cli.video.pixels.color import alpha_plane, planes_to_rgb, rgb_to_planes
-from edvr_cli.video.reading.info import VideoInfo
 from edvr_cli.video.reading.reader import SourceFrame
 from edvr_cli.video.writing.encoders import EncoderPlan
 
@@ -106,12 +105,12 @@ def decode(source: Excerpt, position: Position, *, shots: bool, device: torch.de
     """What :func:`see` gives, with the frames' RGB on ``device``."""
     with closing(see(source, position, shots=shots)) as frames:
         for seen in frames:
-            yield seen, rgb_of(seen.frame, source.info, device)
+            yield seen, rgb_of(seen.frame, device)
 
 
-def rgb_of(frame: SourceFrame, info: VideoInfo, device: torch.device) -> Tensor:
+def rgb_of(frame: SourceFrame, device: torch.device) -> Tensor:
     """A source frame as (3, H, W) float32 on ``device``."""
-    return planes_to_rgb(frame.planes, frame.layout, info.color, device=device)
+    return planes_to_rgb(frame.planes, frame.layout, frame.color, device=device)
 
 
 def restore_segments(

@@ -22,6 +22,8 @@ from edvr_cli.jobs.pipeline import Decoded, Seen, restore_segments, rgb_of, see
 from edvr_cli.jobs.segment_files import SegmentWriter
 from edvr_cli.jobs.segments import Lengths, Mark, Position, Segment
 from edvr_cli.jobs.source_range import Excerpt, mark
+from edvr_cli.video.pixels.color import ColorSpec
+from edvr_cli.video.pixels.layout import PixelLayout
 from edvr_cli.video.reading.info import VideoInfo
 from edvr_cli.video.reading.packet_extract import PacketCutter, Part
 from edvr_cli.video.reading.reader import SourceFrame, VideoReader
@@ -33,11 +35,16 @@ __all__ = ["Task", "divide", "perform", "with_frames"]
 _UNDIVIDED = Lengths(1 << 60, 1 << 60)
 
 
+Format = tuple[PixelLayout, ColorSpec]
+"""What the samples of a frame are, and what they mean."""
+
+
 @dataclass(frozen=True)
 class Task:
     """A segment to restore: frame ``begin`` up to ``end``, and the frames around them that windows reach.
 
-    ``marks`` and ``durations`` are those of the frames from number ``first`` on; ``part`` or ``planes`` hold them.
+    ``marks``, ``durations`` and ``formats`` are those of the frames from number ``first`` on; ``part`` or ``planes``
+    hold them.
     """
 
     begin: int
@@ -45,6 +52,7 @@ class Task:
     first: int
     marks: tuple[Mark, ...]
     durations: tuple[int | None, ...]
+    formats: tuple[Format, ...]
     part: Part | None
     planes: tuple[tuple[np.ndarray, ...], ...] = ()
 
@@ -59,6 +67,7 @@ class _Known:
     number: int
     mark: Mark
     duration: int | None
+    format: Format
     motion: tuple[float, ...]
 
 
@@ -130,12 +139,13 @@ class _MismatchError(InputError):
 def _decode(task: Task, info: VideoInfo, folder: Path, engine: StreamingEDVR) -> Generator[Decoded, None, None]:
     device = engine.device if engine.whole_frames else torch.device("cpu")
     frames = _sent(task, info) if task.part is None else _decoded(task, task.part, info, folder)
-    for number, (planes, known, duration) in enumerate(zip(frames, task.marks, task.durations, strict=True)):
-        frame = SourceFrame(planes, info.layout, number, known.pts, info.time_base, duration)
+    parts = zip(frames, task.marks, task.durations, task.formats, strict=True)
+    for number, (planes, known, duration, (layout, color)) in enumerate(parts):
+        frame = SourceFrame(planes, layout, number, known.pts, info.time_base, duration, color)
         if mark(frame, starts_shot=known.starts_shot) != known:
             raise _MismatchError(f"frame {task.first + number} decodes otherwise")
         seen = Seen(task.first + number, frame, known.starts_shot, ())
-        yield seen, rgb_of(frame, info, device)
+        yield seen, rgb_of(frame, device)
 
 
 _Planes = tuple[torch.Tensor, ...]
@@ -167,7 +177,9 @@ def _decoded(task: Task, part: Part, info: VideoInfo, folder: Path) -> Iterator[
 
 
 def _known(seen: Seen) -> _Known:
-    return _Known(seen.number, mark(seen.frame, starts_shot=seen.starts_shot), seen.frame.duration, seen.motion)
+    frame = seen.frame
+    known = mark(frame, starts_shot=seen.starts_shot)
+    return _Known(seen.number, known, frame.duration, (frame.layout, frame.color), seen.motion)
 
 
 def _position(held: deque[_Known], reach: int) -> Position:
@@ -182,4 +194,5 @@ def _task(begin: int, end: Position, held: deque[_Known], reach: int, cutter: Pa
     frames = [known for known in held if known.number < end.frame + reach]
     part = cutter.cut(frames[0].mark.pts, frames[-1].mark.pts) if cutter is not None else None
     marks = tuple(known.mark for known in frames)
-    return Task(begin, end, frames[0].number, marks, tuple(known.duration for known in frames), part)
+    durations, formats = tuple(known.duration for known in frames), tuple(known.format for known in frames)
+    return Task(begin, end, frames[0].number, marks, durations, formats, part)

@@ -79,7 +79,7 @@ class Footage:
         origin = self.begin + self.info.start_time
         with VideoReader(self.info.source, start=instant or None, max_frames=most, info=self.info) as reader:
             for frame in reader:
-                rgb = planes_to_rgb(frame.planes, frame.layout, self.info.color)
+                rgb = planes_to_rgb(frame.planes, frame.layout, frame.color)
                 seconds = float(frame.pts * frame.time_base - origin)
                 yield Picture(_upright(rgb, self.info.rotation), seconds, frame.index)
 

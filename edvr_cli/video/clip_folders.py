@@ -38,7 +38,7 @@ def read_frames(source: Path, *, most: int | None = None) -> Iterator[Tensor]:
 def _decode(path: Path, most: int | None) -> Iterator[Tensor]:
     with VideoReader(path, max_frames=most) as reader:
         for frame in reader:
-            rgb = planes_to_rgb(frame.planes, frame.layout, reader.info.color)
+            rgb = planes_to_rgb(frame.planes, frame.layout, frame.color)
             yield (rgb * 255).round().clamp(0, 255)
 
 

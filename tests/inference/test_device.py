@@ -106,8 +106,8 @@ def restore_on_meta(model, info, encoder, monkeypatch, *, sound=True):
 
     def decoded():
         for n in range(7):
-            frame = SourceFrame(planes, info.layout, n, n, info.time_base, 1)
-            yield Seen(n, frame, n == 0, ()), rgb_of(frame, info, META)
+            frame = SourceFrame(planes, info.layout, n, n, info.time_base, 1, info.color)
+            yield Seen(n, frame, n == 0, ()), rgb_of(frame, META)
 
     restore_segments(
         decoded(), stream, sink, begin=0, end=None, lengths=Lengths(99, 99), on_frame=lambda: None, stop=lambda: False

@@ -17,7 +17,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from edvr_cli.video.containers import is_cover, readable
-from edvr_cli.video.pixels.color import ColorSpec, resolve
+from edvr_cli.video.pixels.color import LINEAR, UNSPECIFIED, ColorSpec, resolve
 from edvr_cli.video.pixels.hdr import HdrMetadata, hdr_metadata, side_data, unkept_metadata
 from edvr_cli.video.pixels.layout import PixelLayout, nearest_layout
 from edvr_cli.video.pyav import fraction, time_base
@@ -26,6 +26,8 @@ from edvr_cli.video.reading.source_clock import SourceClock
 
 StreamKind = Literal["video", "audio", "subtitle", "data", "attachment", "unknown"]
 
+# Pictures that hold light as it was measured, and do not always say so.
+_LINEAR_CODECS = ("exr", "hdr", "pfm", "phm")
 _CHROMA_LOCATION = re.compile(r", (left|center|topleft|top|bottomleft|bottom)\)")
 
 
@@ -85,6 +87,7 @@ class VideoInfo:
         start_time: seconds on the file's clock at which it begins; ``--start`` counts from here.
         frame_count: what the file claims, or duration times rate; an estimate, None where unknown.
         unkept: what the pictures carry and no encoder here can write, such as "Dolby Vision".
+        tags: of the frame that ``color`` is the color of, as `tags_of` gives them.
         share: how much of the bytes that the file promises is there.
         notes: sentences on what is assumed about the source, for the user.
         metadata: tags, bytes that are not UTF-8 kept as surrogates: see ``readable_metadata``.
@@ -115,6 +118,7 @@ class VideoInfo:
     chapters: int = 0
     metadata: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    tags: tuple[str, int, int, int, int] | None = None
     share: float = 1.0
 
     @property
@@ -169,7 +173,8 @@ def describe_stream(source: Source, track: VideoTrack, frame: VideoFrame) -> Vid
         height=frame.height,
         pix_fmt=frame.format.name,
         layout=nearest_layout(frame.format.name),
-        color=color_of(frame, found.group(1) if found else None),
+        color=_color_of_first(frame, stream.codec_context.name, found.group(1) if found else None),
+        tags=tags_of(frame),
         time_base=fraction(stream.time_base) or Fraction(1, 1000),
         average_rate=rate,
         start_time=Fraction(container.start_time or 0, av.time_base),
@@ -194,6 +199,61 @@ def _hidden_alpha(stream: VideoStream, frame: VideoFrame) -> tuple[str, ...]:
     if not has_alpha_beside(stream) or nearest_layout(frame.format.name).alpha:
         return ()
     return ("Transparency beside the VP8 or VP9 picture",)
+
+
+def tags_of(frame: VideoFrame) -> tuple[str, int, int, int, int]:
+    """What of a frame decides what its samples mean."""
+    return (
+        frame.format.name,
+        int(frame.colorspace),
+        int(frame.color_range),
+        int(frame.color_primaries),
+        int(frame.color_trc),
+    )
+
+
+def layout_in(info: VideoInfo, frame: VideoFrame) -> PixelLayout:
+    """The layout that one of a source's frames is handed out in: the source's where that loses nothing."""
+    layout = nearest_layout(frame.format.name)
+    known = info.layout
+    alike = (layout.family, layout.depth, layout.floating, layout.alpha) == (
+        known.family,
+        known.depth,
+        known.floating,
+        known.alpha,
+    )
+    return known if alike and (layout.shift_x, layout.shift_y) == (known.shift_x, known.shift_y) else layout
+
+
+def color_in(info: VideoInfo, frame: VideoFrame) -> ColorSpec:
+    """What the samples of one of a source's frames mean; what it does not say holds as before."""
+    tags = tags_of(frame)
+    same_size = (frame.width, frame.height) == (info.width, info.height)
+    if info.tags is None or (tags == info.tags and same_size):
+        return info.color
+    name, matrix, color_range, primaries, transfer = tags
+    layout = nearest_layout(name)
+    if layout.family == info.layout.family:
+        _, *before = info.tags
+        pairs = zip((matrix, color_range, primaries, transfer), before, (2, 0, 2, 2), strict=True)
+        matrix, color_range, primaries, transfer = (old if new == unset else new for new, old, unset in pairs)
+    color = resolve(
+        layout,
+        frame.width,
+        frame.height,
+        matrix=matrix,
+        color_range=color_range,
+        primaries=primaries,
+        transfer=transfer,
+        chroma_location=info.color.chroma_location,
+    )
+    return replace(color, transfer=LINEAR) if info.color.transfer == LINEAR and layout.floating else color
+
+
+def _color_of_first(frame: VideoFrame, codec: str, chroma_location: str | None) -> ColorSpec:
+    color = color_of(frame, chroma_location)
+    untagged = color.transfer == UNSPECIFIED
+    return replace(color, transfer=LINEAR) if codec in _LINEAR_CODECS and untagged else color
 
 
 def color_of(frame: VideoFrame, chroma_location: str | None = None) -> ColorSpec:

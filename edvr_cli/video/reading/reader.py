@@ -12,11 +12,12 @@ from av.video.frame import VideoFrame
 from torch import Tensor
 
 from edvr_cli.errors import InputError
+from edvr_cli.video.pixels.color import UNSPECIFIED, ColorSpec
 from edvr_cli.video.pixels.layout import PixelLayout
 from edvr_cli.video.pixels.planes import to_planes
 from edvr_cli.video.reading.decoder import Warn
 from edvr_cli.video.reading.frame_times import FrameTimes
-from edvr_cli.video.reading.info import Source, VideoInfo
+from edvr_cli.video.reading.info import Source, VideoInfo, color_in, layout_in
 from edvr_cli.video.reading.sources import ImageSource, as_source
 
 
@@ -26,7 +27,8 @@ class SourceFrame:
 
     ``planes`` are integer tensors on the CPU, owned by the frame, of the shapes that
     `PixelLayout.plane_shapes` gives. ``pts`` and ``duration`` count ticks of ``time_base`` seconds. ``index``
-    counts from 0 at the first frame that the reader hands out.
+    counts from 0 at the first frame that the reader hands out. ``color`` is what the samples mean: in spliced videos
+    it may change.
     """
 
     planes: tuple[Tensor, ...]
@@ -35,6 +37,7 @@ class SourceFrame:
     pts: int
     time_base: Fraction
     duration: int | None
+    color: ColorSpec
 
 
 class VideoReader:
@@ -94,7 +97,7 @@ class VideoReader:
     def _read(self) -> Generator[SourceFrame, None, None]:
         info = self.info
         count = corrupt = 0
-        resized = False
+        resized = recolored = False
         frames = self.source.frames(instant=self._from, threads=self._threads, on_warning=self._warn)
         times = FrameTimes(info, self._warn)
         for frame, pts, duration in times.give(frames):
@@ -108,8 +111,13 @@ class VideoReader:
                 if not resized:
                     self._tell_of_size(frame, seconds)
                 resized = True
-            planes = to_planes(frame, info.layout, (info.width, info.height))
-            yield SourceFrame(planes, info.layout, count, pts, info.time_base, duration)
+            layout, color = layout_in(info, frame), color_in(info, frame)
+            if not recolored and _is_other_light(color, info.color):
+                recolored = True
+                at = float(seconds - info.start_time)
+                self._warn(f"The color changes to {color.describe()} at {at:.3f} s; players will not be told.")
+            planes = to_planes(frame, layout, (info.width, info.height))
+            yield SourceFrame(planes, layout, count, pts, info.time_base, duration, color)
             count += 1
             if count == self._max_frames:
                 break
@@ -129,6 +137,12 @@ class VideoReader:
             raise InputError(f"{picture} is {now}, the first picture {before}; pictures must be of one size.")
         at = float(seconds - info.start_time)
         self._warn(f"The picture changes from {before} to {now} at {at:.3f} s; from there on it is scaled to {before}.")
+
+
+def _is_other_light(color: ColorSpec, before: ColorSpec) -> bool:
+    """Whether primaries or transfer are others: unlike matrix and range, these are not converted."""
+    pairs = ((color.primaries, before.primaries), (color.transfer, before.transfer))
+    return any(new != old and UNSPECIFIED not in (new, old) for new, old in pairs)
 
 
 def _ignore(message: str) -> None:
