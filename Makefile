@@ -22,7 +22,7 @@ export OMP_WAIT_POLICY ?= passive
 
 help:
 	@echo "make demo   install, upscale the bundled clip, make a before/after picture"
-	@echo "make test   install with the tools, run the tests"
+	@echo "make test   install with the tools, run the tests, or TESTS=tests/video"
 	@echo "make check  lint, formatting, types"
 	@echo "make fix    repair lint and formatting"
 	@echo "make wheel  build the wheel and try it in an empty environment"
@@ -55,7 +55,7 @@ demo: $(PROGRAM)
 	@echo "Before | after:  demo/before_after.png"
 
 test: $(TOOLS)
-	$(BIN)/python -m pytest --durations=10
+	$(BIN)/python -m pytest --durations=10 $(TESTS)
 
 check: $(TOOLS)
 	$(BIN)/ruff check .

@@ -16,10 +16,10 @@ from edvr_cli.bench.flops import Work, count_work
 from edvr_cli.bench.hardware import Rates, Timing, peak_memory, seconds, wait
 from edvr_cli.bench.published import published_form
 from edvr_cli.inference.engine import PARTS, StreamingEDVR
-from edvr_cli.inference.memory_plan import is_out_of_memory
 from edvr_cli.inference.precision import Precision, dtype_for, name_of
 from edvr_cli.network.edvr import EDVR, DeformConv, EDVRConfig
 from edvr_cli.network.windows import Window, windows
+from edvr_cli.system.gpu_errors import is_out_of_memory
 
 __all__ = ["EngineResult", "NetworkResult", "PublishedResult", "clip", "random_network", "time_network"]
 

@@ -53,6 +53,7 @@ edvr = Commands(
             "models": ("models:models", "List, fetch, check, add and convert models."),
             "eval": ("eval:evaluate_command", "Measure a model by the published protocols."),
             "train": ("train:train_command", "Train a network on your own footage."),
+            "finetune": ("finetune:finetune_command", "Train a model further in a few minutes on a GPU."),
         },
         "Machine": {
             "doctor": ("doctor:doctor_command", "Check this machine, and say what would help."),

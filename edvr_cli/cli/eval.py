@@ -8,6 +8,7 @@ import click
 import torch
 from rich.table import Table
 
+from edvr_cli.cli.fetch import PULL_OPTION, available
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import PlainConsole, echo_json
 from edvr_cli.cli.types import DEVICE
@@ -45,6 +46,7 @@ class _Compression(click.ParamType):
 @click.argument("truth", metavar="TRUTH", type=_FOLDER)
 @click.option("--inputs", metavar="FOLDER", type=_FOLDER, help="Clips to restore.  [default: made from TRUTH]")
 @click.option("-n", "--model", metavar="MODEL", help="A model's name or file, or bicubic, or lanczos.")
+@PULL_OPTION
 @click.option("-d", "--device", type=DEVICE, default="auto", show_default=True, help="cpu, cuda, cuda:1, mps.")
 @click.option(
     "--rounding",
@@ -62,6 +64,7 @@ def evaluate_command(
     truth: Path,
     inputs: Path | None,
     model: str | None,
+    pull: bool,
     device: torch.device,
     rounding: Literal["once", "twice"],
     compress: tuple[Codec, int] | None,
@@ -78,7 +81,7 @@ def evaluate_command(
         raise EdvrError("the FFmpeg binary of imageio-ffmpeg cannot measure VMAF here; leave --vmaf out")
     method: Method | None = _RESAMPLING.get(model or "")
     if method is None:
-        method = load_model(model or default_model("sr"), device)
+        method = load_model(available(model or default_model("sr"), agreed=pull), device)
     options = Options(rounding, compress, copies, frames, vmaf)
     progress = Messages()
     scores = []

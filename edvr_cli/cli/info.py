@@ -10,6 +10,7 @@ import click
 import torch
 from rich.table import Table
 
+from edvr_cli.cli.fetch import PULL_OPTION, available
 from edvr_cli.cli.output import PlainConsole, echo_json, markup
 from edvr_cli.cli.progress import duration
 from edvr_cli.cli.types import DEVICE, MODEL, RATE, RAW_FORMAT, SCALE
@@ -48,6 +49,7 @@ class _Prospect:
 @click.option("--to", "target", metavar="OUT", help="A file's name or suffix: what it would hold.  [default: as IN]")
 @click.option("-s", "--scale", type=SCALE, metavar="X", help="Enlarge by X.  [default: the model's scale]")
 @click.option("-n", "--model", metavar="MODEL", type=MODEL, help="A model's name or checkpoint file.")
+@PULL_OPTION
 @click.option("-d", "--device", type=DEVICE, default="auto", show_default=True, help="cpu, cuda, cuda:1, mps.")
 @click.option(
     "--measure", is_flag=True, help="Restore a few frames, for some seconds, to tell how long all would take."
@@ -63,6 +65,7 @@ def info_command(
     target: str | None,
     scale: float | None,
     model: str | None,
+    pull: bool,
     device: torch.device,
     measure: bool,
     codec: str | None,
@@ -82,7 +85,7 @@ def info_command(
         info = replace(info, frame_count=times.frames)
     path = _target(info, target)
     encoding = encoding_for(path, info.source, Encoding(codec=codec, pix_fmt=pix_fmt))
-    network = load_model(model or default_model("sr"), device)
+    network = load_model(available(model or default_model("sr"), agreed=pull), device)
     width, height = output_size(info.width, info.height, model_scale(network, scale))
     encoder = plan_encoder(encoding, info, width=width, height=height)
     streams = plan_mux(info, encoder, path)

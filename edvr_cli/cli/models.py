@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
+from edvr_cli.cli.fetch import fetch
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import PlainConsole, echo, echo_json, echo_path, markup
 from edvr_cli.cli.types import MODEL
@@ -124,14 +124,8 @@ def pull(names: tuple[str, ...]) -> None:
     A download that was cut off goes on where it ended; a file is used only after its sha256 was checked.
     EDVR_MODEL_URL names another place to fetch from, HTTPS_PROXY and HTTP_PROXY a proxy.
     """
-    console = Messages()
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     for name in names:
-        with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:
-            task = progress.add_task(name, total=None)
-            path = collection.pull(name, lambda done, total: progress.update(task, completed=done, total=total))  # noqa: B023
-        console.print(f"{name}: checked.")
-        echo_path(path)
+        echo_path(fetch(name))
 
 
 @models.command()

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Concatenate, ParamSpec, get_type_hints
 import click
 import torch
 
+from edvr_cli.cli.fetch import PULL_OPTION
 from edvr_cli.cli.types import DEVICE, KEY_VALUE, MODEL, RATE, RAW_FORMAT, SIZE, TILE, TIME
 from edvr_cli.inference.engine import DEFAULT_HALO
 from edvr_cli.inference.precision import PRECISIONS, Precision
@@ -80,6 +81,7 @@ class RestoreOptions:
             help="A model's name or checkpoint file.",
         ),
     ]
+    pull: Annotated[bool, PULL_OPTION]
     device: Annotated[
         torch.device,
         click.option("-d", "--device", type=DEVICE, default="auto", show_default=True, help="cpu, cuda, cuda:1, mps."),
@@ -220,7 +222,7 @@ class RestoreOptions:
     ]
     overwrite: Annotated[
         bool,
-        click.option("-y", "--overwrite", is_flag=True, help="Replace OUT if it exists."),
+        click.option("-y", "--overwrite", is_flag=True, help="Replace OUT if it exists, and fetch a missing model."),
     ]
     resume: Annotated[
         Resume,

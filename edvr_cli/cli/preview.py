@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import torch
 
+from edvr_cli.cli.fetch import PULL_OPTION, available
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import echo_path, markup
 from edvr_cli.cli.progress import duration
@@ -45,6 +46,7 @@ _FILE = click.Path(path_type=Path)
     help="Its length.",
 )
 @click.option("-n", "--model", metavar="MODEL", type=MODEL, help="A model's name or checkpoint file.")
+@PULL_OPTION
 @click.option("-d", "--device", type=DEVICE, default="auto", show_default=True, help="cpu, cuda, cuda:1, mps.")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True)
 @click.option("-t", "--tile", type=TILE, default="auto", show_default=True, help="Side of a tile; 0: whole frames.")
@@ -58,6 +60,7 @@ def preview_command(
     video: bool,
     seconds: float,
     model: str | None,
+    pull: bool,
     device: torch.device,
     precision: Precision,
     tile: int | str,
@@ -71,7 +74,7 @@ def preview_command(
     """
     console = Messages()
     footage = Footage.open(source)
-    network = load_model(model or default_model("sr"), device)
+    network = load_model(available(model or default_model("sr"), agreed=pull or overwrite), device)
     engine = StreamingEDVR(network, precision=precision, tile=None if isinstance(tile, str) else tile)
     at = [float(instant) for instant in instants] or spread(footage, moments)
     folder = folder or source.with_name(f"{source.stem}_preview")

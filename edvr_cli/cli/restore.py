@@ -8,6 +8,7 @@ import click
 import torch
 from click.core import ParameterSource
 
+from edvr_cli.cli.fetch import available
 from edvr_cli.cli.interrupt import patient_interrupt
 from edvr_cli.cli.json_lines import JsonLines
 from edvr_cli.cli.messages import Messages
@@ -75,7 +76,8 @@ def _restore(task: Task, suffix: str, scale: float, options: RestoreOptions) -> 
         entries = find()
     else:
         entries = [Entry(Path(inputs[0]), single_target(Path(inputs[0]), output, suffix))]
-    model = load_model(options.model or default_model(task), options.device)
+    name = available(options.model or default_model(task), agreed=options.pull or options.overwrite)
+    model = load_model(name, options.device)
     if (model.config.scale == 1) != (task == "deblur"):
         other = "deblur" if model.config.scale == 1 else "upscale"
         raise ModelError(f"{model.name} is not a model for this: use it with edvr {other}, or name another --model")

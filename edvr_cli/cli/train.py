@@ -8,14 +8,16 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 import click
+from click.core import ParameterSource
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import echo_path, markup
+from edvr_cli.cli.teacher_options import begin, teacher_fields, teacher_of, teacher_options
 from edvr_cli.cli.types import DEVICE
-from edvr_cli.models.checkpoint import load_model
 from edvr_cli.system.charts import NO_CHARTS, charts_available
+from edvr_cli.system.malloc import keep_memory
 from edvr_cli.train import events
 from edvr_cli.train.checkpoint import STATE_FILE, read_checkpoint
 from edvr_cli.train.clips import Clip, build_cache
@@ -130,7 +132,7 @@ _BLURRING_SUPERVISION = 0.003  # every sample has known motion: more would rule 
     show_default=True,
     help="Steps until motion and degradation have full strength.",
 )
-@click.option("--start", metavar="MODEL", help="Begin with the weights of this model, as far as they fit.")
+@teacher_options
 @click.option("--held-out", metavar="NAME", multiple=True, help="Source for validation only; repeatable.")
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder of decoded frames.  [default: in the run's]")
 @click.option("--clip-frames", type=click.IntRange(5), default=150, show_default=True, help="Of each source, at most.")
@@ -139,22 +141,29 @@ _BLURRING_SUPERVISION = 0.003  # every sample has known motion: more would rule 
 @click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that make samples.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal.")
-def train_command(**options: Any) -> None:
+@click.pass_context
+def train_command(context: click.Context, /, **options: Any) -> None:
     """Train a network on the videos, or folders of frames, in FOOTAGE.
 
     The run's folder keeps its state, a table (log.csv) and, with matplotlib, a chart (chart.png). A run that was
     interrupted goes on with --resume, to the same weights. When training explodes it goes back to the last good state
-    with a smaller learning rate, by itself.
+    with a smaller learning rate, by itself. A run that continues a model of its own size, widens a small one or
+    assembles one with a --teacher keeps its alignment: all steps train the whole network unless said otherwise.
     """
+    keep_memory()
     target: Path = options["target"]
     if target.suffix != ".safetensors":
         raise click.UsageError(f"{target} must be named .safetensors")
     run = options["run"] or target.with_suffix(".run")
     if options["resume"]:
         recipe = read_checkpoint(run / STATE_FILE).recipe
+        teacher = teacher_of(recipe, options)
     else:
+        given = frozenset(name for name in options if context.get_parameter_source(name) != ParameterSource.DEFAULT)
         try:
             recipe = _recipe(options)
+            teacher = teacher_of(recipe, options)
+            recipe, first_weights = begin(recipe, options, teacher, given)
         except ValueError as error:
             raise click.UsageError(str(error)) from error
     with _Display(bar=options["progress"]) as display:
@@ -170,9 +179,11 @@ def train_command(**options: Any) -> None:
         display.say(f"{len(clips)} shots to train on, {len(held_out)} to validate")
         fits = options["minutes"] is not None and options["steps"] is None and not options["resume"]
         if fits:
-            recipe = fitted(recipe, clips, options["minutes"], device=options["device"], workers=options["workers"])
+            recipe = fitted(
+                recipe, clips, options["minutes"], device=options["device"], workers=options["workers"], teacher=teacher
+            )
             display.say(f"{options['minutes']:g} minutes allow {recipe.steps} steps here")
-        start = load_model(options["start"]) if options["start"] and not options["resume"] else None
+        start = None if options["resume"] else first_weights(clips, display.say)
         try:
             train(
                 recipe,
@@ -185,6 +196,7 @@ def train_command(**options: Any) -> None:
                 minutes=None if fits else options["minutes"],
                 device=options["device"],
                 workers=options["workers"],
+                teacher=teacher,
                 on_event=display,
             )
         except KeyboardInterrupt:
@@ -223,6 +235,7 @@ def _recipe(options: dict[str, Any]) -> Recipe:
         restarts=options["restarts"],
         precision=cast(Precision, options["precision"]),
         seed=options["seed"],
+        **teacher_fields(options),
     )
 
 
@@ -286,6 +299,7 @@ class _Display:
             case events.Notice():
                 self.say(event.message)
             case events.Finished():
+                self.say(f"{event.samples_per_second:.1f} samples/s on average")
                 end = "done" if event.complete else f"stopped at step {event.step}; go on with --resume"
                 self.say(end)
 

@@ -6,21 +6,30 @@ The definition is :meth:`EDVR.forward`, which this equals. It differs in when an
 - the convolutions over a pair of frames as two halves, a neighbor's computed once, the reference's once per
   window, and added per pair;
 - on a CPU the 3×3 convolutions after Winograd, with a quarter of the products;
-- on a GPU all neighbors of a small frame at once, which one by one would leave it idle between launches;
+- on a GPU all neighbors of a small frame at once, and several windows, which one by one would leave it idle between
+  launches;
 - a frame too large for the memory as tiles with a halo; the tail after the residual blocks, whose maps are
   16 times as large, in strips, exactly.
 """
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edvr_cli.errors import DeviceError
-from edvr_cli.inference.memory_plan import SMALLEST_TILE, Plan, at_once_limit, free_memory, is_out_of_memory, plan
+from edvr_cli.inference.memory_plan import (
+    MAX_WINDOWS,
+    SMALLEST_TILE,
+    Plan,
+    at_once_limit,
+    free_memory,
+    plan,
+)
 from edvr_cli.inference.precision import Precision, dtype_for
 from edvr_cli.inference.stages import Features, Reference, Stages
 from edvr_cli.inference.tiles import Tile, tiles
@@ -30,6 +39,7 @@ from edvr_cli.ops.deform_conv import missing_kernel
 from edvr_cli.ops.numba_status import numba_fault
 from edvr_cli.ops.selftest import check_kernel
 from edvr_cli.system.gpu_copy import upload
+from edvr_cli.system.gpu_errors import is_out_of_memory
 
 __all__ = ["DEFAULT_HALO", "PARTS", "StreamingEDVR"]
 
@@ -37,8 +47,10 @@ PARTS = ("features", "alignment", "fusion", "reconstruction", "tail")
 
 DEFAULT_HALO = 32  # input pixels around a tile's core; see docs/performance.md for what was measured
 # Features' pixels at a time in the tail. On a CPU more than these no longer find their maps in the cache (a fifth
-# slower in bf16), on a GPU fewer would leave it idle. Thin strips would repeat too much of their neighbors' work.
-_STRIP_PIXELS, _STRIP_PIXELS_CPU, _STRIP_ROWS = 32 * 1024, 6400, 16
+# slower in bf16), on a GPU fewer would leave it idle. Thin strips would repeat too much of their neighbors' work: a
+# GPU takes a large frame in a few strips, and in one where neighbors were aligned at once: their maps need less memory
+# than the alignment's before.
+_STRIP_PIXELS, _STRIP_PIXELS_CPU, _STRIP_ROWS, _STRIPS = 32 * 1024, 6400, 16, 5
 
 
 class StreamingEDVR:
@@ -92,11 +104,18 @@ class StreamingEDVR:
             self._stages = Stages(self.model, compiler=Compiler(self._on_notice))
         else:
             self._stages = Stages(self.model)
+        # A compiler would have to learn every number of images.
+        self._max_windows = 1 if compiled else MAX_WINDOWS
         self._size: tuple[int, int] | None = None
         self._tiles: list[Tile] = []
         self._plan = Plan(0, keep_features=True)
         self._frames: dict[int, Tensor] = {}  # (3, H, W) float32 on the device, filled up, by frame number
         self._features: dict[tuple[int, int], Features] = {}  # by tile number and frame number
+
+    @property
+    def prepared(self) -> bool:
+        """Whether the frame size is known, and the plan for it made."""
+        return self._size is not None
 
     @property
     def whole_frames(self) -> bool:
@@ -107,6 +126,11 @@ class StreamingEDVR:
     def tile_size(self) -> int:
         """Largest side of a tile's core in input pixels, or 0 for whole frames (known from the first frame on)."""
         return 0 if self.whole_frames else self._plan.tile
+
+    @property
+    def windows_at_once(self) -> int:
+        """How many windows go through in one piece (known when prepared)."""
+        return self._plan.windows
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -139,10 +163,10 @@ class StreamingEDVR:
             self.dtype.itemsize,
             at_once_limit(self.device),
         )
+        self._plan = replace(self._plan, windows=min(self._plan.windows, self._max_windows))
         self._size = height, width
         self._tiles = tiles(height, width, self._plan.tile, self.halo, multiple)
 
-    @torch.inference_mode()
     def restore(self, window: Window[Tensor]) -> Tensor:
         """Restore the reference frame of ``window``.
 
@@ -150,92 +174,135 @@ class StreamingEDVR:
         Returns (3, s·H, s·W) float32 on the engine's device, not clamped. On a GPU it comes back when the work is
         queued there, not when it is done.
         """
-        _, height, width = window.reference.shape
+        return self.restore_windows([window])[0]
+
+    @torch.inference_mode()
+    def restore_windows(self, group: Sequence[Window[Tensor]]) -> list[Tensor]:
+        """What :meth:`restore` gives for each window of ``group``, :attr:`windows_at_once` in one go.
+
+        They should follow each other: frames that one names and the next does not are forgotten.
+        """
+        _, height, width = group[0].reference.shape
         if self._size is None:
             self.prepare(height, width)
-        while True:
+        restored: list[Tensor] = []
+        while len(restored) < len(group):
+            next_ones = group[len(restored) : len(restored) + self._plan.windows]
             try:
-                return self._restore(window)[:, : height * self.config.scale, : width * self.config.scale]
+                outputs = self._restore(next_ones)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
+            else:
+                scale = self.config.scale
+                restored += [output[:, : height * scale, : width * scale] for output in outputs]
+                continue
             # Outside the except block, where the error no longer holds on to the frame's tensors.
             self._shrink(height, width)
+        return restored
 
-    def _restore(self, window: Window[Tensor]) -> Tensor:
+    def _restore(self, group: Sequence[Window[Tensor]]) -> Tensor:
+        """(B, 3, s·H, s·W), of as many windows."""
         assert self._size is not None  # prepared
         height, width = self._size
-        frames = dict(zip(window.indices, window.frames, strict=True))
+        frames = {n: frame for window in group for n, frame in zip(window.indices, window.frames, strict=True)}
         self._features = {key: value for key, value in self._features.items() if key[1] in frames}
         self._frames = {n: value for n, value in self._frames.items() if n in frames}
         for n, frame in frames.items():
             if n not in self._frames:
                 self._frames[n] = _pad(upload(frame, self.device), height, width)
+        indices = [window.indices for window in group]
         if self.whole_frames:
-            return self._restore_tile(0, self._frames, window.indices)
+            return self._restore_tile(0, self._frames, indices)
         scale = self.config.scale
-        output = torch.empty(3, height * scale, width * scale, device=self.device)
+        output = torch.empty(len(group), 3, height * scale, width * scale, device=self.device)
         for number, tile in enumerate(self._tiles):
             region = {n: frame[:, *tile.region()] for n, frame in self._frames.items()}
-            restored = self._restore_tile(number, region, window.indices)
-            output[:, *tile.core(scale)] = restored[:, *tile.core_in_region(scale)]
+            restored = self._restore_tile(number, region, indices)
+            output[:, :, *tile.core(scale)] = restored[:, :, *tile.core_in_region(scale)]
         return output
 
-    def _restore_tile(self, number: int, frames: dict[int, Tensor], indices: tuple[int, ...]) -> Tensor:
+    def _restore_tile(self, number: int, frames: dict[int, Tensor], windows: list[tuple[int, ...]]) -> Tensor:
         with self.part("features"):
-            features = {n: self._features.get((number, n)) or self._extract(frame) for n, frame in frames.items()}
+            features = self._features_of(number, frames)
         if self._plan.keep_features:
             self._features.update({(number, n): value for n, value in features.items()})
-        middle = indices[self.config.reference]
+        middle = [indices[self.config.reference] for indices in windows]
         with self.part("alignment"):
-            reference = self._stages.refer(features[middle].pyramid)
-            aligned = self._align([features[n] for n in indices], reference)
+            reference = self._stages.refer(_together([features[n].pyramid for n in middle]))
+            # By position in the window: (B, C, h, w) each.
+            aligned = self._align(
+                [[features[n] for n in position] for position in zip(*windows, strict=True)], reference
+            )
         del features, reference
         with self.part("fusion"):
             # Side by side in each pixel: the fusion's 1×1 convolutions take them so, without another copy.
-            stacked = torch.cat(aligned, dim=1).unflatten(1, (len(indices), -1))
+            stacked = torch.cat(aligned, dim=1).unflatten(1, (len(aligned), -1))
             del aligned
             fused = self._stages.fuse(stacked)
             del stacked
-        return self._rebuild(fused, _image(frames[middle]))
+        return self._rebuild(fused, _images([frames[n] for n in middle]))
 
-    def _extract(self, frame: Tensor) -> Features:
-        return self._stages.extract(_image(frame).to(self.dtype))
+    def _features_of(self, number: int, frames: dict[int, Tensor]) -> dict[int, Features]:
+        """Features of every frame, those that are not known computed, of small frames in one go."""
+        known = {n: own for n in frames if (own := self._features.get((number, n))) is not None}
+        new = [n for n in frames if n not in known]
+        together = len(new) if self._plan.at_once and self._max_windows > 1 else 1
+        for first in range(0, len(new), max(1, together)):
+            part = new[first : first + together]
+            found = self._stages.extract(_images([frames[n] for n in part]).to(self.dtype))
+            known |= {n: found.of_image(i) for i, n in enumerate(part)}
+        return known
 
-    def _align(self, window: list[Features], reference: Reference) -> list[Tensor]:
-        """The features of a window's frames where the reference has them."""
+    def _align(self, positions: list[list[Features]], reference: Reference) -> list[Tensor]:
+        """The features of windows' frames where their references have them: for each position (B, C, h, w)."""
         if not self._plan.at_once:
-            known = {id(own): own for own in window}  # a window at a shot's end has some frames twice
-            aligned = {key: self._stages.align(own, reference) for key, own in known.items()}
-            return [aligned[id(own)] for own in window]
-        together = Features(_stacked(own.pyramid for own in window), _stacked(own.halves for own in window))
-        return list(self._stages.align(together, reference).chunk(len(window)))
+            # A window at a shot's end has some frames twice.
+            known: dict[tuple[int, ...], Tensor] = {}
+            for frames in positions:
+                key = tuple(id(own) for own in frames)
+                if key not in known:
+                    known[key] = self._stages.align(_batch(frames), reference)
+            return [known[tuple(id(own) for own in frames)] for frames in positions]
+        together = _batch([own for frames in positions for own in frames])
+        return list(self._stages.align(together, reference).chunk(len(positions)))
 
-    def _rebuild(self, fused: Tensor, frame: Tensor) -> Tensor:
-        """The model's ``rebuild``, its tail in strips of rows: → (3, s·H, s·W).
+    def _rebuild(self, fused: Tensor, frames: Tensor) -> Tensor:
+        """The model's ``rebuild``, its tail in strips of rows: → (B, 3, s·H, s·W).
 
-        The frame is float32 whatever the features are, so that what is added to it keeps its precision.
+        Frames are float32 whatever the features are, so that what is added to them keeps its precision.
         """
         with self.part("reconstruction"):
             x = self._stages.reconstruct(fused)
-        _, _, h, w = x.shape
-        pixels = _STRIP_PIXELS_CPU if self.device.type == "cpu" else _STRIP_PIXELS
-        inward = frame.shape[2] // h  # rows of the frame a row of features
+        B, _, h, w = x.shape
+        inward = frames.shape[2] // h  # rows of the frame a row of features
         outward = inward * self.config.scale  # and of the output
-        output = torch.empty(3, h * outward, w * outward, device=self.device)
+        output = torch.empty(B, 3, h * outward, w * outward, device=self.device)
         with self.part("tail"):
-            for start, stop, top, bottom in _strips(h, max(_STRIP_ROWS, pixels // w)):
-                strip = self._stages.upsample(x[:, :, top:bottom], frame[:, :, top * inward : bottom * inward])
+            for start, stop, top, bottom in _strips(h, self._strip_rows(B, h, w)):
+                strip = self._stages.upsample(x[:, :, top:bottom], frames[:, :, top * inward : bottom * inward])
                 first = (start - top) * outward
-                output[:, start * outward : stop * outward] = strip[0, :, first : first + (stop - start) * outward]
+                output[:, :, start * outward : stop * outward] = strip[:, :, first : first + (stop - start) * outward]
         return output
 
+    def _strip_rows(self, B: int, h: int, w: int) -> int:
+        """Rows of a strip of the tail, for ``B`` frames with features of h × w."""
+        strips = 1 if self._plan.at_once else _STRIPS
+        pixels = _STRIP_PIXELS_CPU if self.device.type == "cpu" else max(_STRIP_PIXELS, B * h * w // strips)
+        return max(_STRIP_ROWS, pixels // (B * w))
+
     def _shrink(self, height: int, width: int) -> None:
-        """Halve the tiles after memory ran out; DeviceError where they cannot be halved."""
+        """After memory ran out: single windows, or else tiles half as large; DeviceError where these are the least."""
         size = max(len(tile.core_y) for tile in self._tiles), max(len(tile.core_x) for tile in self._tiles)
+        several = self._plan.windows > 1
         self._forget()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+        if several:
+            self._max_windows = 1
+            self.prepare(height, width)
+            self._on_notice("Out of memory: went on with one frame at a time.")
+            return
         if max(size) <= SMALLEST_TILE:
             raise DeviceError(
                 f"out of memory on {self.device} even with tiles of {max(size)} pixels: free some memory, "
@@ -250,14 +317,19 @@ class StreamingEDVR:
         self._features.clear()
 
 
-def _stacked(maps: Iterable[list[Tensor]]) -> list[Tensor]:
+def _batch(frames: list[Features]) -> Features:
+    """Features of single images as those of a batch."""
+    return Features(_together([own.pyramid for own in frames]), _together([own.halves for own in frames]))
+
+
+def _together(maps: list[list[Tensor]]) -> list[Tensor]:
     """Lists of maps of one image each, as one list of maps of all images."""
-    return [torch.cat(level) for level in zip(*maps, strict=True)]
+    return maps[0] if len(maps) == 1 else [torch.cat(level) for level in zip(*maps, strict=True)]
 
 
-def _image(frame: Tensor) -> Tensor:
-    """(3, H, W) as (1, 3, H, W) with its channels side by side."""
-    return frame[None].contiguous(memory_format=torch.channels_last)
+def _images(frames: list[Tensor]) -> Tensor:
+    """Frames (3, H, W) as (B, 3, H, W) with their channels side by side."""
+    return torch.stack(frames).contiguous(memory_format=torch.channels_last)
 
 
 def _strips(height: int, step: int) -> Iterator[tuple[int, int, int, int]]:

@@ -32,6 +32,8 @@ def restore_frames(
 ) -> Iterator[Frame]:
     """Restore a stream of frames, one for one and in order, holding a window of them at a time.
 
+    On a GPU small frames come back several at a time.
+
     Every frame is a float tensor (3, H, W) in [0, 1] or a uint8 array (H, W, 3), all of one size, and comes
     back as the same kind, of the same type. ``scale`` (1 to the model's own) resizes the output; None is the
     model's. ``shots`` keeps windows from reaching across scene cuts. ``tile`` and ``halo`` are
@@ -52,12 +54,28 @@ def restore_frames(
             size = tuple(rgb.shape)
             yield (rgb, kind), detector is not None and detector.starts_shot(_luma_of(rgb))
 
+    group: list[Window[tuple[Tensor, torch.dtype | None]]] = []
     for window in windows(read(), model.config.frames, model.padding):
+        if not engine.prepared:
+            engine.prepare(*window.reference[0].shape[1:])
+        group.append(window)
+        if len(group) >= engine.windows_at_once:
+            yield from _restored(engine, group, factor)
+            group.clear()
+    if group:
+        yield from _restored(engine, group, factor)
+
+
+def _restored(
+    engine: StreamingEDVR, group: list[Window[tuple[Tensor, torch.dtype | None]]], factor: float
+) -> Iterator[Frame]:
+    """The frames of windows that are restored in one go, as their source frames were."""
+    outputs = engine.restore_windows([Window(w.indices, tuple(rgb for rgb, _ in w.frames)) for w in group])
+    for window, output in zip(group, outputs, strict=True):
         source, kind = window.reference
-        output = engine.restore(Window(window.indices, tuple(rgb for rgb, _ in window.frames)))
         width, height = output_size(source.shape[2], source.shape[1], factor)
-        output = to_output_size(output, (height, width))
-        yield _as_array(output) if kind is None else output.clamp(0, 1).to(source.device, kind)
+        fitted = to_output_size(output, (height, width))
+        yield _as_array(fitted) if kind is None else fitted.clamp(0, 1).to(source.device, kind)
 
 
 def output_size(width: int, height: int, scale: float) -> tuple[int, int]:

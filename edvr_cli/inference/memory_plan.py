@@ -1,7 +1,7 @@
 """How much memory a device has left, and how to restore frames within it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import torch
@@ -15,7 +15,6 @@ __all__ = [
     "at_once_limit",
     "bytes_needed",
     "free_memory",
-    "is_out_of_memory",
     "peak_memory",
     "plan",
 ]
@@ -23,6 +22,7 @@ __all__ = [
 SMALLEST_TILE = 32
 _SHARE = 0.7  # of the free memory to plan with: fragmentation and other programs take the rest
 _AT_ONCE = 256 * 1024  # pixels of features up to which a GPU is not busy with one neighbor of a frame at a time
+MAX_WINDOWS = 8  # at once; beyond, a GPU gains nothing
 _EXTRACTION = 0.25  # of the work on a window, when all its frames' features are computed anew
 
 
@@ -33,6 +33,7 @@ class Plan:
     tile: int  # largest side of a tile's core in input pixels; 0: whole frames
     keep_features: bool  # between windows, rather than computed for every window anew
     at_once: bool = False  # all frames of a window are aligned in one go, rather than one after the other
+    windows: int = 1  # restored in one go
 
 
 def plan(
@@ -48,7 +49,8 @@ def plan(
     """The cheapest way to restore frames of ``height`` × ``width`` within ``free`` bytes (None: unknown).
 
     ``tile`` fixes the tile size (0: whole frames), None leaves it open; ``itemsize`` is the bytes of a feature.
-    Frames are aligned at once where that pays, up to ``at_once`` pixels of features, and fits.
+    Frames are aligned at once, and then several windows in one go, where that pays, up to ``at_once`` pixels of
+    features, and fits.
     Where nothing fits, the leanest way is tried all the same.
     """
     area = 16 if config.hr_in else 1
@@ -64,6 +66,11 @@ def plan(
                 continue
             if budget is None or peak_memory(candidate, config, height, width, halo, itemsize) <= budget:
                 best, least = candidate, cost
+    if best.at_once and not best.tile:
+        for windows in range(min(MAX_WINDOWS, at_once * area // (height * width)), 1, -1):
+            candidate = replace(best, windows=windows)
+            if budget is None or peak_memory(candidate, config, height, width, halo, itemsize) <= budget:
+                return candidate
     return best
 
 
@@ -83,6 +90,7 @@ def peak_memory(plan: Plan, config: EDVRConfig, height: int, width: int, halo: i
         kept_pixels=seen if plan.keep_features else 0,
         itemsize=itemsize,
         at_once=plan.at_once,
+        windows=plan.windows,
     )
 
 
@@ -102,33 +110,35 @@ def bytes_needed(
     kept_pixels: int = 0,
     itemsize: int = 4,
     at_once: bool = False,
+    windows: int = 1,
 ) -> int:
     """Peak memory of restoring one region of ``height`` × ``width`` input pixels.
 
     Counted in maps of one channel at the features' full size that are alive at the worst moment.
     ``frame_pixels`` are those of the whole frame, by default the region's; ``kept_pixels`` the same, halos
-    included, if its features are kept between windows. ``itemsize`` is the bytes of a feature, ``at_once`` a
-    plan's.
+    included, if its features are kept between windows. ``itemsize`` is the bytes of a feature, ``at_once``
+    and ``windows`` a plan's.
     """
     C, T = config.features, config.frames
     area = 16 if config.hr_in else 1  # input pixels a pixel of features
-    features = 2 * C * T * (4 / 3 if config.levels == 3 else 1)  # pyramids, and their halves of pair convolutions
+    B, known = windows, T + windows - 1  # frames known at a time
+    features = 2 * C * (4 / 3 if config.levels == 3 else 1)  # a pyramid, and its halves of pair convolutions
     maps = 27 * config.groups + 6 * C  # offsets, and the maps around them
     # At once, features are brought together.
-    aligning = C * T + (maps * T + features if at_once else maps)
-    fusing = 3 * C * T + 4 * C  # aligned, embedded and weighted frames
+    aligning = C * T * B + ((maps + features) * T * B if at_once else maps)
+    fusing = (3 * C * T + 4 * C) * B  # aligned, embedded and weighted frames
     working = max(aligning, fusing)
     if config.predeblur:
         working = max(working, 3 * C * area)  # its first convolutions work at input size
     pixels = height * width / area
     whole = height * width if frame_pixels is None else frame_pixels
     output = 4 * 3 * config.scale**2
-    frames = whole * (4 * 3 * T + output)  # always float32
+    frames = whole * (4 * 3 * known + output * B)  # always float32
     if whole > height * width:
         frames += height * width * output  # a tile, before it is put in its place
     # When a frame is restored, its colors are converted, for which it is there once more and a third.
     at_work = max(itemsize * pixels * working, whole * output * 4 / 3)
-    return int(at_work + itemsize * max(kept_pixels / area, pixels) * features + frames)
+    return int(at_work + itemsize * max(kept_pixels / area, pixels) * features * known + frames)
 
 
 def _sizes(longest: int) -> Iterator[int]:
@@ -158,9 +168,3 @@ def _free_memory(device: torch.device) -> int | None:
         return None
     group = group_memory()
     return system_memory() if group is None else min(system_memory(), group)
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether memory is what was lacking; torch raises a plain RuntimeError on the CPU and on Apple's GPUs."""
-    text = str(error)
-    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in text or "backend out of memory" in text

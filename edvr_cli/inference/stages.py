@@ -18,14 +18,19 @@ __all__ = ["Features", "Reference", "Stages"]
 
 
 class Features(NamedTuple):
-    """What depends on one frame alone: its pyramid, and its half of the convolutions over pairs as neighbor."""
+    """What depends on single frames alone: pyramids, and the half of the convolutions over pairs as neighbor."""
 
     pyramid: Pyramid
     halves: list[Tensor]
 
+    def of_image(self, i: int) -> "Features":
+        """Those of the ``i``-th image of a batch."""
+        one = slice(i, i + 1)
+        return Features([level[one] for level in self.pyramid], [half[one] for half in self.halves])
+
 
 class Reference(NamedTuple):
-    """A reference frame's half of the convolutions over pairs, and of the cascade's where there is one."""
+    """Reference frames' half of the convolutions over pairs, and of the cascade's where there is one."""
 
     halves: list[Tensor]
     cascade: Tensor | None
@@ -60,17 +65,20 @@ class Stages:
             yield from network.modules()
 
     def extract(self, frame: Tensor) -> Features:
-        """A frame's features, from (1, 3, H, W) in the network's type."""
+        """Features of frames (B, 3, H, W) in the network's type."""
         pyramid = self.model.extract(frame)
         return Features(pyramid, [neighbor(x) for (neighbor, _), x in zip(self._pairs, pyramid, strict=True)])
 
     def refer(self, pyramid: Pyramid) -> Reference:
-        """What all frames of a window are aligned to, from the reference's pyramid."""
+        """What all frames of windows are aligned to, from their references' pyramids."""
         halves = [half(x) for (_, half), x in zip(self._pairs, pyramid, strict=True)]
         return Reference(halves, self._cascade[1](pyramid[0]) if self._cascade else None)
 
     def align(self, own: Features, reference: Reference) -> Tensor:
-        """N neighbors' features where the reference has them: (N, C, h, w), from maps of N images and of one."""
+        """N neighbors' features where their references have them: (N, C, h, w).
+
+        Of B references, which are repeated in turn: neighbor n belongs to window n modulo B.
+        """
         compare = None
         if reference.cascade is not None:
             constant = reference.cascade
@@ -82,15 +90,15 @@ class Stages:
         return self.model.pcd_align.align(own.pyramid, pairs, compare)
 
     def fuse(self, aligned: Tensor) -> Tensor:
-        """A window's aligned features (1, T, C, h, w) → (1, C, h, w)."""
+        """Windows' aligned features (B, T, C, h, w) → (B, C, h, w)."""
         return self.model.fuse(aligned)
 
     def reconstruct(self, fused: Tensor) -> Tensor:
-        """The residual blocks after the fusion: (1, C, h, w) → the same shape."""
+        """The residual blocks after the fusion: (B, C, h, w) → the same shape."""
         return self.model.reconstruction(fused)
 
     def upsample(self, x: Tensor, frame: Tensor) -> Tensor:
-        """The rest: (1, C, h, w) and the reference frame (1, 3, H, W) → (1, 3, s·H, s·W)."""
+        """The rest: (B, C, h, w) and the reference frames (B, 3, H, W) → (B, 3, s·H, s·W)."""
         return self.model.upsample(x, frame)
 
 

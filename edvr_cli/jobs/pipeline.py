@@ -133,27 +133,40 @@ def restore_segments(
     trail: deque[Seen] = deque(maxlen=size)
     length = 0  # of the segment so far
 
-    def encode(item: _Restored | Position) -> None:
+    def encode(item: list[_Restored] | Position) -> None:
         if isinstance(item, Position):
             files.end(item)
             return
-        *planes, sound = item.on_host.wait()
-        if not sound:
-            raise DeviceError(
-                f"the network's output for frame {item.number} is not finite in {name_of(engine.dtype)}, "
-                "which numbers may be too large for: choose --precision bf16 or fp32"
-            )
-        files.write(item.number, planes, item.pts, item.duration)
+        for restored in item:
+            *planes, is_finite = restored.on_host.wait()
+            if not is_finite:
+                raise DeviceError(
+                    f"the network's output for frame {restored.number} is not finite in {name_of(engine.dtype)}, "
+                    "which numbers may be too large for: choose --precision bf16 or fp32"
+                )
+            files.write(restored.number, planes, restored.pts, restored.duration)
+
+    def queue(group: list[Window[Decoded]]) -> None:
+        """Restore these windows and hand them to the encoder."""
+        outputs = engine.restore_windows([Window(w.indices, tuple(rgb for _, rgb in w.frames)) for w in group])
+        pairs = zip(group, outputs, strict=True)
+        drain.put([_for_encoder(window.reference[0], output, files.encoder) for window, output in pairs])
+        for _ in group:
+            on_frame()
+        group.clear()
 
     with ExitStack() as stack:
         stack.enter_context(files)
         decoded = stack.enter_context(closing(prefetch(frames, _DECODED_AHEAD)))
         drain = stack.enter_context(Drain(encode, _ENCODED_BEHIND))
+        group: list[Window[Decoded]] = []  # restored in one go
         for window in windows(((item, item[0].starts_shot) for item in decoded), size, engine.model.padding):
-            seen, _ = window.reference
+            seen, rgb = window.reference
             if end is not None and seen.number >= end:
                 break
             if length and lengths.ends(length, seen.starts_shot):
+                if group:
+                    queue(group)
                 drain.put(_position(trail))
                 length = 0
                 if stop():
@@ -161,18 +174,26 @@ def restore_segments(
             trail.append(seen)
             if seen.number < begin:
                 continue
-            output = engine.restore(Window(window.indices, tuple(rgb for _, rgb in window.frames)))
-            sound = output.sum().isfinite()
-            output = to_output_size(output, (files.encoder.height, files.encoder.width))
-            alpha = _alpha(seen.frame, files.encoder, output.device)
-            planes = rgb_to_planes(output, files.encoder.layout, files.encoder.color, alpha=alpha)
-            on_host = Download((*planes, sound))
-            drain.put(_Restored(seen.number, on_host, seen.frame.pts, seen.frame.duration))
+            if not engine.prepared:
+                engine.prepare(*rgb.shape[1:])
+            group.append(window)
             length += 1
-            on_frame()
+            if len(group) >= engine.windows_at_once:
+                queue(group)
+        if group:
+            queue(group)
         if length:
             drain.put(_position(trail))
     return True
+
+
+def _for_encoder(seen: Seen, output: Tensor, encoder: EncoderPlan) -> _Restored:
+    """A restored frame in the encoder's size and format, on its way to the host."""
+    is_finite = output.sum().isfinite()
+    output = to_output_size(output, (encoder.height, encoder.width))
+    alpha = _alpha(seen.frame, encoder, output.device)
+    planes = rgb_to_planes(output, encoder.layout, encoder.color, alpha=alpha)
+    return _Restored(seen.number, Download((*planes, is_finite)), seen.frame.pts, seen.frame.duration)
 
 
 def _position(trail: Sequence[Seen]) -> Position:

@@ -22,7 +22,7 @@ class Conv(nn.Conv2d):
     def forward(self, x: Tensor, negative_slope: float = 1.0, add: Tensor | None = None) -> Tensor:
         """x (N, C, H, W) → (N, O, H, W). Slope 1: no LeakyReLU; 0: ReLU.
 
-        ``add`` has the output's shape, or images for several neighboring ones each.
+        ``add`` has the output's shape, or fewer images, which are repeated in turn.
         """
         if add is None and negative_slope == 1.0 and self.bias is None:
             return super().forward(x)
@@ -46,7 +46,7 @@ class UpConv(Conv):
 
 
 def activated_sum(a: Tensor, b: Tensor, negative_slope: float) -> Tensor:
-    """LeakyReLU of a + b as a new map; each image of b (M, C, H, W) is for N / M neighboring ones of a (N, C, H, W)."""
+    """LeakyReLU of a + b as a new map; the images of b (M, C, H, W) are repeated in turn for a (N, C, H, W)."""
     finish = _fused if _fuses(a, b) else _finished
     return finish(a, None, b, negative_slope, in_place=False)
 
@@ -81,7 +81,7 @@ def _finished(x: Tensor, bias: Tensor | None, add: Tensor | None, negative_slope
         x, in_place = x + bias.to(x.dtype).view(-1, 1, 1), True
     if add is not None:
         M = add.shape[0]
-        x = x + add if M in (1, x.shape[0]) else (x.unflatten(0, (M, -1)) + add.unsqueeze(1)).flatten(0, 1)
+        x = x + add if M in (1, x.shape[0]) else (x.unflatten(0, (-1, M)) + add).flatten(0, 1)
         in_place = True
     return x if negative_slope == 1.0 else F.leaky_relu(x, negative_slope, inplace=in_place)
 

@@ -37,12 +37,13 @@ def check_kernel(device: torch.device, dtype: torch.dtype, features: int = 64, g
 
 
 def _verify_triton(arguments: tuple[Tensor, ...]) -> None:
-    from edvr_cli.ops.triton.deform_conv import choose_tiles, deform_conv2d_packed_triton  # noqa: PLC0415
+    from edvr_cli.ops.triton.deform_conv import deform_conv2d_packed_triton, tiles_on  # noqa: PLC0415
     from edvr_cli.ops.triton.epilogue import epilogue_triton  # noqa: PLC0415
 
-    x, _, weight, _ = arguments
+    x, packed, weight, _ = arguments
+    groups = packed.shape[1] // 27
     # Small and large maps are cut differently, into different machine code.
-    for tiles in {choose_tiles(pixels, weight.shape[0], x.element_size()) for pixels in (1, 2**30)}:
+    for tiles in {tiles_on(x.device, pixels, weight, groups) for pixels in (1, 2**30)}:
         verify(partial(deform_conv2d_packed_triton, tiles=tiles), arguments)
     verify_epilogue(partial(epilogue_triton, in_place=False), arguments)
 

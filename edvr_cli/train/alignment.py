@@ -17,7 +17,15 @@ from torch import Tensor, nn
 
 from edvr_cli.network.edvr import EDVR, DeformConv
 
-__all__ = ["alignment_loss", "alignment_parameters", "mean_offset", "prepare", "recorded_offsets", "supervision_loss"]
+__all__ = [
+    "alignment_loss",
+    "alignment_parameters",
+    "mean_offset",
+    "prepare",
+    "recorded_offsets",
+    "supervision_loss",
+    "texture",
+]
 
 _SLOPE = 0.1
 _DIRECTIONS = 4
@@ -34,12 +42,13 @@ def alignment_parameters(model: EDVR) -> list[nn.Parameter]:
     return [p for name, p in model.named_parameters() if name.startswith(names)]
 
 
-def alignment_loss(model: EDVR, window: Tensor, flow: Tensor) -> Tensor:
+def alignment_loss(model: EDVR, window: Tensor, flow: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean distance in pixels between the offsets and the known motion, summed over levels in full-size pixels.
 
     window (B, T, 3, H, W) in [0, 1], flow (B, T, 2, H, W) (dy, dx) in its pixels. All taps share one displacement
     here, that of the mean over their rows of ``conv_offset``: they start equal, so they stay equal. Level 1
-    features are not trained. Textured pixels count most.
+    features are not trained. Textured pixels count most; ``weight`` (B, T, 1, H, W) says how much each flow counts
+    besides, all of it by default.
     """
     B, T = window.shape[:2]
     others = [t for t in range(T) if t != model.config.reference]
@@ -47,7 +56,9 @@ def alignment_loss(model: EDVR, window: Tensor, flow: Tensor) -> Tensor:
     neighbor = [level[:, others].flatten(0, 1) for level in pyramid]
     reference = [_repeated(level[:, model.config.reference], len(others)) for level in pyramid]
     truth = _at_features(model, flow)[:, others].flatten(0, 1)
-    weight = _repeated(_texture(_like(window[:, model.config.reference], pyramid[0])), len(others))
+    counts = _repeated(texture(_like(window[:, model.config.reference], pyramid[0])), len(others))
+    if weight is not None:
+        counts = counts * _weight_at_features(model, weight)[:, others].flatten(0, 1)
     loss = window.new_zeros(())
     for level, offset_features in enumerate(_offset_features(model, neighbor, reference)):
         conv = _convolution(model, f"pcd_align.dcn_pack.l{level + 1}.conv_offset")
@@ -55,30 +66,37 @@ def alignment_loss(model: EDVR, window: Tensor, flow: Tensor) -> Tensor:
         kernel = conv.weight[:G2K].unflatten(0, (-1, 2)).mean(dim=0)
         bias = None if conv.bias is None else conv.bias[:G2K].view(-1, 2).mean(dim=0)
         offset = F.conv2d(offset_features, kernel, bias, padding=1)
-        loss = loss + 2**level * _distance(offset.float(), *_at_level(truth, weight, level))
+        loss = loss + 2**level * _distance(offset.float(), *_at_level(truth, counts, level))
     return loss
 
 
 def supervision_loss(
-    model: EDVR, offsets: dict[str, list[Tensor]], window: Tensor, flow: Tensor, known: Tensor
+    model: EDVR,
+    offsets: dict[str, list[Tensor]],
+    window: Tensor,
+    flow: Tensor,
+    known: Tensor,
+    weight: Tensor | None = None,
 ) -> Tensor:
     """The same distance for the offsets of a forward pass, of the samples whose motion is ``known`` (B,).
 
     ``offsets`` are those of :func:`recorded_offsets`; the mean over groups and taps counts, so that taps are free to
-    spread around it. Zero where no motion is known.
+    spread around it. ``weight`` (B, T, 1, H, W) says how much each flow counts, by default equally. Zero where no
+    motion is known.
     """
     loss = window.new_zeros(())
     if not bool(known.any()):
         return loss
     truth = _at_features(model, flow[known])
+    counts = torch.ones_like(truth[:, :, :1]) if weight is None else _weight_at_features(model, weight[known])
     for level in range(model.config.levels):
         frames = offsets[f"pcd_align.dcn_pack.l{level + 1}.conv_offset"]
         for t, offset in enumerate(frames):
             if t == model.config.reference:
                 continue
             mean = _displacements(offset[known]).mean(dim=1)
-            shrunk, weight = _at_level(truth[:, t], torch.ones_like(truth[:, t, :1]), level)
-            loss = loss + 2**level * _distance(mean, shrunk, weight) / (len(frames) - 1)
+            distance = _distance(mean, *_at_level(truth[:, t], counts[:, t], level))
+            loss = loss + 2**level * distance / (len(frames) - 1)
     return loss
 
 
@@ -266,7 +284,7 @@ def _displacements(packed: Tensor) -> Tensor:
 def _distance(offset: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
     """Weighted mean distance in pixels of the level; offset and truth (P, 2, h, w), weight (P, 1, h, w)."""
     distance = ((offset - truth).square().sum(dim=1, keepdim=True) + 1e-4).sqrt()
-    return (distance * weight).sum() / weight.sum()
+    return (distance * weight).sum() / weight.sum().clamp(min=1e-6)  # where nothing counts, nothing is lost
 
 
 def _at_level(flow: Tensor, weight: Tensor, level: int) -> tuple[Tensor, Tensor]:
@@ -282,7 +300,12 @@ def _at_features(model: EDVR, flow: Tensor) -> Tensor:
     return F.avg_pool2d(flow.flatten(0, 1), 4).unflatten(0, flow.shape[:2]) / 4
 
 
-def _texture(frame: Tensor) -> Tensor:
+def _weight_at_features(model: EDVR, weight: Tensor) -> Tensor:
+    """The weight (B, T, 1, H, W) of a flow at the size of the first level."""
+    return F.avg_pool2d(weight.flatten(0, 1), 4).unflatten(0, weight.shape[:2]) if model.config.hr_in else weight
+
+
+def texture(frame: Tensor) -> Tensor:
     """How much motion shows at each pixel of (B, 3, h, w): (B, 1, h, w), 0.05 on flat ground to about 1."""
     y = F.pad(frame.float().mean(dim=1, keepdim=True), (0, 1, 0, 1), mode="replicate")
     slope = (y[..., 1:, :-1] - y[..., :-1, :-1]).square() + (y[..., :-1, 1:] - y[..., :-1, :-1]).square()

@@ -1,7 +1,7 @@
 """What a training run tells while it goes on: typed values, for a bar, a log or a script to show."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 __all__ = ["Event", "Finished", "Notice", "OnEvent", "Progress", "RolledBack", "Validated"]
@@ -55,6 +55,7 @@ class Finished:
     target: Path
     step: int
     complete: bool
+    samples_per_second: float = field(default=0.0, compare=False)  # of this call, validation included
 
 
 Event = Notice | Progress | Validated | RolledBack | Finished

@@ -28,7 +28,9 @@ from edvr_cli.train.optimizer import Steps, steps_of
 from edvr_cli.train.recipe import Recipe
 from edvr_cli.train.run_log import RunLog
 from edvr_cli.train.samples import Batch, Samples, batches
+from edvr_cli.train.skeleton import carry_through
 from edvr_cli.train.stages import Stage, grow, learning_rate, rebuild, stages, trained
+from edvr_cli.train.teacher.guidance import Teacher, check_teacher
 
 __all__ = ["train"]
 
@@ -50,17 +52,22 @@ def train(
     minutes: float | None = None,
     device: str | torch.device = "cpu",
     workers: int = 0,
+    teacher: Teacher | None = None,
     on_event: OnEvent | None = None,
 ) -> None:
     """Train a network as ``recipe`` says on ``clips`` and write it to ``target``, a ``.safetensors`` file.
 
     ``run`` is the folder of the run's state. ``start`` gives the first weights, of any network whose parameters fit
     in part; ``resume`` goes on with the run in the folder instead. ``minutes`` bounds this call: the run can be
-    resumed, and ``target`` is written all the same. ``held_out`` clips are for validation only. Raises ModelError
-    where a run cannot be resumed with this recipe, EdvrError where it explodes again and again.
+    resumed, and ``target`` is written all the same. ``held_out`` clips are for validation only. ``teacher`` is the
+    network that the recipe's ``teacher`` names. Raises ModelError where a run cannot be resumed with this recipe or
+    the teacher cannot teach it, EdvrError where it explodes again and again.
     """
+    check_teacher(teacher, recipe)
     run.mkdir(parents=True, exist_ok=True)
-    trainer = _Trainer(recipe, Samples(clips, recipe), run, torch.device(device))
+    if teacher is not None:
+        teacher = teacher.to(device)
+    trainer = _Trainer(recipe, Samples(clips, recipe), run, torch.device(device), teacher)
     if resume:
         trainer.load()
     elif trainer.state_file.exists():
@@ -69,7 +76,8 @@ def train(
         trainer.begin(start)
     log = RunLog(run, first=trainer.step)
     validation = Samples(held_out, replace(recipe, known=0.0, seed=recipe.seed + 1)) if held_out else None
-    until = None if minutes is None else time.monotonic() + 60 * minutes
+    began, first = time.monotonic(), trainer.step
+    until = None if minutes is None else began + 60 * minutes
 
     def tell(event: Event) -> None:
         log.add(event)
@@ -91,7 +99,8 @@ def train(
                 break
     save_model(trainer.average, target, name=target.stem, task=recipe.task)
     log.draw()
-    tell(Finished(target, trainer.step, complete=trainer.step >= recipe.steps))
+    pace = (trainer.step - first) * recipe.batch / (time.monotonic() - began)
+    tell(Finished(target, trainer.step, complete=trainer.step >= recipe.steps, samples_per_second=pace))
 
 
 @dataclass
@@ -120,8 +129,11 @@ class _Pace:
 class _Trainer:
     """A run in memory. ``step`` steps are done; ``stage`` is the one that the network and optimizer are of."""
 
-    def __init__(self, recipe: Recipe, samples: Samples, run: Path, device: torch.device) -> None:
+    def __init__(
+        self, recipe: Recipe, samples: Samples, run: Path, device: torch.device, teacher: Teacher | None
+    ) -> None:
         self.recipe = recipe
+        self.teacher = teacher
         self.samples = samples
         self.state_file = run / STATE_FILE
         self.device = device
@@ -142,7 +154,7 @@ class _Trainer:
             else:
                 let_through(model)
             if stage.name == "align":
-                prepare(model, unit(self.samples.batch(0, known=1.0).window))
+                self._prepare(model)
         self._enter(stage, model)
         self.save()
 
@@ -200,6 +212,8 @@ class _Trainer:
         if stage != self.stage:
             model = rebuild(self.recipe, stage)
             grow(self.average, model)
+            if self.stage.name == "skeleton":
+                self._add_alignment(model, stage)
             self._enter(stage, model)
             self.save()
             yield Notice(f"stage {stage.name!r}: steps {stage.first} to {stage.last}")
@@ -241,13 +255,26 @@ class _Trainer:
         """PSNR of the average weights on footage that is not trained on, and how much of it comes from time."""
         scores = []
         for n in range(_VALIDATION_BATCHES):
-            batch = samples.batch(self.recipe.ramp + n).to(self.device)
+            batch = samples.batch(self.recipe.ramp + n, known=0.0).to(self.device)
             window, truth = unit(batch.window), batch.truth
             copies = window[:, self.recipe.frames // 2, None].expand_as(window).contiguous()
             outputs = [(self.average(w) * 255).round().clamp(0, 255) for w in (window, copies)]
             scores.append(torch.stack([psnr(output, truth).clamp(max=_BEST_PSNR).mean() for output in outputs]))
         with_time, without = torch.stack(scores).mean(dim=0).tolist()
         return Validated(self.step, with_time, with_time - without)
+
+    def _prepare(self, model: EDVR) -> None:
+        """Start the alignment of ``model`` from features of known motion."""
+        prepare(model, unit(self.samples.batch(self.recipe.skeleton, known=1.0).window))
+
+    def _add_alignment(self, model: EDVR, stage: Stage) -> None:
+        """Put an alignment around what the skeleton learned that changes nothing at first."""
+        with torch.random.fork_rng():
+            torch.manual_seed(self.recipe.seed * 1_000_003 + stage.first + 1)
+            if stage.name == "align":
+                self._prepare(model)
+        frame = unit(self.samples.batch(stage.first).window)[:, self.recipe.frames // 2]
+        carry_through(model, frame)
 
     def _enter(self, stage: Stage, model: EDVR) -> None:
         self.stage = stage
@@ -293,7 +320,7 @@ class _Trainer:
         return self.guard.objection(reading)
 
     def _forward(self, batch: Batch) -> tuple[Tensor, Reading]:
-        return objective(self.model, batch.to(self.device), self.recipe, self.stage, self.step)
+        return objective(self.model, batch.to(self.device), self.recipe, self.stage, self.step, self.teacher)
 
     @torch.no_grad()
     def _add_to_average(self) -> None:

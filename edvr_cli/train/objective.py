@@ -4,16 +4,20 @@ Shapes: B samples, T frames, H W pixels of the truth.
 """
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from edvr_cli.network.edvr import EDVR
-from edvr_cli.train.alignment import alignment_loss, mean_offset, recorded_offsets, supervision_loss
+from edvr_cli.train.alignment import alignment_loss, mean_offset, recorded_offsets, supervision_loss, texture
 from edvr_cli.train.divergence_guard import Reading
 from edvr_cli.train.recipe import Recipe
 from edvr_cli.train.samples import Batch
-from edvr_cli.train.stages import Stage
+from edvr_cli.train.skeleton import restore_alone
+from edvr_cli.train.stages import Stage, supervision_weight
+from edvr_cli.train.teacher.basicvsr import BasicVSR
+from edvr_cli.train.teacher.guidance import Teacher, feature_loss, recorded_features, restored_by, true_motion
 
 __all__ = ["objective", "unit"]
 
@@ -22,23 +26,80 @@ _USUAL_LOSS = 0.02  # of doing nothing
 _SLIGHT_LOSS = 0.002  # half a level of 255: where there is less to gain, it counts less
 
 
-def objective(model: EDVR, batch: Batch, recipe: Recipe, stage: Stage, step: int) -> tuple[Tensor, Reading]:
-    """The loss to descend at ``step``, a scalar with gradients, and the reading of ``model`` on ``batch``."""
+def objective(
+    model: EDVR, batch: Batch, recipe: Recipe, stage: Stage, step: int, teacher: Teacher | None = None
+) -> tuple[Tensor, Reading]:
+    """The loss to descend at ``step``, a scalar with gradients, and the reading of ``model`` on ``batch``.
+
+    ``teacher`` says what the recipe asks of it: how real footage moves, and what to restore besides the truth.
+    """
     window = unit(batch.window)
     if stage.name == "align":
+        motion = _motion(batch, window, recipe, teacher)
         with _autocast(recipe, window.device):
-            total = alignment_loss(model, window, batch.flow)
+            total = alignment_loss(model, window, motion.flow, motion.weight)
         return total, Reading(float(total.detach()), offset=0.0)
-    with _autocast(recipe, window.device), recorded_offsets(model) as offsets:
-        output = model(window)
+    alone = stage.name == "skeleton"
+    with (
+        _autocast(recipe, window.device),
+        recorded_offsets(model) as offsets,
+        recorded_features(model) as features,
+    ):
+        output = restore_alone(model, window[:, recipe.frames // 2]) if alone else model(window)
     truth = unit(batch.truth)
     losses = _charbonnier(output.float(), truth)
     nothing = _charbonnier(_enlarged(window, truth), truth)
     total = _share(losses, nothing) if recipe.relative else losses.mean()
-    weight = recipe.supervision * (1 - (step - stage.first) / (stage.last - stage.first))
-    if weight > 0 and stage.name == "plain":
-        total = total + weight * supervision_loss(model, offsets, window, batch.flow, batch.known)
+    weight = supervision_weight(recipe, stage, step)
+    if weight > 0:
+        motion = _motion(batch, window, recipe, teacher)
+        counts = motion.weight
+        if motion.seen is not None:
+            # Real footage shows its motion where there is texture; what is known of scenes is known everywhere.
+            shown = texture(window[:, recipe.frames // 2]).unsqueeze(1)
+            counts = torch.where(_of_samples(motion.seen), counts * shown, counts)
+        total = total + weight * supervision_loss(model, offsets, window, motion.flow, motion.known, counts)
+    if teacher is not None and recipe.teacher_frame + recipe.teacher_features > 0:
+        total = total + _imitation(teacher, window, output.float(), features[0], recipe)
     return total, Reading(float(losses.detach().mean()), mean_offset(offsets), float(nothing.mean()))
+
+
+class _Motion(NamedTuple):
+    """How a batch moves: flow (B, T, 2, H, W), its weight (B, T, 1, H, W), and of which samples (B,) that is known."""
+
+    flow: Tensor
+    weight: Tensor
+    known: Tensor
+    seen: Tensor | None = None  # (B,): known only because a teacher saw it
+
+
+def _motion(batch: Batch, window: Tensor, recipe: Recipe, teacher: Teacher | None) -> _Motion:
+    """What is known of synthetic scenes, and what a teacher with an optical flow sees in the rest."""
+    weight = _of_samples(batch.known).expand(-1, window.shape[1], 1, *window.shape[3:]).float()
+    filmed = ~batch.known
+    if not isinstance(teacher, BasicVSR) or not recipe.teacher_flow or not bool(filmed.any()):
+        return _Motion(batch.flow, weight, batch.known)
+    flow, weight = batch.flow.clone(), weight.clone()
+    with _autocast(recipe, window.device):
+        flow[filmed], weight[filmed] = true_motion(teacher, window[filmed])
+    return _Motion(flow, weight, torch.ones_like(batch.known), filmed)
+
+
+def _imitation(teacher: Teacher, window: Tensor, output: Tensor, features: Tensor, recipe: Recipe) -> Tensor:
+    """The distance to the teacher's frame and features, as much as the recipe asks for."""
+    with _autocast(recipe, window.device):
+        others, frame = restored_by(teacher, window)
+    loss = output.new_zeros(())
+    if recipe.teacher_frame > 0:
+        loss = loss + recipe.teacher_frame * _charbonnier(output, frame.float()).mean()
+    if recipe.teacher_features > 0:
+        loss = loss + recipe.teacher_features * feature_loss(features, others)
+    return loss
+
+
+def _of_samples(flags: Tensor) -> Tensor:
+    """Flags of samples (B,) as maps of windows: (B, 1, 1, 1, 1)."""
+    return flags.view(-1, 1, 1, 1, 1)
 
 
 def unit(frames: Tensor) -> Tensor:

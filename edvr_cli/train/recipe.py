@@ -23,17 +23,24 @@ class Size:
     tail: int
 
 
-PRESETS = {"s": Size(32, 5, 10, 32), "m": Size(64, 5, 10, 64), "l": Size(128, 5, 40, 64)}
-"""``m`` and ``l`` are the published sizes; ``s`` is one that a CPU can run."""
+PRESETS = {
+    "s": Size(32, 5, 10, 32),
+    "m": Size(64, 30, 30, 64),
+    "m-published": Size(64, 5, 10, 64),
+    "l": Size(128, 5, 40, 64),
+}
+"""``s`` is one that a CPU can run; ``m`` has deep features, which are computed once per frame and hold a teacher's
+trunk; ``m-published`` and ``l`` are the paper's."""
 
 
 @dataclass(frozen=True)
 class Recipe:
     """The whole of a run; two runs with equal recipes and clips on one machine give equal weights.
 
-    The stages follow one another: ``align`` steps of alignment alone on known motion, then the network without
-    temporal and spatial attention (TSA), then ``fusion`` steps of TSA alone, then all of it. ``steps`` counts all
-    four; the third and fourth take the last ``attention`` share of what alignment leaves.
+    The stages follow one another: ``skeleton`` steps without any alignment, ``align`` steps of alignment alone on
+    known motion, then the network without temporal and spatial attention (TSA), then ``fusion`` steps of TSA alone,
+    then all of it. ``steps`` counts all five; the last two take the last ``attention`` share of what is left after
+    alignment.
     """
 
     task: Literal["sr", "deblur"] = "sr"
@@ -45,6 +52,7 @@ class Recipe:
     degradation: DegradationName = "clean"
 
     steps: int = 20_000
+    skeleton: int = 0
     align: int = 2_000
     attention: float = 0.4  # share of the steps after alignment that have TSA
     fusion: int = 500  # of them, steps of TSA alone
@@ -52,6 +60,7 @@ class Recipe:
     patch: int = 32  # input pixels, a multiple of 16
     learning_rate: float = 4e-4
     align_rate: float = 2e-3
+    skeleton_rate: float = 3e-4
     warm_up: int = 100
     restarts: int = 1  # cosine periods a stage
     ema: float = 0.999
@@ -60,7 +69,11 @@ class Recipe:
     relative: bool = False  # each sample's loss counts by its share of what doing nothing loses
 
     known: float = 0.5  # share of samples with synthetic, known motion
-    supervision: float = 0.05  # weight of the offsets' loss on them, fading to 0 over the stage
+    supervision: float = 0.05  # weight of the offsets' loss on them, fading to 0 over the first stage that restores
+    teacher: str | None = None  # file of a trained network to learn from
+    teacher_flow: bool = True  # its optical flow is the known motion of real footage
+    teacher_frame: float = 0.0  # weight of the distance to its restored frames
+    teacher_features: float = 0.0  # weight of the share of its features that the network's own do not explain
     speed: float = 1.5  # most motion of synthetic scenes, input pixels a frame
     ramp: int = 3_000  # steps until motion and degradation have full strength
     exposure: int = 17  # instants averaged into a motion-blurred frame
@@ -83,6 +96,8 @@ class Recipe:
             raise ValueError(f"features must be a multiple of {EDVRConfig().groups}, got {self.size.features}")
         if not 0 <= self.known <= 1 or not 0 <= self.attention <= 1:
             raise ValueError(f"known and attention are shares of one, got {self.known} and {self.attention}")
+        if self.skeleton and self.tsa and self.attention == 1:
+            raise ValueError("after a skeleton stage some steps without attention must follow: attention below 1")
         if self.levels not in (1, 3):
             raise ValueError(f"the alignment has 1 or 3 levels, got {self.levels}")
 
@@ -110,8 +125,19 @@ class Recipe:
     def shortened(self, steps: int) -> "Recipe":
         """The same schedule in ``steps`` steps: alignment, TSA alone and the ramp keep their shares."""
         part = steps / self.steps
-        align, fusion, ramp = (round(part * n) for n in (self.align, self.fusion, self.ramp))
-        return replace(self, steps=steps, align=align, fusion=fusion, ramp=ramp)
+        names = ("skeleton", "align", "fusion", "ramp")
+        return replace(self, steps=steps, **{name: round(part * getattr(self, name)) for name in names})
+
+    def known_at(self, step: int) -> float:
+        """Share of samples with synthetic motion at ``step``: none where nothing is aligned, all where only they help.
+
+        Alignment alone learns from real footage, too, where a teacher says how that moves.
+        """
+        if step < self.skeleton:
+            return 0.0
+        if step < self.skeleton + self.align and not (self.teacher and self.teacher_flow):
+            return 1.0
+        return self.known
 
     def speed_at(self, step: int) -> float:
         """Most motion of a synthetic scene at ``step``: from a third to all of ``speed``."""

@@ -65,7 +65,7 @@ class Samples(Dataset[Batch]):
     def batch(self, step: int, *, known: float | None = None) -> Batch:
         """The batch of ``step``; ``known`` overrides the recipe's share of synthetic motion."""
         recipe = self.recipe
-        share = recipe.known if known is None else known
+        share = recipe.known_at(step) if known is None else known
         samples = []
         for place in range(recipe.batch):
             rng = np.random.default_rng((recipe.seed, step, place))

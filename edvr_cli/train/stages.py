@@ -11,10 +11,11 @@ from torch import nn
 from edvr_cli.network.edvr import EDVR, TSAFusion
 from edvr_cli.train.alignment import alignment_parameters
 from edvr_cli.train.recipe import Recipe
+from edvr_cli.train.skeleton import skeleton_parameters
 
-__all__ = ["Stage", "grow", "learning_rate", "rebuild", "stages", "trained"]
+__all__ = ["Stage", "grow", "learning_rate", "rebuild", "stages", "supervision_weight", "trained"]
 
-StageName = Literal["align", "plain", "fusion", "all"]
+StageName = Literal["skeleton", "align", "plain", "fusion", "all"]
 _FLOOR = 0.02  # of the learning rate, at the end of a period
 
 
@@ -34,27 +35,37 @@ class Stage:
 
 def stages(recipe: Recipe) -> list[Stage]:
     """The stages of ``recipe`` in order, without empty ones; they cover all its steps."""
-    align = min(recipe.align, recipe.steps)
+    skeleton = min(recipe.skeleton, recipe.steps)
+    align = min(skeleton + recipe.align, recipe.steps)
     with_tsa = round((recipe.steps - align) * recipe.attention) if recipe.tsa else 0
     fusion = min(recipe.fusion, with_tsa)
-    bounds = [0, align, recipe.steps - with_tsa, recipe.steps - with_tsa + fusion, recipe.steps]
-    names: tuple[StageName, ...] = ("align", "plain", "fusion", "all")
+    bounds = [0, skeleton, align, recipe.steps - with_tsa, recipe.steps - with_tsa + fusion, recipe.steps]
+    names: tuple[StageName, ...] = ("skeleton", "align", "plain", "fusion", "all")
     return [Stage(name, *span) for name, span in zip(names, pairwise(bounds), strict=True) if span[1] > span[0]]
 
 
 def learning_rate(recipe: Recipe, stage: Stage, step: int) -> float:
     """Warm-up, then a cosine from the full rate to nearly nothing, ``restarts`` times a stage."""
-    base = recipe.align_rate if stage.name == "align" else recipe.learning_rate
+    rates = {"skeleton": recipe.skeleton_rate, "align": recipe.align_rate}
+    base = rates.get(stage.name, recipe.learning_rate)
     length, done = stage.last - stage.first, step - stage.first
     warm_up = min(recipe.warm_up, max(1, length // 10))
     phase = (done * recipe.restarts / length) % 1.0
     return base * min(1.0, (done + 1) / warm_up) * (_FLOOR + (1 - _FLOOR) * (1 + math.cos(math.pi * phase)) / 2)
 
 
+def supervision_weight(recipe: Recipe, stage: Stage, step: int) -> float:
+    """Weight of the offsets' loss on known motion: fading to nothing over the first stage that restores windows."""
+    first = "plain" if any(other.name == "plain" for other in stages(recipe)) else "all"
+    return recipe.supervision * (stage.last - step) / (stage.last - stage.first) if stage.name == first else 0.0
+
+
 def trained(model: EDVR, stage: Stage) -> list[nn.Parameter]:
     """The parameters that ``stage`` trains; the others are frozen."""
     if stage.name == "align":
         chosen = alignment_parameters(model)
+    elif stage.name == "skeleton":
+        chosen = skeleton_parameters(model)
     elif stage.name == "fusion":
         chosen = list(model.fusion.parameters())
     else:

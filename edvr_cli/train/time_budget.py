@@ -13,6 +13,7 @@ from edvr_cli.train.clips import Clip
 from edvr_cli.train.events import Event, Progress
 from edvr_cli.train.loop import train
 from edvr_cli.train.recipe import Recipe
+from edvr_cli.train.teacher.guidance import Teacher
 
 __all__ = ["fitted"]
 
@@ -22,7 +23,13 @@ _RESERVE = 0.05  # of the time, for validation and checkpoints
 
 
 def fitted(
-    recipe: Recipe, clips: Sequence[Clip], minutes: float, *, device: str | torch.device = "cpu", workers: int = 0
+    recipe: Recipe,
+    clips: Sequence[Clip],
+    minutes: float,
+    *,
+    device: str | torch.device = "cpu",
+    workers: int = 0,
+    teacher: Teacher | None = None,
 ) -> Recipe:
     """``recipe`` in as many steps as ``minutes`` allow on this machine, all its stages included.
 
@@ -31,7 +38,14 @@ def fitted(
     began = time.monotonic()
     never = _FIRST + _TRIED + 1
     trial = replace(
-        recipe, steps=_FIRST + _TRIED, align=0, attention=1.0, fusion=0, save_every=never, validate_every=never
+        recipe,
+        steps=_FIRST + _TRIED,
+        skeleton=0,
+        align=0,
+        attention=1.0,
+        fusion=0,
+        save_every=never,
+        validate_every=never,
     )
     ended: list[float] = []
 
@@ -41,7 +55,7 @@ def fitted(
 
     with tempfile.TemporaryDirectory(prefix="edvr-train-") as folder:
         train(trial, clips, Path(folder) / "trial.safetensors", run=Path(folder), device=device, workers=workers,
-              on_event=note)  # fmt: skip
+              teacher=teacher, on_event=note)  # fmt: skip
     # The median: a pause of the machine says nothing of its pace.
     step = median(later - earlier for earlier, later in zip(ended[_FIRST - 1 :], ended[_FIRST:], strict=False))
     left = 60 * minutes * (1 - _RESERVE) - (time.monotonic() - began)

@@ -1,10 +1,14 @@
 """``edvr train`` from a folder of footage to a model that ``edvr upscale`` takes."""
 
 import pytest
+import torch
 
-from edvr_cli.models.checkpoint import load_model
+from edvr_cli.models.checkpoint import load_model, save_model
+from edvr_cli.train.checkpoint import STATE_FILE, read_checkpoint
 from tests.quality.test_benchmark_sets import run
 from tests.support.clips import make_clip
+from tests.support.networks import random_network
+from tests.train.test_teacher import random_teacher, teacher_file
 
 SMALL = (
     "--features", 8, "--extraction-blocks", 1, "--reconstruction-blocks", 1, "--tail", 8, "--patch", 16, "--batch", 2,
@@ -58,3 +62,49 @@ def test_wrong_usage_is_told(tmp_path, footage, capsys):
     assert "the sources are 0.mp4" in capsys.readouterr().err
     assert run("train", footage, target, "--resume") == 1
     assert "no run to resume" in capsys.readouterr().err
+
+
+def test_a_teacher_is_remembered_by_its_run(tmp_path, footage, capsys, monkeypatch):
+    """Its weights begin the network, its motion and features are learned, and --resume finds it again."""
+    teacher_file(tmp_path / "teacher.pth", random_teacher(features=8, blocks=1))
+    target = tmp_path / "model.safetensors"
+    monkeypatch.chdir(tmp_path)
+    taught = ("--teacher", "teacher.pth", "--teacher-features", 0.01, "--skeleton", 1, "--align", 1, "--steps", 4)
+    assert run("train", footage, target, *SMALL, *taught, "--minutes", 1e-6) == 0
+    assert "parameters come from the teacher" in capsys.readouterr().err
+    recipe = read_checkpoint(tmp_path / "model.run" / STATE_FILE).recipe
+    assert (recipe.teacher, recipe.skeleton) == (str((tmp_path / "teacher.pth").resolve()), 1)
+    monkeypatch.chdir(tmp_path.parent)
+    assert run("train", footage, target, "--resume", "--device", "cpu") == 0
+    assert "samples/s on average" in capsys.readouterr().err
+
+
+def test_a_small_model_is_widened(tmp_path, footage, capsys):
+    """Its function is kept, and its alignment is not begun again."""
+    small = random_network(features=8, groups=8, tail=8)
+    save_model(small, tmp_path / "small.safetensors", dtype=torch.float32)
+    target = tmp_path / "model.safetensors"
+    wide = (*SMALL, "--features", 16, "--start", tmp_path / "small.safetensors", "--learning-rate", 0, "--steps", 1)
+    assert run("train", footage, target, *wide) == 0
+    assert "widened to 16 features" in capsys.readouterr().err
+    assert read_checkpoint(tmp_path / "model.run" / STATE_FILE).recipe.align == 0
+    window = torch.rand(1, 5, 3, 16, 16)
+    assert torch.allclose(load_model(target)(window), small(window), atol=2e-3)  # the file is of half precision
+
+
+def test_mistakes_about_teachers_are_one_sentence(tmp_path, footage, capsys):
+    """A teacher of the wrong kind, one that is not there, and an assembly without parts."""
+    save_model(random_network(), tmp_path / "edvr.safetensors")
+    target = tmp_path / "model.safetensors"
+    for options, code, sentence in (
+        (("--teacher", tmp_path / "edvr.safetensors"), 1, "has no optical flow"),
+        (("--teacher", tmp_path / "nothing.pth"), 1, "nothing.pth"),
+        (("--teacher-frame", 1), 1, "no teacher is given"),
+        (("--init", "assemble"), 1, "no model to start from"),
+        (("--skeleton", 2, "--attention", 1), 2, "attention below 1"),
+    ):
+        assert run("train", footage, target, *SMALL, *options) == code
+        printed = capsys.readouterr().err
+        assert sentence in printed
+        assert "Traceback" not in printed
+    assert not target.exists()

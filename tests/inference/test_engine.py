@@ -113,6 +113,41 @@ def test_neighbors_aligned_at_once_are_those_aligned_one_by_one(changes, padding
         torch.testing.assert_close(at_once.restore(window), one_by_one.restore(window), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize(
+    "changes", [{}, {"frames": 7, "tsa": False}, {"predeblur": True, "hr_in": True}, {"levels": 1, "cascade": False}]
+)
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_several_windows_in_one_go_are_those_one_by_one(changes, padding, count, monkeypatch):
+    """Groups of any length, also across shots, where a window names a frame twice."""
+    model = random_network(**changes)
+    single = StreamingEDVR(model, precision="fp32", tile=0)
+    monkeypatch.setattr(engine_module, "plan", lambda *_: Plan(0, keep_features=True, at_once=True, windows=count))
+    several = StreamingEDVR(model, precision="fp32")
+    frames = [(frame, n in (0, 7)) for n, frame in enumerate(clip(10, 14, 18))]
+    stream = list(windows(frames, model.config.frames, padding))
+    expected = [single.restore(window) for window in stream]
+    restored = [*several.restore_windows(stream[:4]), *several.restore_windows(stream[4:5])]
+    restored += several.restore_windows(stream[5:])
+    assert several.windows_at_once == count
+    for y, wanted in zip(restored, expected, strict=True):
+        torch.testing.assert_close(y, wanted, atol=1e-4, rtol=0)
+
+
+def test_several_windows_need_no_feature_twice(monkeypatch):
+    """Each frame is extracted once, those that are new to a group together."""
+    model = random_network()
+    counts = []
+    extract = model.extract
+    monkeypatch.setattr(model, "extract", lambda frames: counts.append(len(frames)) or extract(frames))
+    monkeypatch.setattr(engine_module, "plan", lambda *_: Plan(0, keep_features=True, at_once=True, windows=4))
+    engine = StreamingEDVR(model, precision="fp32")
+    stream = list(windows(((f, False) for f in clip(12, 8, 8)), 5, "replicate"))
+    for first in range(0, 12, 4):
+        engine.restore_windows(stream[first : first + 4])
+    assert counts == [6, 4, 2]
+
+
 @pytest.mark.parametrize("height", [1, 15, 16, 33, 50, 64])
 def test_strips_cover_a_frame_once_and_are_read_equally_high(height):
     """With what the tail reaches around them."""
@@ -155,6 +190,29 @@ def test_when_memory_runs_out_the_frame_is_redone_with_smaller_tiles(monkeypatch
     assert told == [f"Out of memory: went on with tiles of {size} pixels." for size in (48, 32)]
     assert len(restored) == 6
     assert all(y.shape == (3, 384, 384) and y.isfinite().all() for y in restored)
+
+
+def test_when_memory_runs_out_windows_go_one_by_one_before_tiles(monkeypatch):
+    """A group is redone from the window that failed."""
+    model = random_network()
+    align = model.pcd_align.align
+
+    def short_of_memory(neighbor, *args):
+        if len(neighbor[0]) > 5:
+            raise RuntimeError("CUDA error: out of memory")
+        return align(neighbor, *args)
+
+    stream = list(windows(((f, False) for f in clip(6, 16, 16)), 5, "replicate"))
+    expected = [StreamingEDVR(model, precision="fp32", tile=0).restore(window) for window in stream]
+    monkeypatch.setattr(model.pcd_align, "align", short_of_memory)
+    monkeypatch.setattr(engine_module, "plan", lambda *_: Plan(0, keep_features=True, at_once=True, windows=3))
+    told = []
+    engine = StreamingEDVR(model, precision="fp32", on_notice=told.append)
+    restored = engine.restore_windows(stream)
+    assert told == ["Out of memory: went on with one frame at a time."]
+    assert engine.windows_at_once == 1
+    for y, wanted in zip(restored, expected, strict=True):
+        torch.testing.assert_close(y, wanted, atol=1e-4, rtol=0)
 
 
 def test_when_nothing_fits_the_error_says_what_to_do(monkeypatch):

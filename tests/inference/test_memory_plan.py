@@ -1,6 +1,6 @@
 """The memory planner, with budgets of its own."""
 
-from edvr_cli.inference.memory_plan import SMALLEST_TILE, Plan, bytes_needed, plan
+from edvr_cli.inference.memory_plan import SMALLEST_TILE, Plan, bytes_needed, peak_memory, plan
 from edvr_cli.network.edvr import EDVRConfig
 
 GIB = 1 << 30
@@ -70,3 +70,19 @@ def test_larger_networks_need_more():
     assert needs == sorted(needs)
     deblur = EDVRConfig(features=128, predeblur=True, hr_in=True)
     assert bytes_needed(deblur, 720, 1280) > bytes_needed(sizes[2], 180, 320)
+
+
+def test_small_frames_go_through_several_at_once():
+    """As many as keep a GPU busy, where they fit; each needs more memory."""
+    limit = 256 * 1024
+    for height, width, expected in ((180, 320, 4), (90, 160, 8), (45, 80, 8), (360, 640, 1), (1080, 1920, 1)):
+        assert plan(M, height, width, None, 32, 64 * GIB, 2, limit).windows == expected
+    assert plan(M, 180, 320, None, 32, 64 * GIB, 2).windows == 1
+    assert plan(M, 180, 320, 128, 32, 64 * GIB, 2, limit).windows == 1
+    last = 9
+    for free in (8 * GIB, 3 * GIB, 2 * GIB, GIB):
+        chosen = plan(M, 180, 320, None, 32, free, 2, limit)
+        assert peak_memory(chosen, M, 180, 320, 32, 2) <= free
+        assert chosen.windows <= last
+        last = chosen.windows
+    assert last == 1

@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
+from math import gcd
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from edvr_cli.errors import DeviceError
 from edvr_cli.ops import deform_conv, deform_conv_fallback, selftest
 from edvr_cli.ops.deform_conv import deform_conv2d_packed_reference, deform_conv2d_reference, split_packed
 from tests.support.interpreter import interpret
+from tests.support.machine_code import CAPABILITIES, MachineCode, compile_kernel
 
 pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not made for this system")
 
@@ -295,62 +297,74 @@ def test_triton_is_imported_only_when_the_kernel_runs():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
 
 
-@pytest.fixture(scope="module")
-def compiled() -> Callable[[torch.dtype, int, int], str]:
-    """PTX of the kernel as launched for C features in 8 groups, for a compute capability."""
-    import triton
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
-
+def machine_code(
+    dtype: torch.dtype, C: int, capability: int, products: str = "ieee", pixels: int = 2**20
+) -> MachineCode:
+    """Of the kernel as launched for C features in 8 groups."""
     from edvr_cli.ops.triton.deform_conv import _kernel, choose_tiles
 
-    def ptx(dtype: torch.dtype, C: int, capability: int) -> str:
-        tiles = choose_tiles(2**20, C, dtype.itemsize)
-        element = {HALF: "*fp16", BFLOAT: "*bf16", FLOAT: "*fp32"}[dtype]
-        channels = 16 // dtype.itemsize
-        constants = {
-            "C": C,
-            "O": C,
-            "G": 8,
-            "KERNEL": 3,
-            "OFFSET_STRIDE": 216,
-            "MASK_STRIDE": 216,
-            "HAS_BIAS": True,
-            "MASK_IS_LOGIT": True,
-            "WIDE": False,
-            "TAPS_FIRST": tiles.taps_first,
-            "PRODUCTS": "ieee",
-            "PIXELS": tiles.pixels,
-            "PAIRS": tiles.columns // channels,
-            "CHANNELS": channels,
-            "OUTPUTS": tiles.outputs,
-        }
-        sizes = {"H": "i32", "W": "i32", "negative_slope": "fp32"}
-        names = _kernel.arg_names
-        signature = {name: "constexpr" if name in constants else sizes.get(name, element) for name in names}
-        aligned = {(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if signature[name] == element}
-        source = ASTSource(_kernel, signature, {(names.index(n),): value for n, value in constants.items()}, aligned)
-        options = {"num_warps": tiles.warps, "num_stages": tiles.stages, "enable_fp_fusion": True}
-        return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options).asm["ptx"]
+    tiles = choose_tiles(2**20, C, dtype.itemsize, C // 8, divmod(capability, 10))
+    channels = gcd(C // 8, 16 // dtype.itemsize)
+    constants = {
+        "C": C,
+        "O": C,
+        "G": 8,
+        "KERNEL": 3,
+        "OFFSET_STRIDE": 216,
+        "MASK_STRIDE": 216,
+        "HAS_BIAS": True,
+        "MASK_IS_LOGIT": True,
+        "WIDE": False,
+        "TAPS_FIRST": tiles.taps_first,
+        "PRODUCTS": products,
+        "PIXELS": tiles.pixels,
+        "PAIRS": tiles.columns // channels,
+        "CHANNELS": channels,
+        "OUTPUTS": tiles.outputs,
+    }
+    element = {HALF: "*fp16", BFLOAT: "*bf16", FLOAT: "*fp32"}[dtype]
+    types = dict.fromkeys(("x", "offset", "mask", "weight", "bias", "y"), element)
+    types |= {"H": "i32", "W": "i32", "negative_slope": "fp32"}
+    options = {"num_warps": tiles.warps, "num_stages": tiles.stages, "enable_fp_fusion": True}
+    return compile_kernel(_kernel, types, constants, capability, **options)
 
-    return ptx
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+@pytest.mark.parametrize("C", [32, 64, 128])
+def test_kernel_compiles_for_every_gpu_to_vector_loads_and_tensor_cores(C: int, capability: int):
+    """S, M and L in half precision: up to eight channels in one load, and next to nothing spilled."""
+    code = machine_code(HALF, C, capability)
+    product = {80: "mma.sync", 90: "wgmma.mma_async", 100: "tcgen05.mma", 120: "mma.sync"}
+    assert product.get(capability, "mma.sync") in code.ptx or (capability, C) == (100, 32)
+    assert (".v4.b32" if C > 32 else ".v2.b32") in code.ptx
+    assert code.spills <= 4
+    assert code.registers <= 128
 
 
 @pytest.mark.parametrize(
-    ("dtype", "C", "capability", "product"),
+    ("dtype", "C", "capability", "products", "instruction"),
     [
-        (HALF, 64, 90, "wgmma.mma_async"),
-        (BFLOAT, 128, 90, "wgmma.mma_async"),
-        (HALF, 64, 80, "mma.sync"),
-        (FLOAT, 64, 80, "fma.rn.f32"),
+        (BFLOAT, 128, 90, "ieee", "wgmma.mma_async"),
+        (FLOAT, 64, 80, "ieee", "fma.rn.f32"),
+        (FLOAT, 64, 90, "tf32", "mma.sync"),
     ],
     ids=str,
 )
-def test_kernel_compiles_to_vector_loads_and_tensor_cores(
-    compiled: Callable, dtype: torch.dtype, C: int, capability: int, product: str
+def test_other_types_compile_to_their_instructions(
+    dtype: torch.dtype, C: int, capability: int, products: str, instruction: str
 ):
-    """For Hopper and Ampere, with neither at hand: 16 bytes a load, and no memory of its own."""
-    ptx = compiled(dtype, C, capability)
-    assert product in ptx
-    assert ".v4.b32" in ptx
-    assert ".local" not in ptx
+    """Exact float32 products have no tensor cores."""
+    code = machine_code(dtype, C, capability, products)
+    assert instruction in code.ptx
+    assert ".v4.b32" in code.ptx
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_features_are_grouped_with_vector_loads(capability: int):
+    """16 bytes read and written at a time."""
+    from edvr_cli.ops.triton.deform_conv import _group_kernel
+
+    constants = {"C": 64, "GROUP": 8, "VECTOR": 8, "WIDE": False, "BLOCK": 2048}
+    code = compile_kernel(_group_kernel, {"x": "*fp16", "y": "*fp16", "pixels": "i32"}, constants, capability)
+    assert code.ptx.count("ld.global.v4.b32") == code.ptx.count("st.global.v4.b32") == 2048 * 2 // (128 * 16)
+    assert code.spills == 0

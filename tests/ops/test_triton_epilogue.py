@@ -50,7 +50,7 @@ def compute(case: Case, device: str) -> tuple[Tensor, Tensor, bool]:
     if bias is not None:
         exact = exact + bias.double().view(-1, 1, 1)
     if add is not None:
-        exact = exact + add.double().repeat_interleave(N // case.images, dim=0)
+        exact = exact + add.double().repeat(N // case.images, 1, 1, 1)
     exact = torch.where(exact > 0, exact, exact * case.slope)
     assert suits_triton(x, bias, add)
     y = epilogue_triton(x, bias, add, case.slope, in_place=case.in_place)
@@ -167,7 +167,7 @@ def as_on_a_gpu(module: Conv, x: Tensor, slope: float, add: Tensor | None) -> Te
 def spelled_out(module: Conv, x: Tensor, slope: float, add: Tensor | None) -> Tensor:
     y = F.conv2d(x, module.weight, module.bias, module.stride, module.padding)
     if add is not None:
-        y = y + add.repeat_interleave(len(y) // len(add), dim=0)
+        y = y + add.repeat(len(y) // len(add), 1, 1, 1)
     return torch.where(y > 0, y, y * slope)
 
 
@@ -206,7 +206,7 @@ def test_it_compiles_to_vector_loads_without_spills(element: str, C: int, capabi
     """For every GPU: 16 bytes a load of each map, read once and written once."""
     from edvr_cli.ops.triton.epilogue import _BLOCK, _kernel
 
-    types = dict.fromkeys(("x", "bias", "add", "y"), element) | {"vectors": "i32", "images_per_add": "i32"}
+    types = dict.fromkeys(("x", "bias", "add", "y"), element) | {"vectors": "i32", "added": "i32"}
     constants = {"C": C, "VECTOR": gcd(C, 16), "HAS_BIAS": True, "ADDS": True, "WIDE": False, "BLOCK": _BLOCK}
     types["negative_slope"] = "fp32"
     code = compile_kernel(_kernel, types, constants, capability, num_warps=4, enable_fp_fusion=True)

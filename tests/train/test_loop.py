@@ -17,9 +17,10 @@ from edvr_cli.train.events import Event, Finished, Notice, Progress, RolledBack,
 from edvr_cli.train.loop import train
 from edvr_cli.train.recipe import Recipe
 from edvr_cli.train.samples import Batch, Samples
-from edvr_cli.train.stages import Stage, grow, learning_rate, stages, trained
+from edvr_cli.train.stages import Stage, grow, learning_rate, stages, supervision_weight, trained
 from tests.support.networks import random_network
 from tests.train.test_samples import TINY, footage
+from tests.train.test_teacher import random_teacher
 
 SHORT = replace(TINY, steps=12, align=2, fusion=2, batch=2, save_every=4, validate_every=6, precision="fp32")
 
@@ -343,9 +344,72 @@ def test_stages_cover_the_run_and_freeze_what_they_do_not_train():
         ("align", 0, 20), ("plain", 20, 60), ("fusion", 60, 70), ("all", 70, 100),
     ]  # fmt: skip
     assert [stage.name for stage in stages(replace(SHORT, tsa=False, align=0))] == ["plain"]
+    with_skeleton = stages(replace(SHORT, steps=100, skeleton=30, align=20, attention=0.5, fusion=0))
+    assert [(stage.name, stage.first, stage.last) for stage in with_skeleton] == [
+        ("skeleton", 0, 30), ("align", 30, 50), ("plain", 50, 75), ("all", 75, 100),
+    ]  # fmt: skip
     model = random_network()
     trained(model, found[2])
     assert {name.split(".")[0] for name, p in model.named_parameters() if p.requires_grad} == {"fusion"}
+
+
+def test_known_motion_is_shown_where_it_can_be_learned():
+    """Not to a skeleton; to the alignment alone only that, unless a teacher knows how real footage moves."""
+    recipe = replace(SHORT, skeleton=3, align=4, known=0.25)
+    assert [recipe.known_at(step) for step in (0, 2, 3, 6, 7, 11)] == [0, 0, 1, 1, 0.25, 0.25]
+    assert replace(recipe, teacher="teacher.pth").known_at(3) == 0.25
+    assert replace(recipe, teacher="teacher.pth", teacher_flow=False).known_at(3) == 1
+
+
+def test_offsets_are_supervised_in_the_first_stage_that_restores_windows():
+    """Less and less, and not in later stages."""
+    recipe = replace(SHORT, steps=20, align=0, attention=0.5, fusion=0, supervision=2.0)
+    plain, everything = stages(recipe)
+    assert [supervision_weight(recipe, plain, step) for step in (0, 5)] == [2.0, 1.0]
+    assert supervision_weight(recipe, everything, 10) == 0
+    recipe = replace(recipe, attention=1.0)
+    assert supervision_weight(recipe, *stages(recipe), 10) == 1.0
+
+
+def test_a_run_with_a_skeleton_and_a_teacher_resumes_to_the_same_weights(tmp_path):
+    """Through all stages, with everything that a teacher offers; without the teacher it does not go on."""
+    teacher = random_teacher(blocks=1)
+    recipe = replace(
+        SHORT, steps=10, skeleton=3, align=2, fusion=1, teacher="teacher.pth", teacher_frame=0.5, teacher_features=0.01
+    )
+    events = run(tmp_path / "whole", recipe, teacher=teacher)
+    names = [event.stage for event in events if isinstance(event, Progress)]
+    assert names == ["skeleton"] * 3 + ["align"] * 2 + ["plain"] * 3 + ["fusion"] + ["all"]
+    assert events[-1].samples_per_second > 0
+
+    def kill(event: Event) -> None:
+        if isinstance(event, Progress) and event.step == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "killed", recipe, teacher=teacher, on_event=kill)
+    with pytest.raises(ModelError, match="no teacher is given"):
+        run(tmp_path / "killed", recipe, resume=True)
+    run(tmp_path / "killed", recipe, teacher=teacher, resume=True)
+    expected, found = weights(tmp_path / "whole"), weights(tmp_path / "killed")
+    assert all(torch.equal(found[key], expected[key]) for key in expected)
+
+
+def test_what_a_skeleton_learned_arrives_in_the_next_stage(tmp_path):
+    """The features' weights are those that the skeleton stage ended with; offsets are still zero."""
+    recipe = replace(SHORT, steps=3, skeleton=2, align=0, tsa=False, learning_rate=0.0, ema=0.0)
+    states: list[dict[str, torch.Tensor]] = []
+
+    def keep(event: Event) -> None:
+        if isinstance(event, Notice):
+            states.append(weights(tmp_path))
+
+    run(tmp_path, recipe, on_event=keep)
+    (begun,) = states
+    ended = weights(tmp_path)
+    assert all(torch.equal(begun[key], ended[key]) for key in begun)
+    fusion = begun["fusion.weight"][:, :, 0, 0].unflatten(1, (5, -1))
+    assert torch.allclose(fusion[:, 2], 0.8 * torch.eye(8))
 
 
 def test_the_learning_rate_warms_up_and_restarts():

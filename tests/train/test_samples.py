@@ -34,13 +34,20 @@ def same(a: Batch, b: Batch) -> bool:
 def test_samples_have_the_shapes_the_network_takes(task, degradation):
     """Windows at input size, truth at output size, motion at input size, known for the synthetic ones."""
     recipe = replace(TINY, task=task, degradation=degradation)
-    batch = Samples(footage(), recipe).batch(0)
+    batch = Samples(footage(), recipe).batch(recipe.align)
     assert batch.window.shape == (4, 5, 3, 16, 16)
     assert batch.truth.shape == (4, 3, 16 * recipe.scale, 16 * recipe.scale)
     assert batch.flow.shape == (4, 5, 2, 16, 16)
     assert batch.window.dtype == batch.truth.dtype == torch.uint8
     assert batch.known.tolist() == ([True] * 4 if task == "deblur" else [True, True, False, False])
     assert torch.equal(batch.flow[:, 2], torch.zeros_like(batch.flow[:, 2]))
+
+
+def test_alignment_alone_is_trained_on_known_motion():
+    """Footage whose motion nobody knows must not teach that nothing moves."""
+    samples = Samples(footage(), TINY)
+    assert all(samples.batch(0).known)
+    assert all(Samples(footage(), replace(TINY, skeleton=1)).batch(2).known)
 
 
 def test_the_middle_of_a_clean_window_is_the_truth_made_small():

@@ -80,7 +80,7 @@ class WinogradConv2d(nn.Module):
             (N, -(-outputs // LANES) * LANES, H * finer, W * finer), dtype=x.dtype, memory_format=torch.channels_last
         )
         if add is not None and add.shape[0] not in (1, N):
-            add = add.repeat_interleave(N // add.shape[0], dim=0)
+            add = add.repeat(N // add.shape[0], 1, 1, 1)
         zeros = x.new_zeros(LANES)
         source, source_strides = _memory(x)
         target, target_strides = _memory(whole)

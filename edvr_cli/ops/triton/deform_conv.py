@@ -1,15 +1,17 @@
 """The deformable convolution as one fused GPU kernel in Triton: sample, mask, multiply, bias, LeakyReLU.
 
-An implicit GEMM: every program takes a run of pixels and, a chunk of columns at a time, samples them into
-registers and multiplies them at once; the columns (K times the feature map) never reach memory. Products
-accumulate in float32, coordinates and interpolation are float32 at every precision. ``docs/kernel.md`` has
-the reasons behind the layout. The contract and the plain twin are in ``deform_conv``.
+The features are first brought together by group, whose samples then lie close to each other. The rest is an
+implicit GEMM: every program takes a run of pixels and, a chunk of columns at a time, samples them into registers and
+multiplies them at once; the columns (K times the feature map) never reach memory. Products accumulate in float32,
+coordinates and interpolation are float32 at every precision. ``docs/kernel.md`` has the reasons behind the layout.
+The contract and the plain twin are in ``deform_conv``.
 
 A *pair* is one tap of one deformable group: what shares an offset and a mask value.
 """
 
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 from math import gcd
 from typing import Literal
 
@@ -18,7 +20,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-__all__ = ["Products", "Tiles", "choose_tiles", "deform_conv2d_packed_triton", "deform_conv2d_triton"]
+__all__ = ["Products", "Tiles", "choose_tiles", "deform_conv2d_packed_triton", "deform_conv2d_triton", "tiles_on"]
 
 Products = Literal["ieee", "tf32"]
 """How float32 values are multiplied: exactly, or on tensor cores with 10-bit mantissas."""
@@ -76,20 +78,60 @@ def deform_conv2d_packed_triton(
     return _launch(x, offset, mask, weight, bias, negative_slope, products, tiles, packed=True)
 
 
-def choose_tiles(pixels: int, outputs: int, itemsize: int) -> Tiles:
-    """Tiles for a map of so many ``pixels`` (over the batch), O, and bytes an element.
+def choose_tiles(
+    pixels: int, outputs: int, itemsize: int, group: int = 8, capability: tuple[int, int] = (8, 0)
+) -> Tiles:
+    """Tiles for a map of so many ``pixels`` (over the batch), O, bytes an element, and channels of a ``group``.
 
     64 columns of a 64-pixel tile are 32 float32 values a thread of four warps, beside an accumulator of as
-    many or twice as many: what fits the registers. Float32 loads and products need twice the room of half
-    precision, and a small map needs small tiles to occupy the device.
+    many: what fits the registers. Float32 loads and products need twice the room of half precision, so do 128
+    outputs, and a small map needs small tiles to occupy the device.
     """
+    large = pixels >= 32768 and itemsize == 2
+    if capability[0] == 10 and group < 8:
+        large = False  # Triton 3.6 fails to compile this kernel for tcgen05, which takes 64 pixels at least
     return Tiles(
-        pixels=64 if pixels >= 32768 and itemsize == 2 else 32,
-        columns=64 if itemsize == 2 else 32,
+        pixels=64 if large else 32,
+        columns=32 if itemsize == 4 or (large and group < 8) else 64,
         outputs=min(128, max(16, triton.next_power_of_2(outputs))),
-        warps=4,
+        warps=8 if large and outputs > 64 else 4,
         stages=1,
     )
+
+
+def tiles_on(device: torch.device, pixels: int, weight: Tensor, groups: int) -> Tiles:
+    """:func:`choose_tiles` for a map of so many ``pixels`` on ``device``, by the type and shape of ``weight``."""
+    O, C = weight.shape[:2]
+    return choose_tiles(pixels, O, weight.element_size(), C // groups, _capability(device))
+
+
+@lru_cache
+def _capability(device: torch.device) -> tuple[int, int]:
+    return torch.cuda.get_device_capability(device) if device.type == "cuda" else (8, 0)
+
+
+def grouped(x: Tensor, G: int) -> Tensor:
+    """(N, C, H, W) as a contiguous (N, G, H, W, C / G): neighboring samples of a group share a cache line."""
+    N, C, H, W = x.shape
+    if G == 1:
+        return _pixels_first(x)
+    if not x.is_contiguous(memory_format=torch.channels_last):
+        return x.reshape(N, G, C // G, H, W).permute(0, 1, 3, 4, 2).contiguous()
+    y = torch.empty((N, G, H, W, C // G), dtype=x.dtype, device=x.device)
+    block = 2048
+    _group_kernel[(triton.cdiv(C * H * W, block), N)](
+        x,
+        y,
+        H * W,
+        C=C,
+        GROUP=C // G,
+        VECTOR=gcd(C // G, 16 // x.element_size()),
+        WIDE=_needs_wide_index(H * W, C, C, 0),
+        BLOCK=block,
+        num_warps=4,
+        enable_fp_fusion=True,
+    )
+    return y
 
 
 def _pixels_first(maps: Tensor) -> Tensor:
@@ -118,16 +160,17 @@ def _launch(
     y = torch.empty((N, O, H, W), dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
     if y.numel() == 0:
         return y
-    tiles = tiles or choose_tiles(N * H * W, O, x.element_size())
+    weight = weight.to(x.dtype).contiguous(memory_format=torch.channels_last)
+    tiles = tiles or tiles_on(x.device, N * H * W, weight, G)
     # What a thread loads at once, 16 bytes at best. More would make several threads repeat a pair's coordinates.
     channels = gcd(C // G, 16 // x.element_size())
     # Triton launches on the current device, whichever its tensors are on.
     with torch.cuda.device(x.device) if x.is_cuda else nullcontext():
         _kernel[(N * triton.cdiv(H * W, tiles.pixels), triton.cdiv(O, tiles.outputs))](
-            _pixels_first(x),
+            grouped(x, G),
             offset,
             mask,
-            weight.to(x.dtype).contiguous(memory_format=torch.channels_last),
+            weight,
             bias,
             y,
             H,
@@ -168,9 +211,37 @@ def _needs_wide_index(pixels: int, C: int, O: int, pairs: int) -> bool:
     return pixels * max(C, O, 3 * pairs) >= 2**31
 
 
+@triton.jit(do_not_specialize=["pixels"])
+def _group_kernel(  # type: ignore[no-untyped-def]
+    # pointers: x (N, pixels, G, C / G), y (N, G, pixels, C / G)
+    x,
+    y,
+    pixels,
+    C: tl.constexpr,
+    GROUP: tl.constexpr,
+    VECTOR: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """BLOCK values of one image: what y has in a row, read from x in runs of a group's channels."""
+    image = tl.program_id(1).to(tl.int64) * pixels * C
+    block = tl.program_id(0)
+    if WIDE:
+        block = block.to(tl.int64)
+        pixels = pixels.to(tl.int64)
+    place = block * BLOCK + tl.arange(0, BLOCK)
+    run = place // GROUP
+    group = run // pixels
+    pixel = run % pixels
+    source = pixel * C + group * GROUP + place % GROUP
+    source = tl.multiple_of(tl.max_contiguous(source, VECTOR), VECTOR)
+    inside = place < (pixels * (C // VECTOR)) * VECTOR
+    tl.store(y + image + place, tl.load(x + image + source, mask=inside), mask=inside)
+
+
 @triton.jit(do_not_specialize=["H", "W", "negative_slope"])
 def _kernel(  # type: ignore[no-untyped-def]
-    # pointers: x (N, H, W, C), offset (N, H, W, 2·G·K), mask (N, H, W, G·K), weight (O, K, C), bias (O,),
+    # pointers: x (N, G, H, W, C / G), offset (N, H, W, 2·G·K), mask (N, H, W, G·K), weight (O, K, C), bias (O,),
     # y (N, H, W, O); offset and mask may be parts of a wider last dimension
     x,
     offset,
@@ -265,17 +336,20 @@ def _kernel(  # type: ignore[no-untyped-def]
         down = tl.minimum(top + 1, H - 1)
         west = tl.maximum(left, 0)
         east = tl.minimum(left + 1, W - 1)
+        plane = group * (H * W)
         if WIDE:
-            up = up.to(tl.int64)
-            down = down.to(tl.int64)
+            plane = group.to(tl.int64) * (H * W)
+        # Rows of this group's map.
+        up = plane[None, :] + up * W
+        down = plane[None, :] + down * W
 
         for start in range(0, GROUP, CHANNELS):
             channel = start + tl.arange(0, CHANNELS)
-            source = (group[:, None] * GROUP + channel[None, :])[None, :, :]
-            samples = tl.load(x + (((up * W + west) * C)[:, :, None] + source)) * (upper * left_part)[:, :, None]
-            samples += tl.load(x + (((up * W + east) * C)[:, :, None] + source)) * (upper * right_part)[:, :, None]
-            samples += tl.load(x + (((down * W + west) * C)[:, :, None] + source)) * (lower * left_part)[:, :, None]
-            samples += tl.load(x + (((down * W + east) * C)[:, :, None] + source)) * (lower * right_part)[:, :, None]
+            source = channel[None, None, :]
+            samples = tl.load(x + (((up + west) * GROUP)[:, :, None] + source)) * (upper * left_part)[:, :, None]
+            samples += tl.load(x + (((up + east) * GROUP)[:, :, None] + source)) * (upper * right_part)[:, :, None]
+            samples += tl.load(x + (((down + west) * GROUP)[:, :, None] + source)) * (lower * left_part)[:, :, None]
+            samples += tl.load(x + (((down + east) * GROUP)[:, :, None] + source)) * (lower * right_part)[:, :, None]
             columns = tl.reshape(samples.to(x.dtype.element_ty), (PIXELS, COLUMNS))
 
             row_pair = first + tl.arange(0, COLUMNS) // CHANNELS

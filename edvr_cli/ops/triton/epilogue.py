@@ -31,8 +31,8 @@ def epilogue_triton(
 ) -> Tensor:
     """LeakyReLU of x + bias + add, without backward.
 
-    x (N, C, H, W) and add (M, C, H, W) are channels_last, and M divides N: each image of ``add`` is for N / M
-    neighboring images of ``x``. bias (C,). Returns ``x`` itself where ``in_place``, else a new map.
+    x (N, C, H, W) and add (M, C, H, W) are channels_last, and M divides N: the images of ``add`` are repeated in
+    turn. bias (C,). Returns ``x`` itself where ``in_place``, else a new map.
     """
     N, C, H, W = x.shape
     y = x if in_place else torch.empty_like(x)
@@ -49,7 +49,7 @@ def epilogue_triton(
             add,
             y,
             plane // vector,
-            1 if add is None else N // add.shape[0],
+            1 if add is None else add.shape[0],
             negative_slope,
             C=C,
             VECTOR=vector,
@@ -68,7 +68,7 @@ def _needs_wide_index(x: Tensor) -> bool:
     return x.numel() >= 2**31
 
 
-@triton.jit(do_not_specialize=["vectors", "images_per_add", "negative_slope"])
+@triton.jit(do_not_specialize=["vectors", "added", "negative_slope"])
 def _kernel(  # type: ignore[no-untyped-def]
     # pointers: x, y (N, H, W, C), bias (C,), add (M, H, W, C)
     x,
@@ -77,7 +77,7 @@ def _kernel(  # type: ignore[no-untyped-def]
     y,
     # sizes
     vectors,
-    images_per_add,
+    added,
     negative_slope,
     C: tl.constexpr,
     VECTOR: tl.constexpr,
@@ -89,7 +89,7 @@ def _kernel(  # type: ignore[no-untyped-def]
 ):
     """BLOCK values of one image; an image has ``vectors`` × VECTOR of them."""
     image = tl.program_id(1)
-    source = image // images_per_add
+    source = image % added
     block = tl.program_id(0)
     # As a product with VECTOR, so that the compiler knows what divides it and loads whole vectors.
     plane = vectors * VECTOR

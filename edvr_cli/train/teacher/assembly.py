@@ -17,6 +17,7 @@ from edvr_cli.errors import ModelError
 from edvr_cli.network.edvr import EDVR, SLOPE, EDVRConfig, TSAFusion
 from edvr_cli.train.teacher.basicvsr import BasicVSR
 from edvr_cli.train.teacher.flow import warp
+from edvr_cli.train.teacher.guidance import recorded_features
 from edvr_cli.train.teacher.regression import ConvRegression
 from edvr_cli.train.teacher.transplant import transplant
 from edvr_cli.train.teacher.widening import channel_places, copy_widened
@@ -164,23 +165,13 @@ def _fit_tail(teacher: BasicVSR, model: EDVR, windows: Sequence[Tensor]) -> Repo
     """Fold the teacher's joining of both directions into the first layer of the tail."""
     regression = ConvRegression(3, margin=_MARGIN)
     for window in windows:
-        restored = _before_tail(model, window)
-        regression.add(restored, teacher.upconv1(teacher.middle(window)[0]))
+        with recorded_features(model) as features:
+            model(window)
+        regression.add(features[0], teacher.upconv1(teacher.middle(window)[0]))
     weight, bias, explained = regression.solve()
     model.upconv1.weight.copy_(weight)
     _bias(model.upconv1).copy_(bias)
     return {"upconv1": explained}
-
-
-def _before_tail(model: EDVR, window: Tensor) -> Tensor:
-    """The features that ``model`` enlarges, (B, C, h, w)."""
-    found: list[Tensor] = []
-    hook = model.reconstruction.register_forward_hook(lambda _module, _inputs, output: found.append(output))
-    try:
-        model(window)
-    finally:
-        hook.remove()
-    return found[0]
 
 
 def _aligned(model: EDVR, level1: Tensor, windows: int) -> Tensor:

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from edvr_cli.errors import ModelError
-from edvr_cli.models.checkpoint import read_state_dict
+from edvr_cli.models.checkpoint import load_model, read_state_dict
+from edvr_cli.models.registry import find_model
 from edvr_cli.train.teacher.basicvsr import BasicVSR
+from edvr_cli.train.teacher.guidance import Teacher
 
-__all__ = ["is_basicvsr", "load_teacher"]
+__all__ = ["is_basicvsr", "load_teacher", "read_teacher"]
 
 _FIRST = "forward_trunk.main.0.weight"
 _BLOCK = re.compile(r"forward_trunk\.main\.2\.(\d+)\.conv1\.weight")
@@ -38,6 +40,16 @@ def load_teacher(path: str | Path, device: str | torch.device = "cpu") -> BasicV
         reason = " ".join(str(error).split("\n\t")[1:2]) or str(error)
         raise ModelError(f"{path} does not fit the BasicVSR network it describes: {reason[:200]}") from error
     return teacher.to(device).eval().requires_grad_(False)
+
+
+def read_teacher(name_or_path: str | Path) -> Teacher:
+    """Load a teacher for :func:`~edvr_cli.train.loop.train`: a BasicVSR checkpoint, or an EDVR by name or path.
+
+    Raises ModelError for a file that cannot be read or holds neither.
+    """
+    path = find_model(name_or_path)
+    state, _ = read_state_dict(path)
+    return load_teacher(path) if is_basicvsr(state) else load_model(name_or_path)
 
 
 def is_basicvsr(state: Mapping[str, Tensor]) -> bool:

@@ -13,7 +13,7 @@ from torch import Tensor
 from edvr_cli.errors import ModelError
 from edvr_cli.network.edvr import EDVR, EDVRConfig
 
-__all__ = ["channel_places", "copy_widened", "widen"]
+__all__ = ["channel_places", "copy_widened", "why_not_widened", "widen"]
 
 _EQUAL = ("frames", "groups", "predeblur", "hr_in", "tsa", "cascade", "levels")
 _AT_LEAST = ("features", "extraction_blocks", "reconstruction_blocks", "tail")
@@ -27,7 +27,7 @@ def widen(small: EDVR, large: EDVR) -> None:
     Outputs are equal up to rounding. Raises ModelError where the networks differ in more than features, blocks and
     tail, or where ``large`` has fewer of these.
     """
-    if reason := _mismatch(small.config, large.config):
+    if reason := why_not_widened(small.config, large.config):
         raise ModelError(f"{small.name} cannot be widened into this network: {reason}")
     copy_widened(small, large, lambda _key: True)
     large.padding = small.padding
@@ -55,6 +55,17 @@ def copy_widened(small: EDVR, large: EDVR, chosen: Callable[[str], bool]) -> Non
             target[rows] = known[key]
         else:
             target[rows[:, None], columns] = known[key]
+
+
+def why_not_widened(small: EDVRConfig, large: EDVRConfig) -> str | None:
+    """Why a network of ``small``'s dimensions has no place in one of ``large``'s, or None."""
+    for name in _EQUAL:
+        if getattr(small, name) != getattr(large, name):
+            return f"{name} is {getattr(small, name)} and {getattr(large, name)}"
+    for name in _AT_LEAST:
+        if getattr(small, name) > getattr(large, name):
+            return f"{name} shrinks from {getattr(small, name)} to {getattr(large, name)}"
+    return None
 
 
 def channel_places(few: int, many: int, groups: int) -> Tensor:
@@ -103,13 +114,3 @@ def _before_shuffle(channels: Tensor) -> Tensor:
 
 def _blocks(config: EDVRConfig, stack: str) -> int:
     return config.extraction_blocks if stack == "feature_extraction" else config.reconstruction_blocks
-
-
-def _mismatch(small: EDVRConfig, large: EDVRConfig) -> str | None:
-    for name in _EQUAL:
-        if getattr(small, name) != getattr(large, name):
-            return f"{name} is {getattr(small, name)} and {getattr(large, name)}"
-    for name in _AT_LEAST:
-        if getattr(small, name) > getattr(large, name):
-            return f"{name} shrinks from {getattr(small, name)} to {getattr(large, name)}"
-    return None

@@ -86,11 +86,12 @@ def mux(
                 written += is_frame
                 if on_frames is not None and is_frame and written % _REPORT_EVERY == 0:
                     on_frames(written)
+            sounds = sounds_of(routes)  # The streams are gone with the container.
             output.close()  # Writes the index, which may fail as any writing may.
             copier.finish(Path(target))
     except (av.FFmpegError, OSError, ValueError) as error:
         raise OutputError(f"{target}: joining the video with its other streams failed: {reason(error)}.") from error
-    return clock.timeline(cut.shift, sounds_of(routes))
+    return clock.timeline(cut.shift, sounds)
 
 
 def _muxer_options(plan: MuxPlan, info: VideoInfo, tick: Fraction) -> dict[str, str]:

@@ -72,8 +72,9 @@ def unkept_metadata(frame: VideoFrame, description: str) -> tuple[str, ...]:
 
 def side_data(frame: VideoFrame, name: str) -> bytes | None:
     """One piece of a frame's side data by libav's name, or None."""
-    every: Any = frame.side_data  # which PyAV declares as a mapping of names, and which gives the pieces
-    found = next((piece for piece in every if piece.type.name == name), None)
+    every: Any = frame.side_data
+    # By position: PyAV 18 iterates over the pieces, PyAV 19 over their kinds.
+    found = next((piece for piece in (every[place] for place in range(len(every))) if piece.type.name == name), None)
     return None if found is None else bytes(found)
 
 

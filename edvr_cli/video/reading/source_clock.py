@@ -172,7 +172,7 @@ class _JumpFinder:
                 track.changes.append((0, track.part))
         ticks = packet.dts if packet.dts is not None else packet.pts
         if ticks is not None:
-            unit = packet.time_base
+            unit = time_base(packet)
             per_second = unit.denominator / unit.numerator
             time = ticks / per_second
             shown = time if packet.pts is None else packet.pts / per_second

@@ -1,0 +1,78 @@
+"""``edvr finetune``: train a model further within some minutes, with the footage in the device's memory."""
+
+from pathlib import Path
+
+import click
+import torch
+
+from edvr_cli.cli.messages import Messages
+from edvr_cli.cli.output import echo_path
+from edvr_cli.cli.types import DEVICE
+from edvr_cli.train.clips import build_cache
+from edvr_cli.train.device.footage import cut_tiles
+from edvr_cli.train.device.phase import Phase
+from edvr_cli.train.device.phases import run_phases
+from edvr_cli.train.device.pool import make_pool
+from edvr_cli.train.device.trainer import Speedup
+from edvr_cli.train.teacher.checkpoint import load_teacher
+from edvr_cli.video.clip_folders import sources_in
+
+__all__ = ["finetune_command"]
+
+_VERSIONS = 4  # compressed versions of each tile
+
+
+@click.command("finetune", no_args_is_help=True)
+@click.argument("footage", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("target", metavar="MODEL.safetensors", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--start", metavar="MODEL", default="edvr-s-x4", show_default=True, help="Model to begin with; ×4 only.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=8.0, show_default=True, help="Of training.")
+@click.option("--learning-rate", type=float, default=5e-4, show_default=True)
+@click.option(
+    "--degraded", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Share of compressed samples."
+)
+@click.option("--teacher", metavar="FILE", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+              help="BasicVSR checkpoint whose optical flow and restored frames guide the training.")  # fmt: skip
+@click.option("--sharpen", type=float, default=0.0, show_default=True, help="Strength of sharpening of the truth.")
+@click.option("--batch", type=click.IntRange(1), default=16, show_default=True)
+@click.option("--patch", type=click.IntRange(16), default=64, show_default=True, help="Side of an input patch.")
+@click.option("--frames", type=click.IntRange(5), default=4000, show_default=True, help="Frames held, at most.")
+@click.option("--steps", type=click.IntRange(1), help="Steps instead of minutes, for a trial.")
+@click.option("--cache", type=click.Path(path_type=Path), help="Folder of decoded frames.  [default: MODEL.cache]")
+@click.option("-d", "--device", type=DEVICE, default="auto", show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+def finetune_command(
+    footage: Path, target: Path, start: str, minutes: float, learning_rate: float, degraded: float,
+    teacher: Path | None, sharpen: float, batch: int, patch: int, frames: int, steps: int | None, cache: Path | None,
+    device: torch.device, seed: int,
+) -> None:  # fmt: skip
+    """Train a ×4 model further on the videos, or folders of frames, in FOOTAGE, within a given time.
+
+    All footage is held in the device's memory and samples are cut there, which is what keeps a fast GPU busy. For long
+    or first runs, which can be stopped and resumed, use edvr train.
+    """
+    if target.suffix != ".safetensors":
+        raise click.UsageError(f"{target} must be named .safetensors")
+    say = Messages().print
+    clips = build_cache(
+        sources_in(footage), cache or target.with_suffix(".cache"), on_clip=lambda name: say(f"decoding {name}")
+    )
+    tiles = cut_tiles(clips, versions=_VERSIONS if degraded else 0, max_frames=frames, seed=seed)
+    guide = None if teacher is None else load_teacher(teacher, device)
+    with torch.inference_mode():
+        pool = make_pool(
+            tiles.truth, tiles.degraded, tiles.shots, device,
+            flow=None if guide is None else guide.flow, teacher=guide,
+        )  # fmt: skip
+    say(f"{len(tiles.shots)} tiles, {len(tiles.truth)} frames on {device}")
+    phase = Phase(
+        target.stem, start, 60 * minutes, rate=learning_rate, trunk_rate=0.5, degraded=degraded, sharpen=sharpen,
+        supervision=0.05 if teacher else 0.0, taught=0.4 if teacher else 0.0, batch=batch, patch=patch,
+        steps=steps or 0,
+    )  # fmt: skip
+    speedups: list[Speedup] = ["graph"] if device.type == "cuda" else []
+    try:
+        run_phases([phase], pool, target.parent, seed=seed, speedups=speedups, say=say)
+    except ValueError as error:  # a patch that does not fit
+        raise click.UsageError(str(error)) from error
+    echo_path(target)

@@ -1,0 +1,106 @@
+"""The options of ``edvr train`` that say what a network begins with, and what it learns from a trained one."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import click
+
+from edvr_cli.models.checkpoint import load_model
+from edvr_cli.network.edvr import EDVR
+from edvr_cli.train.clips import Clip
+from edvr_cli.train.recipe import Recipe
+from edvr_cli.train.teacher.checkpoint import read_teacher
+from edvr_cli.train.teacher.first_weights import InitName, choose_init, first_weights, recipe_after
+from edvr_cli.train.teacher.guidance import Teacher, check_teacher
+
+__all__ = ["begin", "teacher_fields", "teacher_of", "teacher_options"]
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_DEFAULTS = Recipe()
+_INITS = ("auto", "random", "start", "widen", "transplant", "assemble")
+
+
+def teacher_options(command: _Command) -> _Command:
+    """Add the options to a command."""
+    for option in reversed(
+        (
+            click.option("--start", metavar="MODEL", help="Model whose weights the network begins with."),
+            click.option(
+                "--teacher",
+                metavar="FILE",
+                help="Trained network to learn from: a BasicVSR checkpoint in BasicSR's format, or an EDVR model.",
+            ),
+            click.option(
+                "--init",
+                type=click.Choice(_INITS),
+                default="auto",
+                show_default=True,
+                help="First weights: random; those of --start as far as they fit, or widened with its function kept; "
+                "the teacher's as far as they fit; or assembled from the teacher and --start in closed form.",
+            ),
+            click.option(
+                "--skeleton",
+                type=click.IntRange(0),
+                default=_DEFAULTS.skeleton,
+                show_default=True,
+                help="First steps, without any alignment.",
+            ),
+            click.option(
+                "--teacher-flow/--no-teacher-flow",
+                default=_DEFAULTS.teacher_flow,
+                help="Take the teacher's optical flow as the true motion of real footage.",
+            ),
+            click.option(
+                "--teacher-frame",
+                type=click.FloatRange(0),
+                default=_DEFAULTS.teacher_frame,
+                show_default=True,
+                help="Weight of the distance to the teacher's frames.",
+            ),
+            click.option(
+                "--teacher-features",
+                type=click.FloatRange(0),
+                default=_DEFAULTS.teacher_features,
+                show_default=True,
+                help="Weight of the share of the teacher's features that the network's do not explain.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def teacher_fields(options: dict[str, Any]) -> dict[str, Any]:
+    """The recipe's fields that these options decide."""
+    teacher = options["teacher"]
+    if teacher is not None and Path(teacher).exists():
+        teacher = str(Path(teacher).resolve())  # a run may be resumed from another folder
+    names = ("skeleton", "teacher_flow", "teacher_frame", "teacher_features")
+    return {"teacher": teacher, **{name: options[name] for name in names}}
+
+
+def teacher_of(recipe: Recipe, options: dict[str, Any]) -> Teacher | None:
+    """The teacher that ``recipe`` names, or the same one at another place."""
+    name = options["teacher"] or recipe.teacher
+    return None if name is None else read_teacher(name)
+
+
+def begin(
+    recipe: Recipe, options: dict[str, Any], teacher: Teacher | None, given: frozenset[str]
+) -> tuple[Recipe, Callable[[Sequence[Clip], Callable[[str], None]], EDVR | None]]:
+    """The recipe that suits the first weights, and what makes these from footage; it reports in sentences.
+
+    ``given`` are the recipe's fields that the user chose.
+    """
+    start = load_model(options["start"]) if options["start"] else None
+    init = cast(InitName, options["init"])
+    if options["init"] == "auto":
+        init = choose_init(recipe, start, teacher)
+    recipe = recipe_after(init, recipe, start, given)
+    check_teacher(teacher, recipe)  # before any footage is decoded
+
+    def weights(clips: Sequence[Clip], on_note: Callable[[str], None]) -> EDVR | None:
+        return first_weights(init, recipe, clips, start, teacher, on_note)
+
+    return recipe, weights

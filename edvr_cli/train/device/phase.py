@@ -1,0 +1,29 @@
+"""What one phase of training on the device trains, on what, and for how long."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Phase"]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A phase. Its network is that of ``start``."""
+
+    name: str
+    start: str  # a model, or the name of an earlier phase whose last weights it goes on from
+    seconds: float
+    rate: float = 5e-4
+    trunk_rate: float = 1.0  # factor of the rate for the residual blocks
+    schedule: Literal["constant", "cosine"] = "cosine"
+    optimizer: Literal["muon", "adam"] = "muon"
+    degraded: float = 0.0  # share of compressed samples
+    supervision: float = 0.0  # weight of the offsets' distance from the known motion, fading to nothing
+    taught: float = 0.0  # weight of the teacher's frames as target, of one; the truth has the rest
+    sharpen: float = 0.0  # strength of an unsharp mask on the truth
+    batch: int = 16
+    patch: int = 64  # input pixels, a multiple of 16
+    average: float = 0.998  # of the weights, per step
+    warm_up: int = 50  # steps
+    keep: bool = True  # whether the average is written
+    steps: int = 0  # so many steps instead of the time, for a dry run; 0: the time decides

@@ -1,0 +1,55 @@
+"""A plan of training on the device: phase after phase, each within its time."""
+
+import copy
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+import torch
+
+from edvr_cli.models.checkpoint import load_model, save_model
+from edvr_cli.network.edvr import EDVR
+from edvr_cli.train.device.phase import Phase
+from edvr_cli.train.device.pool import Pool
+from edvr_cli.train.device.sampler import Sampler
+from edvr_cli.train.device.trainer import Speedup, train_phase
+from edvr_cli.train.device.validation import validate
+
+__all__ = ["run_phases"]
+
+
+def run_phases(
+    phases: Sequence[Phase],
+    pool: Pool,
+    folder: Path,
+    *,
+    validation: Pool | None = None,
+    seed: int = 0,
+    speedups: Collection[Speedup] = (),
+    say: Callable[[str], None] = print,
+) -> None:
+    """Train every phase in turn and write its averaged weights to ``folder`` as ``<name>.safetensors``.
+
+    Raises ModelError for a start that is not an EDVR network.
+    """
+    device = pool.truth.device
+    ended: dict[str, EDVR] = {}
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, phase in enumerate(phases):
+        model = copy.deepcopy(ended[phase.start]) if phase.start in ended else load_model(phase.start)
+        model = model.to(device)
+        sampler = Sampler(
+            pool,
+            torch.Generator(device).manual_seed(seed * 1000 + number),
+            frames=model.config.frames,
+            batch=phase.batch,
+            patch=phase.patch,
+            degraded=phase.degraded,
+            taught=phase.taught > 0,
+            motion=phase.supervision > 0,
+        )
+        average = train_phase(phase, model, sampler, speedups=frozenset(speedups), say=say)
+        ended[phase.name] = model.cpu()
+        if phase.keep:
+            save_model(average, folder / f"{phase.name}.safetensors", name=phase.name, task="sr")
+        if validation is not None:
+            say(f"{phase.name}: {validate(average, validation)}")

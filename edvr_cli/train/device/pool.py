@@ -1,0 +1,114 @@
+"""Footage on the device: shots of one size, their low-resolution versions, and the motion between frames.
+
+Shapes: F frames of all shots in a row, V compressed versions, H W pixels of the truth, h w a quarter of them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from edvr_cli.image.resize import resize
+
+__all__ = ["FLOW_DISTANCES", "SCALE", "Pool", "Shot", "make_pool"]
+
+SCALE = 4
+FLOW_DISTANCES = (-2, -1, 1, 2)  # frames between the two of a known motion
+_CELL = 8  # input pixels on a side of a cell whose texture is known
+_CHUNK = 64  # frames worked on at once
+_CLIPS = 8  # shots a teacher restores at once
+
+
+class Shot(NamedTuple):
+    """Consecutive frames of a pool."""
+
+    first: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Pool:
+    """All footage of a run, on one device."""
+
+    truth: Tensor  # (F, 3, H, W) uint8
+    versions: Tensor  # (1 + V, F, 3, h, w) uint8; the first is the clean bicubic one
+    texture: Tensor  # (F, h / 8, w / 8) float32, mean contrast of each cell of 8×8 input pixels
+    flow: Tensor | None  # (4, F, 2, h, w) float16, (dy, dx) input pixels to the frame FLOW_DISTANCES away
+    shots: tuple[Shot, ...]
+    taught: Tensor | None = None  # (F, 3, H, W) uint8, what a teacher restores from the clean version
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(h, w), the size of a low-resolution frame."""
+        h, w = self.versions.shape[-2:]
+        return h, w
+
+
+@torch.no_grad()
+def make_pool(
+    truth: Tensor,
+    degraded: Tensor | None,
+    shots: Sequence[Shot],
+    device: torch.device,
+    *,
+    flow: Callable[[Tensor, Tensor], Tensor] | None = None,
+    teacher: Callable[[Tensor], Tensor] | None = None,
+) -> Pool:
+    """Bring footage to ``device`` and derive the clean version, the texture and the motion from it.
+
+    truth (F, 3, H, W) uint8, H and W multiples of 32; degraded (V, F, 3, H / 4, W / 4) uint8 or None; ``flow`` maps two
+    batches of frames (N, 3, h, w) in [0, 1] to the motion (N, 2, h, w) from the first to the second, (dx, dy) pixels;
+    ``teacher`` restores clips (N, T, 3, h, w) in [0, 1] to (N, T, 3, H, W).
+    Raises ValueError on other shapes.
+    """
+    frames, _, H, W = truth.shape
+    h, w = H // SCALE, W // SCALE
+    if H % (SCALE * _CELL) or W % (SCALE * _CELL) or truth.dtype != torch.uint8:
+        raise ValueError(f"expected uint8 frames with sides that {SCALE * _CELL} divides, got {tuple(truth.shape)}")
+    if degraded is not None and degraded.shape[1:] != (frames, 3, h, w):
+        raise ValueError(f"expected degraded frames (V, {frames}, 3, {h}, {w}), got {tuple(degraded.shape)}")
+    if sum(shot.length for shot in shots) != frames:
+        raise ValueError(f"the shots have {sum(shot.length for shot in shots)} frames, the footage {frames}")
+    truth = truth.to(device)
+    clean = torch.empty(frames, 3, h, w, dtype=torch.uint8, device=device)
+    texture = torch.empty(frames, h // _CELL, w // _CELL, device=device)
+    for part in torch.arange(frames, device=device).split(_CHUNK):
+        x = truth[part].float()
+        clean[part] = resize(x, (h, w)).round().clamp(0, 255).byte()
+        green = x[:, 1:2]
+        contrast = (green[..., 1:, 1:] - green[..., :-1, 1:]).abs() + (green[..., 1:, 1:] - green[..., 1:, :-1]).abs()
+        texture[part] = F.avg_pool2d(F.pad(contrast, (1, 0, 1, 0)), SCALE * _CELL)[:, 0]
+    versions = clean[None] if degraded is None else torch.cat((clean[None], degraded.to(device)))
+    known = None if flow is None else _motion(clean, shots, flow)
+    taught = None if teacher is None else _restored(clean, shots, teacher)
+    return Pool(truth, versions, texture, known, tuple(shots), taught)
+
+
+def _restored(clean: Tensor, shots: Sequence[Shot], teacher: Callable[[Tensor], Tensor]) -> Tensor:
+    """What ``teacher`` makes of every shot, several of one length at once: (F, 3, H, W) uint8."""
+    frames, _, h, w = clean.shape
+    taught = torch.empty(frames, 3, SCALE * h, SCALE * w, dtype=torch.uint8, device=clean.device)
+    by_length = sorted(shots, key=lambda shot: shot.length)
+    for length, group in groupby(by_length, key=lambda shot: shot.length):
+        first = torch.tensor([shot.first for shot in group], device=clean.device)
+        for part in first.split(_CLIPS):
+            index = part[:, None] + torch.arange(length, device=clean.device)
+            restored = teacher(clean[index].float() / 255)
+            taught[index] = (restored.float() * 255).round().clamp(0, 255).byte()
+    return taught
+
+
+def _motion(clean: Tensor, shots: Sequence[Shot], flow: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """(4, F, 2, h, w) float16; nothing (NaN) where the other frame is in another shot."""
+    frames, _, h, w = clean.shape
+    known = torch.full((len(FLOW_DISTANCES), frames, 2, h, w), torch.nan, dtype=torch.float16, device=clean.device)
+    for slot, distance in enumerate(FLOW_DISTANCES):
+        here = [n for s in shots for n in range(s.first, s.first + s.length) if 0 <= n + distance - s.first < s.length]
+        for part in torch.tensor(here, device=clean.device).split(_CHUNK):
+            a, b = (clean[index].float() / 255 for index in (part, part + distance))
+            known[slot, part] = flow(a, b).flip(1).half()
+    return known

@@ -1,0 +1,170 @@
+"""One phase of training on the device: its steps, its watch over the loss, the average of its weights."""
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from edvr_cli.network.edvr import EDVR, ResBlock
+from edvr_cli.train.device.objective import charbonnier, displacement, offset_distance, restore_windows, sharpen
+from edvr_cli.train.device.optimizer import StackedOptimizer
+from edvr_cli.train.device.phase import Phase
+from edvr_cli.train.device.sampler import DeviceBatch, Sampler
+
+__all__ = ["Speedup", "train_phase"]
+
+Speedup = Literal["graph", "blocks"]
+"""``graph``: record a step once and replay it (CUDA); ``blocks``: compile the residual blocks, which takes seconds."""
+_LOOK_EVERY = 25  # steps between two looks at the loss
+_EXPLODED = 3.0  # times the usual loss that sends a phase back to its last good weights
+_GOOD = 1.3  # times the usual loss up to which weights are worth going back to
+_WARM_UP = 4  # steps before one is recorded
+_TRUNKS = ("feature_extraction.", "reconstruction.")
+
+
+def train_phase(
+    phase: Phase, model: EDVR, sampler: Sampler, *, speedups: frozenset[Speedup], say: Callable[[str], None]
+) -> EDVR:
+    """Train ``model`` for the phase's seconds and leave its last weights in it; returns the averaged network."""
+    model.train().requires_grad_(True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if "blocks" in speedups:
+        _compile_blocks(model)
+    steps = _Steps(phase, model, sampler)
+    step = steps.run
+    good, usual = [p.detach().clone() for p in model.parameters()], math.inf
+    began, count, seen = time.perf_counter(), 0, 0
+    while True:
+        done = count / phase.steps if phase.steps else (time.perf_counter() - began) / phase.seconds
+        if done >= 1:
+            break
+        steps.prepare(count, done)
+        if "graph" in speedups and count == _WARM_UP:
+            step = _recorded(steps, say)
+        step()
+        count += 1
+        if count % _LOOK_EVERY:
+            continue
+        loss, pixels = (steps.losses / (count - seen)).tolist()
+        say(
+            f"{phase.name} {count:6d}  {time.perf_counter() - began:6.1f} s  loss {loss:.5f}  offset {pixels:.2f}  "
+            f"refused {int(steps.optimizer.refused)}"
+        )
+        if not loss < _EXPLODED * usual:
+            say(f"{phase.name}: the loss is {loss / usual:.1f} times the usual; back to the last good weights")
+            steps.go_back(good)
+        elif loss < _GOOD * usual:
+            torch._foreach_copy_(good, [p.data for p in model.parameters()])
+            usual = loss if math.isinf(usual) else 0.8 * usual + 0.2 * loss
+        steps.losses.zero_()
+        seen = count
+    for module in model.modules():
+        vars(module).pop("forward", None)  # of compiled blocks
+    seconds = time.perf_counter() - began
+    say(f"{phase.name}: {count} steps, {count * phase.batch / seconds:.1f} samples per second")
+    average = copy.deepcopy(model)
+    torch._foreach_copy_([p.data for p in average.parameters()], steps.average)
+    return average.requires_grad_(False).eval()
+
+
+class _Steps:
+    """The steps of a phase. All that changes from step to step lies on the device, so that one can be recorded."""
+
+    def __init__(self, phase: Phase, model: EDVR, sampler: Sampler) -> None:
+        self.phase, self.model, self.sampler = phase, model, sampler
+        factors = {p: phase.trunk_rate if name.startswith(_TRUNKS) else 1.0 for name, p in model.named_parameters()}
+        self.optimizer = StackedOptimizer(factors, kind=phase.optimizer)
+        self.parameters = list(model.parameters())
+        self.average = [p.detach().clone() for p in self.parameters]
+        device = self.parameters[0].device
+        self.losses = torch.zeros(2, device=device)  # sums since the last look: loss, mean |offset|
+        self.rate, self.supervision, self.share = (torch.zeros((), device=device) for _ in range(3))
+        self.slowness = 1.0
+
+    def prepare(self, count: int, done: float) -> None:
+        """Set what step ``count`` of a phase that is ``done`` to that share works with."""
+        phase = self.phase
+        shape = 1.0 if phase.schedule == "constant" else 0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, done))) / 2
+        self.rate.fill_(phase.rate * self.slowness * shape * min(1.0, (count + 1) / phase.warm_up))
+        self.supervision.fill_(phase.supervision * (1 - done))
+        self.share.fill_(1 - min(phase.average, (count + 1) / (count + 10)))
+
+    def run(self) -> None:
+        """One step."""
+        batch = self.sampler.draw()
+        total, loss, offset = self._loss(batch)
+        total.backward()
+        self.optimizer.step(self.rate)
+        change = torch._foreach_sub([p.detach() for p in self.parameters], self.average)
+        torch._foreach_mul_(change, self.share)
+        torch._foreach_add_(self.average, change)
+        self.losses += torch.stack((loss.detach(), offset.detach()))
+
+    def go_back(self, good: list[Tensor]) -> None:
+        """Return to ``good`` weights and go on at half the rate."""
+        torch._foreach_copy_([p.data for p in self.parameters], good)
+        torch._foreach_copy_(self.average, good)
+        self.slowness /= 2
+
+    def _loss(self, batch: DeviceBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """What is descended, the restoration's part of it, and the mean |offset| in pixels."""
+        phase = self.phase
+        truth = sharpen(batch.truth, phase.sharpen) if phase.sharpen else batch.truth
+        with torch.autocast(batch.window.device.type, torch.bfloat16):
+            output, offsets = restore_windows(self.model, batch.window)
+        loss = charbonnier(output, truth)
+        if batch.taught is not None:
+            loss = loss.lerp(charbonnier(output, batch.taught), phase.taught)
+        size = torch.stack([displacement(o).abs().mean() for o in offsets.values()]).mean()
+        total = loss
+        if phase.supervision and batch.flow is not None:
+            total = total + self.supervision * offset_distance(offsets, batch.window, batch.flow)
+        return total, loss, size
+
+
+def _recorded(steps: _Steps, say: Callable[[str], None]) -> Callable[[], None]:
+    """A step that replays a recording of one on the GPU: hundreds of launches become one.
+
+    The host of a fast GPU takes twice as long to launch a step as the GPU to compute it. Steps run one by one where
+    recording fails.
+    """
+    if steps.losses.device.type != "cuda":
+        return steps.run
+    graph = torch.cuda.CUDAGraph()
+    try:
+        graph.register_generator_state(steps.sampler.generator)
+        torch.cuda.synchronize()
+        with torch.cuda.graph(graph):
+            steps.run()
+    except RuntimeError as error:
+        say(f"steps run one by one, since recording one failed: {error}")
+        steps.sampler.generator = torch.Generator(steps.losses.device).manual_seed(steps.sampler.generator.seed())
+        return steps.run
+    return graph.replay
+
+
+def _compile_blocks(model: EDVR) -> None:
+    for blocks in (model.feature_extraction, model.reconstruction):
+        for block in blocks:
+            block.forward = _compiled_block.__get__(block)
+
+
+def _block(x: Tensor, weight1: Tensor, bias1: Tensor | None, weight2: Tensor, bias2: Tensor | None) -> Tensor:
+    y = F.relu(F.conv2d(x, weight1, bias1, padding=1))
+    return x + F.conv2d(y, weight2, bias2, padding=1)
+
+
+@lru_cache
+def _compiled() -> Callable[..., Tensor]:
+    """:func:`_block` in one piece; made on first use, since compilers take seconds to import."""
+    return torch.compile(_block, dynamic=False)
+
+
+def _compiled_block(block: ResBlock, x: Tensor) -> Tensor:
+    first, second = block.conv1, block.conv2
+    return _compiled()(x, first.weight, first.bias, second.weight, second.bias)

@@ -1,0 +1,36 @@
+"""``edvr finetune``: from footage to a model, with the footage in the device's memory."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from edvr_cli.cli import edvr
+from edvr_cli.models.checkpoint import load_model, save_model
+from edvr_cli.network.edvr import EDVR, EDVRConfig
+from tests.support.clips import make_clip
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path / "start.safetensors"
+    save_model(EDVR(EDVRConfig(features=8, groups=2, extraction_blocks=1, reconstruction_blocks=1, tail=4)), path)
+    return path
+
+
+def test_a_model_is_trained_on(tmp_path: Path, start: Path):
+    footage = tmp_path / "footage"
+    footage.mkdir()
+    make_clip(footage / "a.mkv", frames=7, width=288, height=288, audio=())
+    target = tmp_path / "mine.safetensors"
+    arguments = ["finetune", footage, target, "--start", start, "--steps", 2, "--batch", 2, "--patch", 16]
+    run = CliRunner().invoke(edvr, [*map(str, arguments), "--degraded", "0.5", "--device", "cpu"])
+    assert run.exit_code == 0, run.output
+    before, after = load_model(start), load_model(target)
+    assert any(not torch.equal(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True))
+    arguments[arguments.index("--patch") + 1] = 512
+    run = CliRunner().invoke(edvr, [*map(str, arguments), "--device", "cpu"])
+    assert run.exit_code == 2
+    assert "patch must be a multiple of 8 and at most" in run.output

@@ -1,0 +1,166 @@
+"""Training with the footage on the device: what is cut fits together, steps are Muon's, phases end with weights."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from edvr_cli.image.resize import resize
+from edvr_cli.models.checkpoint import load_model, save_model
+from edvr_cli.network.edvr import EDVR, EDVRConfig
+from edvr_cli.train.device.optimizer import StackedOptimizer
+from edvr_cli.train.device.phase import Phase
+from edvr_cli.train.device.phases import run_phases
+from edvr_cli.train.device.pool import Pool, Shot, make_pool
+from edvr_cli.train.device.sampler import Sampler
+from edvr_cli.train.device.validation import validate
+
+SHIFT = 4  # truth pixels per frame that the test footage moves to the left: one input pixel
+
+
+def footage(frames: int = 6, shots: int = 2) -> torch.Tensor:
+    """Smooth noise moving one input pixel per frame: (shots · frames, 3, 96, 128) uint8."""
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    for _ in range(shots):
+        coarse = torch.rand(1, 3, 14, 22, generator=generator) * 90 + 80
+        wide = torch.nn.functional.interpolate(coarse, (96, 128 + SHIFT * frames), mode="bicubic")[0]
+        found += [wide[..., SHIFT * n : SHIFT * n + 128] for n in range(frames)]
+    return torch.stack(found).round().clamp(0, 255).byte()
+
+
+@pytest.fixture(scope="module")
+def pool() -> Pool:
+    frames = footage()
+    degraded = torch.full((1, len(frames), 3, 24, 32), 7, dtype=torch.uint8)
+    # Each frame's content lies one pixel further left in the next one.
+    calls = []
+
+    def flow(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        calls.append(len(a))
+        distance = (-2, -1, 1, 2)[len(calls) - 1]
+        return torch.tensor([-1.0 * distance, 0.0]).view(1, 2, 1, 1).expand(len(a), 2, 24, 32)
+
+    return make_pool(
+        frames, degraded, [Shot(0, 6), Shot(6, 6)], torch.device("cpu"), flow=flow,
+        teacher=lambda clip: torch.full((*clip.shape[:2], 3, 96, 128), 0.2),
+    )  # fmt: skip
+
+
+def sampler(pool: Pool, **options: object) -> Sampler:
+    return Sampler(pool, torch.Generator().manual_seed(3), batch=16, patch=16, **options)  # type: ignore[arg-type]
+
+
+def test_the_truth_lies_where_the_middle_frame_does(pool: Pool):
+    """However a sample is mirrored and turned."""
+    batch = sampler(pool).draw()
+    small = resize(batch.truth, (16, 16))
+    assert (small - batch.window[:, 2])[..., 3:-3, 3:-3].abs().max() < 1.01 / 255
+
+
+def test_the_motion_turns_with_the_frames(pool: Pool):
+    """Moving each neighbor by its motion gives the middle frame."""
+    batch = sampler(pool).draw()
+    assert batch.flow is not None
+    flow = batch.flow.nan_to_num()
+    row, column = torch.meshgrid(torch.arange(16), torch.arange(16), indexing="ij")
+    checked = 0
+    for b in range(16):
+        for t in range(5):
+            dy, dx = flow[b, t, :, 0, 0].round().long().tolist()
+            if t == 2 or not batch.flow[b, t].isfinite().all():
+                continue
+            y, x = row + dy, column + dx
+            inside = (y >= 0) & (y < 16) & (x >= 0) & (x < 16)
+            moved = batch.window[b, t][:, y.clamp(0, 15), x.clamp(0, 15)]
+            assert (moved - batch.window[b, 2]).abs()[:, inside].max() < 1.5 / 255
+            checked += 1
+    assert checked > 20
+
+
+def test_compressed_samples_have_their_share(pool: Pool):
+    assert not sampler(pool).draw().degraded.any()
+    batch = sampler(pool, degraded=1.0, taught=True).draw()
+    assert batch.degraded.all()
+    assert (batch.window == 7 / 255).all()
+    assert batch.taught is not None
+    assert (batch.taught == 51 / 255).all()
+
+
+def test_windows_stay_within_their_shot(pool: Pool):
+    """The last frame of one shot never meets the first of the next."""
+    drawn = sampler(pool)
+    for _ in range(8):
+        batch = drawn.draw()
+        change = (batch.window[:, 1:] - batch.window[:, :-1]).abs().amax(dim=(1, 2, 3, 4))
+        assert change.max() < 0.6
+
+
+@pytest.mark.parametrize("frames", [torch.zeros(4, 3, 90, 128, dtype=torch.uint8), torch.zeros(4, 3, 96, 128)])
+def test_footage_of_other_shapes_is_refused(frames: torch.Tensor):
+    with pytest.raises(ValueError, match="sides that 32 divides"):
+        make_pool(frames, None, [Shot(0, 4)], torch.device("cpu"))
+
+
+def test_a_step_is_that_of_torchs_muon():
+    """One kernel by itself, and two stacked ones, go where torch.optim.Muon takes them."""
+    torch.manual_seed(0)
+    kernels = [torch.nn.Parameter(torch.randn(8, 4, 3, 3).to(memory_format=torch.channels_last)) for _ in range(2)]
+    matrices = [torch.nn.Parameter(k.detach().permute(0, 2, 3, 1).flatten(1).clone()) for k in kernels]
+    ours = StackedOptimizer(dict.fromkeys(kernels, 1.0), clip=1e9)
+    theirs = torch.optim.Muon(matrices, lr=0.01, weight_decay=0.0, momentum=0.95, adjust_lr_fn="match_rms_adamw")
+    for _ in range(3):
+        for kernel, matrix in zip(kernels, matrices, strict=True):
+            kernel.grad = torch.randn_like(kernel)
+            matrix.grad = kernel.grad.permute(0, 2, 3, 1).flatten(1).clone()
+        ours.step(torch.tensor(0.01))
+        theirs.step()
+    for kernel, matrix in zip(kernels, matrices, strict=True):
+        moved = kernel.permute(0, 2, 3, 1).flatten(1)
+        assert (moved - matrix).abs().max() < 2e-3  # theirs works in bfloat16
+
+
+def test_a_step_of_adam_is_torchs():
+    torch.manual_seed(0)
+    a = torch.nn.Parameter(torch.randn(7))
+    b = torch.nn.Parameter(a.detach().clone())
+    ours, theirs = StackedOptimizer({a: 0.5}, kind="adam", clip=1e9), torch.optim.Adam([b], 0.01, betas=(0.9, 0.99))
+    for _ in range(4):
+        a.grad = torch.randn(7)
+        b.grad = a.grad.clone()
+        ours.step(torch.tensor(0.02))
+        theirs.step()
+    assert torch.allclose(a, b, atol=1e-6)
+
+
+def test_a_gradient_that_is_not_finite_moves_nothing():
+    kernel = torch.nn.Parameter(torch.randn(4, 4, 3, 3).to(memory_format=torch.channels_last))
+    bias = torch.nn.Parameter(torch.randn(4))
+    before = kernel.detach().clone(), bias.detach().clone()
+    optimizer = StackedOptimizer({kernel: 1.0, bias: 1.0})
+    kernel.grad, bias.grad = torch.full_like(kernel, torch.nan), torch.ones(4)
+    optimizer.step(torch.tensor(0.1))
+    assert torch.equal(kernel, before[0])
+    assert torch.equal(bias, before[1])
+    assert int(optimizer.refused) == 1
+
+
+def test_phases_follow_one_another_and_leave_models(pool: Pool, tmp_path: Path):
+    torch.manual_seed(0)
+    start = tmp_path / "start.safetensors"
+    tiny = EDVR(EDVRConfig(features=8, groups=2, extraction_blocks=1, reconstruction_blocks=1, tail=4))
+    save_model(tiny, start)
+    said: list[str] = []
+    run_phases(
+        [
+            Phase("one", str(start), 1, steps=3, batch=2, patch=16, supervision=0.1, taught=0.5, keep=False),
+            Phase("two", "one", 1, steps=3, batch=2, patch=16, degraded=0.5, sharpen=0.5, schedule="constant"),
+        ],
+        pool, tmp_path, validation=pool, speedups=["graph"], say=said.append,
+    )  # fmt: skip
+    assert not (tmp_path / "one.safetensors").exists()
+    model = load_model(tmp_path / "two.safetensors")
+    assert model.config == tiny.config
+    assert any(not torch.equal(a, b) for a, b in zip(model.parameters(), tiny.parameters(), strict=True))
+    assert set(validate(model, pool)) == {"clean", "copies", "version 1"}
+    assert any("samples per second" in line for line in said)
