@@ -29,8 +29,9 @@ from edvr_cli.models.checkpoint import load_model
 from edvr_cli.network.edvr import EDVR
 from edvr_cli.system.limits import cpu_count
 from edvr_cli.video.muxing.plan import Y4M, PipeFormat, encoding_for, plan_mux
+from edvr_cli.video.reading.info import VideoInfo
 from edvr_cli.video.reading.sources import Reading, as_source, probe
-from edvr_cli.video.writing.encoders import Encoding, plan_encoder
+from edvr_cli.video.writing.encoders import EncoderPlan, Encoding, plan_encoder
 
 __all__ = ["Resume", "restore_video"]
 
@@ -102,7 +103,8 @@ def restore_video(
     )
 
     notices: list[str] = []  # from the reader's thread
-    part = Excerpt(info, start, end, max_frames, threads or cpu_count(), notices.append)
+    loses = _loses_transparency(info, encoder, notices.append, strict=strict_streams)
+    part = Excerpt(info, start, end, max_frames, threads or cpu_count(), notices.append, loses)
     lengths = Lengths.of(segment_seconds, info.average_rate)
 
     workers: Workers
@@ -185,6 +187,22 @@ def restore_video(
     finished = Finished(target, count, time.monotonic() - began, restored, promised)
     tell(finished)
     return finished
+
+
+def _loses_transparency(
+    info: VideoInfo, encoder: EncoderPlan, note: Callable[[str], None], *, strict: bool
+) -> Callable[[Fraction], None] | None:
+    """What is to be done where transparency appears that the first frames do not have, and the output cannot hold."""
+    if encoder.layout.alpha or not (info.layout.alpha and info.opaque):
+        return None
+
+    def lose(seconds: Fraction) -> None:
+        sentence = f"Transparency appears at {float(seconds):.3f} s and is dropped: {encoder.codec} has none."
+        if strict:
+            raise OutputError(f"--strict-streams refuses what would change: {sentence}")
+        note(sentence)
+
+    return lose
 
 
 def _never() -> bool:

@@ -15,8 +15,9 @@ from edvr_cli.errors import InputError
 from edvr_cli.image.resize import resize
 from edvr_cli.video.pixels.color import planes_to_rgb
 from edvr_cli.video.reading.info import VideoInfo
+from edvr_cli.video.reading.pictures import DEFAULT_RATE, ImageSource
 from edvr_cli.video.reading.reader import VideoReader
-from edvr_cli.video.reading.sources import DEFAULT_RATE, ImageSource, probe
+from edvr_cli.video.reading.sources import probe
 
 __all__ = ["Footage", "Picture", "to_size"]
 

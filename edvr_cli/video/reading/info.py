@@ -88,6 +88,7 @@ class VideoInfo:
         frame_count: what the file claims, or duration times rate; an estimate, None where unknown.
         unkept: what the pictures carry and no encoder here can write, such as "Dolby Vision".
         tags: of the frame that ``color`` is the color of, as `tags_of` gives them.
+        opaque: whether the frames that were looked at have no transparency, or have it nowhere.
         share: how much of the bytes that the file promises is there.
         notes: sentences on what is assumed about the source, for the user.
         metadata: tags, bytes that are not UTF-8 kept as surrogates: see ``readable_metadata``.
@@ -119,6 +120,7 @@ class VideoInfo:
     metadata: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     tags: tuple[str, int, int, int, int] | None = None
+    opaque: bool = False
     share: float = 1.0
 
     @property

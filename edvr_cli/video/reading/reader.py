@@ -1,7 +1,7 @@
 """Decoded frames of a file in display order, each with the time its source gives it."""
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,11 +14,12 @@ from torch import Tensor
 from edvr_cli.errors import InputError
 from edvr_cli.video.pixels.color import UNSPECIFIED, ColorSpec
 from edvr_cli.video.pixels.layout import PixelLayout
-from edvr_cli.video.pixels.planes import to_planes
+from edvr_cli.video.pixels.planes import is_opaque, to_planes
 from edvr_cli.video.reading.decoder import Warn
 from edvr_cli.video.reading.frame_times import FrameTimes
 from edvr_cli.video.reading.info import Source, VideoInfo, color_in, layout_in
-from edvr_cli.video.reading.sources import ImageSource, as_source
+from edvr_cli.video.reading.pictures import ImageSource
+from edvr_cli.video.reading.sources import as_source
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class VideoReader:
     ``start`` (inclusive) and ``end`` (exclusive) are seconds from the file's own beginning, as players show
     them; ``max_frames`` bounds the count, ``threads`` the decoder's threads (0: one a core). Frame times are
     the source's; only where it has none, or one not after its predecessor's, is one made up: see `FrameTimes`.
+    ``on_transparency`` gets the seconds of the first frame that is not opaque.
     ``on_warning`` is told, in sentences, of such repairs and of damage. No frame that decodes is left out. Where a
     video changes its size midway, as spliced broadcasts do, frames are scaled to the size of the first; that is told.
 
@@ -63,6 +65,7 @@ class VideoReader:
         threads: int = 0,
         info: VideoInfo | None = None,
         on_warning: Warn | None = None,
+        on_transparency: Callable[[Fraction], None] | None = None,
     ) -> None:
         same = info is not None and isinstance(source, str | os.PathLike) and Path(source) == info.path
         self.source = info.source if info is not None and same else as_source(source)
@@ -72,6 +75,7 @@ class VideoReader:
         self._max_frames = max_frames
         self._threads = threads
         self._warn: Warn = on_warning if on_warning is not None else _ignore
+        self._on_transparency = on_transparency
         self._frames: Generator[SourceFrame, None, None] | None = None
 
     def __enter__(self) -> Self:
@@ -111,6 +115,9 @@ class VideoReader:
                 if not resized:
                     self._tell_of_size(frame, seconds)
                 resized = True
+            if self._on_transparency is not None and not is_opaque(frame):
+                self._on_transparency(seconds - info.start_time)
+                self._on_transparency = None
             layout, color = layout_in(info, frame), color_in(info, frame)
             if not recolored and _is_other_light(color, info.color):
                 recolored = True
