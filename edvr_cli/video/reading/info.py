@@ -23,6 +23,7 @@ from edvr_cli.video.pixels.layout import PixelLayout, nearest_layout
 from edvr_cli.video.pyav import fraction, time_base
 from edvr_cli.video.reading.alpha_decoder import VideoTrack, has_alpha_beside
 from edvr_cli.video.reading.source_clock import SourceClock
+from edvr_cli.video.reading.stream_text import stream_text
 
 StreamKind = Literal["video", "audio", "subtitle", "data", "attachment", "unknown"]
 
@@ -164,7 +165,7 @@ def describe_stream(source: Source, track: VideoTrack, frame: VideoFrame) -> Vid
     duration = _duration(container, stream)
     rate = fraction(stream.average_rate) or fraction(stream.guessed_rate)
     matrix = _display_matrix(frame)
-    text = _libavs_own_words(container, stream)
+    text = stream_text(container, stream)
     found = _CHROMA_LOCATION.search(text)
     return VideoInfo(
         source=source,
@@ -270,20 +271,6 @@ def color_of(frame: VideoFrame, chroma_location: str | None = None) -> ColorSpec
         transfer=frame.color_trc,
         chroma_location=chroma_location,
     )
-
-
-def _libavs_own_words(container: InputContainer, stream: VideoStream) -> str:
-    """The lines in which libav describes a stream: PyAV has no attribute for some of what they say."""
-    level = av.logging.get_level()
-    av.logging.set_libav_level(av.logging.VERBOSE)
-    av.logging.set_level(av.logging.VERBOSE)
-    try:
-        text = container.dumps_format()  # type: ignore[attr-defined]
-    finally:
-        av.logging.set_level(level)
-        av.logging.set_libav_level(av.logging.INFO)
-    lines = re.search(rf"Stream #0:{stream.index}\b.*?(?=\n  Stream #|\Z)", text, re.DOTALL)
-    return lines.group() if lines else ""
 
 
 def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
