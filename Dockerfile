@@ -1,6 +1,6 @@
 # edvr in a container. CPU:   docker build -t edvr .
 #                      CUDA:  docker build -t edvr:cuda --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu128 .
-# Run it as yourself in the folder with the videos: see docs/jobs.md. The CUDA runtime comes with PyTorch's wheels, so
+# Run it as yourself in the folder with the videos: see docs/guide/jobs.md. The CUDA runtime comes with PyTorch's wheels, so
 # that both start from the same small image; the driver is the host's.
 FROM python:3.11-slim AS build
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu

@@ -21,6 +21,7 @@ from edvr_cli.bench import SIZES
 from edvr_cli.bench.network import _windows, random_network
 from edvr_cli.bench.published import published_form
 from edvr_cli.inference.engine import StreamingEDVR
+from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.system.malloc import keep_memory
 
 FORMS = ("published", "fp32", "bf16")
@@ -37,7 +38,7 @@ def measure(form: str, size: str, width: int, height: int) -> None:
         work = lambda: whole(torch.stack(next(run).frames)[None])  # noqa: E731
     else:
         keep_memory()
-        engine = StreamingEDVR(model, precision=form)
+        engine = StreamingEDVR(model, InferenceOptions(precision=form))
         work = lambda: engine.restore(next(run))  # noqa: E731
     work()
     times = []

@@ -1,4 +1,4 @@
-"""The errors this package raises on purpose, and what the operating system's errors say in a sentence."""
+"""Errors that a user can act on, each with a hint for the remedy; the operating system's errors as sentences."""
 
 import errno
 import os
@@ -6,16 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from traceback import extract_tb
+from typing import Literal
 
 __all__ = [
     "REPORT_AT",
     "DeviceError",
     "DownloadError",
     "EdvrError",
+    "Hint",
     "InputError",
     "ModelError",
     "OutputError",
     "StoppedError",
+    "lacks_memory",
     "raised_as",
     "reason_of",
     "sentence_of",
@@ -26,32 +29,58 @@ __all__ = [
 REPORT_AT = "https://github.com/edvr-cli/edvr-cli/issues"
 
 
+Hint = Literal[
+    "codec",
+    "crf",
+    "device",
+    "end",
+    "fresh",
+    "model",
+    "name",
+    "no_codec",
+    "no_resume",
+    "overwrite",
+    "pix_fmt",
+    "precision",
+    "preset",
+    "raw",
+    "size",
+    "strict",
+    "vmaf",
+]
+"""The kind of option that would help; the command names its flag."""
+
+
 class EdvrError(Exception):
-    """Something the user can act on; the command line prints it as one sentence and exits with 1."""
+    """Base of all errors that this package raises on purpose; ``hint`` is the option that would help, if any."""
+
+    def __init__(self, message: str = "", *, hint: Hint | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 class InputError(EdvrError):
-    """A source that cannot be read: missing, not a video, encrypted, or broken beyond use."""
+    """An input that cannot be read: missing, not a video, encrypted, or damaged."""
 
 
 class OutputError(EdvrError):
-    """A target that cannot be written: exists, equals the input, or refused by codec or container."""
+    """An output that cannot be written: it exists, is the input, or does not fit the codec or container."""
 
 
 class ModelError(EdvrError):
-    """A model that is unknown, damaged, incomplete, or wrong for the task."""
+    """A model that is unknown, damaged, incomplete, or not for the task."""
 
 
 class DeviceError(EdvrError):
-    """A device that is missing, out of memory even at the smallest tile, or computing wrongly."""
+    """A device that is missing, out of memory even with the smallest tiles, or computing wrongly."""
 
 
 class DownloadError(EdvrError):
-    """A file that cannot be fetched: no network, refused, cut off, or damaged on the way."""
+    """A file that cannot be downloaded: no network, refused, cut off, or damaged on the way."""
 
 
 class StoppedError(EdvrError):
-    """The work was asked to stop, and did at a place from which it can go on."""
+    """The work stopped on request, at a point where it can continue."""
 
 
 # What helps against what the system says in few words.
@@ -83,10 +112,29 @@ def sentence_of(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
+# What libraries say where memory is lacking: torch, Triton and "CUDA error"; cuBLAS and cuDNN by their status; torch's
+# allocators for processors, Linux's among them; oneDNN, which gives no reason; C++; and libav.
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "ALLOC_FAILED",
+    "not enough memory",
+    "can't allocate memory",
+    "could not create a primitive",
+    "could not create a memory",
+    "bad_alloc",
+    "Cannot allocate memory",
+)
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether memory was lacking, whichever library noticed it."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
 def unforeseen(error: BaseException) -> str:
     """An exception that nobody foresaw, in a sentence: what it is, where it arose, and where to report it."""
-    if isinstance(error, MemoryError):
-        return "Out of memory: close other programs, or choose a smaller input."
+    if lacks_memory(error):
+        return "Out of memory: close other programs, or choose a smaller input, a smaller --tile or fewer --threads."
     place = next((f" ({Path(f.filename).name}:{f.lineno})" for f in reversed(extract_tb(error.__traceback__))), "")
     first, *_ = [*str(error).splitlines(), ""]
     what = f"{type(error).__name__}{': ' if first else ''}{first[:200]}"

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from edvr_cli.errors import Hint
+
 __all__ = [
     "BatchEnded",
     "Event",
@@ -101,6 +103,7 @@ class Outcome:
     seconds: float = 0.0
     size: int = 0
     message: str = ""
+    hint: Hint | None = None
     trace: str = ""  # the traceback of an exception that nobody foresaw
 
 

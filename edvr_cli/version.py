@@ -1,3 +1,5 @@
-"""The version, which pyproject.toml reads from here."""
+"""The version of the package, declared once."""
+
+__all__ = ["__version__"]
 
 __version__ = "0.1.0"

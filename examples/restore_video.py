@@ -6,6 +6,7 @@ python examples/restore_video.py in.mp4 out.mp4
 import sys
 
 import edvr_cli
+from edvr_cli import InputOptions
 from edvr_cli.events import Event, FrameRestored, Notice, Started
 
 
@@ -22,7 +23,8 @@ def show(event: Event) -> None:
 
 source, target = sys.argv[1:3]
 try:
-    finished = edvr_cli.restore_video(source, target, model="edvr-s-x4", max_frames=8, on_event=show)
+    first_frames = InputOptions(max_frames=8)
+    finished = edvr_cli.restore_video(source, target, model="edvr-s-x4", input=first_frames, on_event=show)
 except edvr_cli.EdvrError as error:
     sys.exit(f"failed: {error}")
 print(f"{finished.frames} frames in {finished.seconds:.1f} s: {finished.target}")

@@ -1,6 +1,7 @@
 """Who may import whom, and what nobody may do."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,6 +39,7 @@ LAYERS = (
     "system",
     "events",
     "errors",
+    "version",
     "version",
 )
 
@@ -104,6 +106,16 @@ def test_the_library_never_prints_or_exits():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call):
                 assert ast.unparse(node.func) not in ("print", "exit", "quit", "sys.exit", "breakpoint"), module
+
+
+def test_only_the_command_names_its_flags():
+    """A library error carries a hint. `edvr doctor` recommends commands, and so does the request to report a fault."""
+    for module, path in MODULES.items():
+        if module.startswith(("edvr_cli.cli", "edvr_cli.bench.doctor", "edvr_cli.bench.rehearsal", "edvr_cli.errors")):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and "pip install" not in node.value:
+                assert not re.search(r"(?<![\w-])--[a-z]", node.value), f"{module}:{node.lineno}"
 
 
 def test_nothing_is_swallowed():

@@ -6,15 +6,18 @@ use too. Networks have random weights with offsets that move: speed does not dep
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
 from edvr_cli.bench.hardware import Rates, measure_rates
 from edvr_cli.bench.network import NetworkResult, random_network, time_network
-from edvr_cli.bench.video import VideoResult, time_video
-from edvr_cli.inference.precision import Precision
+from edvr_cli.inference.options import Precision
 from edvr_cli.network.edvr import EDVRConfig
 from edvr_cli.system.hardware import machine_name
+
+if TYPE_CHECKING:
+    from edvr_cli.bench.video import VideoResult
 
 __all__ = ["SIZES", "CaseResult", "Report", "bench", "default_precisions"]
 
@@ -34,7 +37,7 @@ class CaseResult:
     width: int
     height: int
     network: NetworkResult
-    video: VideoResult | None
+    video: "VideoResult | None"
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ def bench(
     A form of the network that would need more for a single frame is left out, and its result says so.
     ``on_case`` is told of every case before it starts. Raises DeviceError for a precision that ``device`` lacks.
     """
+    from edvr_cli.bench.video import time_video  # noqa: PLC0415 (the network is measured without the video libraries)
+
     rates = measure_rates(device, dict.fromkeys(("fp32", *precisions)))
     cases = []
     for size in sizes:

@@ -18,7 +18,8 @@ from edvr_cli.bench.rehearsal import Rehearsal, rehearse
 from edvr_cli.errors import DeviceError, EdvrError
 from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.memory_plan import free_memory
-from edvr_cli.inference.precision import Precision, dtype_for, name_of
+from edvr_cli.inference.options import Precision
+from edvr_cli.inference.precision import dtype_for, name_of
 from edvr_cli.models.checkpoint import load_model
 from edvr_cli.models.library import list_models
 from edvr_cli.models.registry import default_model, model_folders
@@ -28,7 +29,8 @@ from edvr_cli.ops.selftest import check_operation
 from edvr_cli.system.charts import NO_CHARTS, charts_available
 from edvr_cli.system.hardware import machine_name
 from edvr_cli.system.installation import versions
-from edvr_cli.video.capabilities import Abilities, find_abilities
+from edvr_cli.system.text import first_line
+from edvr_cli.video.capabilities import FFmpegCapabilities, find_capabilities
 
 __all__ = ["Device", "Diagnosis", "Finding", "Speed", "diagnose"]
 
@@ -60,6 +62,7 @@ class Device:
 class Speed:
     """Of the model that ships, on frames of ``size`` (width, height)."""
 
+    model: str
     device: str
     precision: Precision
     size: tuple[int, int]
@@ -73,7 +76,7 @@ class Diagnosis:
     system: dict[str, str]
     versions: dict[str, str]
     devices: list[Device]
-    video: Abilities
+    video: FFmpegCapabilities
     models: dict[str, str]  # those on this machine: their files
     environment: dict[str, str]
     speed: Speed | None
@@ -92,7 +95,7 @@ def diagnose(*, speed: bool = True) -> Diagnosis:
     best = torch.device(devices[0].device)
     rehearsal = rehearse(best)
     measured = _speed(best) if speed and rehearsal.fault is None else None
-    video = find_abilities()
+    video = find_capabilities()
     return Diagnosis(
         system={
             "system": platform.platform(),
@@ -131,7 +134,7 @@ def _examine(device: torch.device) -> Device:
             operation = check_operation(device, dtype_for(word, device))
             checked[word] = ""
         except (DeviceError, RuntimeError) as error:
-            checked[word] = next(iter(str(error).splitlines()), type(error).__name__)
+            checked[word] = first_line(error)
     return Device(str(device), machine_name(device), free_memory(device), operation, checked)
 
 
@@ -153,7 +156,7 @@ def _speed(device: torch.device) -> Speed | None:
         else:
             began = time.perf_counter()
         number += 1
-    return Speed(str(device), name_of(engine.dtype), _SPEED_SIZE, sorted(taken)[len(taken) // 2])
+    return Speed(engine.model.name, str(device), name_of(engine.dtype), _SPEED_SIZE, sorted(taken)[len(taken) // 2])
 
 
 def _rehearsal_findings(rehearsal: Rehearsal) -> Iterator[Finding]:
@@ -161,7 +164,7 @@ def _rehearsal_findings(rehearsal: Rehearsal) -> Iterator[Finding]:
         yield Finding("wrong", f"{fault.what} ({fault.versions})", fault.remedy)
 
 
-def _findings(devices: list[Device], video: Abilities) -> Iterator[Finding]:
+def _findings(devices: list[Device], video: FFmpegCapabilities) -> Iterator[Finding]:
     for device in devices:
         for wrong in device.checked.values():
             if wrong:

@@ -10,7 +10,8 @@ from statistics import median
 
 import torch
 
-from edvr_cli.inference.precision import Precision, dtype_for
+from edvr_cli.inference.options import Precision
+from edvr_cli.inference.precision import dtype_for
 
 __all__ = ["Rates", "Timing", "measure_rates", "peak_memory", "seconds", "wait"]
 

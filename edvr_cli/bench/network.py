@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from edvr_cli.bench.flops import Work, count_work
 from edvr_cli.bench.hardware import Rates, Timing, peak_memory, seconds, wait
 from edvr_cli.bench.published import published_form
-from edvr_cli.inference.engine import PARTS, StreamingEDVR
-from edvr_cli.inference.precision import Precision, dtype_for, name_of
+from edvr_cli.inference.engine import STAGES, StreamingEDVR
+from edvr_cli.inference.options import InferenceOptions, Precision
+from edvr_cli.inference.precision import dtype_for, name_of
 from edvr_cli.network.edvr import EDVR, DeformConv, EDVRConfig
 from edvr_cli.network.windows import Window, windows
 from edvr_cli.system.gpu_errors import is_out_of_memory
@@ -24,7 +25,7 @@ from edvr_cli.system.gpu_errors import is_out_of_memory
 __all__ = ["EngineResult", "NetworkResult", "PublishedResult", "clip", "random_network", "time_network"]
 
 _SAMPLE = 64  # side of the frame that work is counted on
-_MOST_ROUNDS, _PART_ROUNDS = 9, 3
+_MOST_ROUNDS, _STAGE_ROUNDS = 9, 3
 _LEAST_SECONDS, _MOST_FRAMES = 0.1, 20  # of one turn: a GPU is to be kept busy, not waited for after each frame
 
 
@@ -138,7 +139,7 @@ def time_network(
     engines: dict[_Form, StreamingEDVR] = {}
     contestants: dict[_Form, _Contestant] = {}
     for precision, compiled in forms:
-        engine = StreamingEDVR(copy.deepcopy(model), precision=precision, compiled=compiled)
+        engine = StreamingEDVR(copy.deepcopy(model), InferenceOptions(precision=precision, torch_compile=compiled))
         engines[precision, compiled] = engine
         known = contestants[precision, False].work if compiled else None  # it does the same, where nobody can look
         contestants[precision, compiled] = _as_engine(engine, pair, width, height, known)
@@ -150,7 +151,7 @@ def time_network(
 
     with torch.inference_mode():
         _take_turns([contestant for _, contestant in everyone], device, budget)
-        parts = {f: _time_parts(engines[f], c.run, budget) if c.repeats else {} for f, c in contestants.items()}
+        parts = {f: _time_stages(engines[f], c.run, budget) if c.repeats else {} for f, c in contestants.items()}
     return NetworkResult(
         PublishedResult(op, published.work.flops, published.time, published.memory, published.why_not),
         [
@@ -214,7 +215,7 @@ def _take_turns(contestants: Sequence[_Contestant], device: torch.device, budget
             contestant.memory = peak_memory(contestant.run, device)  # the first run, which is no part of the race
             wait(device)
             contestant.first = time.perf_counter() - began
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             contestant.why_not = "out of memory"
@@ -237,25 +238,25 @@ def _frames_a_turn(contestant: _Contestant, device: torch.device) -> int:
     return max(1, min(_MOST_FRAMES, round(_LEAST_SECONDS / seconds(contestant.run, device))))
 
 
-def _time_parts(engine: StreamingEDVR, run: Callable[[], object], budget: float) -> dict[str, float]:
-    """Medians of seconds a frame of ``run``, by part.
+def _time_stages(engine: StreamingEDVR, run: Callable[[], object], budget: float) -> dict[str, float]:
+    """Medians of seconds a frame of ``run``, by stage.
 
-    It waits for the device between parts, so this is no part of the race.
+    It waits for the device between stages, so this is not part of the comparison.
     """
-    rounds: dict[str, list[float]] = {name: [] for name in PARTS}
+    rounds: dict[str, list[float]] = {name: [] for name in STAGES}
 
     @contextmanager
-    def part(name: str) -> Iterator[None]:
+    def stage(name: str) -> Iterator[None]:
         wait(engine.device)
         start = time.perf_counter()
         yield
         wait(engine.device)
         rounds[name][-1] += time.perf_counter() - start  # a tiled frame comes here once a tile
 
-    engine.part = part
     spent = 0.0
-    while spent < budget / 2 and len(rounds[PARTS[0]]) < _PART_ROUNDS:
-        for times in rounds.values():
-            times.append(0.0)
-        spent += seconds(run, engine.device)
+    with engine.observed(stage):
+        while spent < budget / 2 and len(rounds[STAGES[0]]) < _STAGE_ROUNDS:
+            for times in rounds.values():
+                times.append(0.0)
+            spent += seconds(run, engine.device)
     return {name: median(times) for name, times in rounds.items()}

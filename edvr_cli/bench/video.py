@@ -11,15 +11,17 @@ from edvr_cli.bench.hardware import seconds
 from edvr_cli.bench.network import EngineResult, clip
 from edvr_cli.image.resize import resize
 from edvr_cli.inference.engine import StreamingEDVR
+from edvr_cli.inference.options import InferenceOptions
+from edvr_cli.jobs.options import JobOptions, OutputOptions
 from edvr_cli.jobs.restore_video import restore_video
 from edvr_cli.network.edvr import EDVR
-from edvr_cli.network.windows import windows
 from edvr_cli.video.pixels.color import planes_to_rgb, resolve, rgb_to_planes
 from edvr_cli.video.pixels.layout import nearest_layout
 from edvr_cli.video.reading.info import VideoInfo
 from edvr_cli.video.reading.reader import VideoReader
 from edvr_cli.video.reading.sources import FileSource
-from edvr_cli.video.writing.encoders import EncoderPlan, Encoding, plan_encoder
+from edvr_cli.video.writing.encoders import EncoderPlan, plan_encoder
+from edvr_cli.video.writing.options import Encoding
 from edvr_cli.video.writing.writer import VideoWriter
 
 __all__ = ["VideoResult", "time_video"]
@@ -63,11 +65,12 @@ def time_video(model: EDVR, width: int, height: int, engine: EngineResult, *, bu
             with VideoReader(source) as reader:
                 decoded.extend(planes_to_rgb(f.planes, f.layout, f.color, device=device) for f in reader)
 
-        stream = StreamingEDVR(model, precision=engine.precision)
+        inference = InferenceOptions(precision=engine.precision)
+        stream = StreamingEDVR(model, inference)
 
         def restore() -> None:
-            for window in windows(((frame, False) for frame in decoded), T, model.padding):
-                stream.restore(window)
+            for _ in stream.restore_stream((None, frame, False) for frame in decoded):
+                pass
 
         large = [resize(frame.to(device), (height * scale, width * scale), "bicubic") for frame in frames[:T]]
         plan = _plan(target, width * scale, height * scale, PRESET)
@@ -80,10 +83,9 @@ def time_video(model: EDVR, width: int, height: int, engine: EngineResult, *, bu
                     source,
                     target,
                     model=model,
-                    precision=engine.precision,
-                    shots=False,
-                    encoding=Encoding(preset=PRESET),
-                    overwrite=True,
+                    inference=inference,
+                    output=OutputOptions(encoding=Encoding(preset=PRESET), overwrite=True),
+                    job=JobOptions(split_at_cuts=False),
                 ),
                 device,
             ),

@@ -14,13 +14,17 @@ import click
 # Before torch is loaded: its idle threads sleep instead of spinning. They take turns with the deformable
 # convolution's, the decoder's and the encoder's threads, which a spinning thread would keep off the cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Before CUDA starts: blocks that grow, so that tiles and strips of several sizes leave no memory in pieces.
+if sys.platform == "linux":
+    os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
 
-import edvr_cli
 from edvr_cli.cli import messages, output
 from edvr_cli.cli.commands import Commands
+from edvr_cli.cli.hints import with_hint
 from edvr_cli.errors import EdvrError, StoppedError, sentence_of, unforeseen
 from edvr_cli.system.malloc import keep_memory
 from edvr_cli.system.threads import left_behind
+from edvr_cli.version import __version__
 
 __all__ = ["edvr", "main"]
 
@@ -66,7 +70,7 @@ edvr = Commands(
     context_settings={"help_option_names": ["-h", "--help"]},
     params=messages.LOG_OPTIONS.copy(),
 )
-click.version_option(edvr_cli.__version__, "-V", "--version", prog_name="edvr")(edvr)
+click.version_option(__version__, "-V", "--version", prog_name="edvr")(edvr)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -106,15 +110,19 @@ def _run(arguments: Sequence[str] | None) -> int:
         messages.say("edvr: interrupted.")
         messages.log("interrupted", "error")
         return INTERRUPTED
-    except (EdvrError, OSError) as error:
-        return _fail(error, sentence_of(error))
+    except RuntimeError as error:  # those of torch
+        from edvr_cli.system.gpu_errors import explanation  # noqa: PLC0415 (loads torch)
+
+        return _fail(explanation(error) or error)
     except Exception as error:
-        return _fail(error, unforeseen(error), foreseen=False)
+        return _fail(error)
     return 0
 
 
-def _fail(error: BaseException, sentence: str, *, foreseen: bool = True) -> int:
+def _fail(error: Exception) -> int:
     """Say what went wrong, and in detail what nobody foresaw; 1."""
+    foreseen = isinstance(error, EdvrError | OSError)
+    sentence = with_hint(sentence_of(error), getattr(error, "hint", None)) if foreseen else unforeseen(error)
     details = "".join(traceback.format_exception(error))
     if messages.wants_traceback():
         messages.say(details)

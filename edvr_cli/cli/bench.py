@@ -5,7 +5,6 @@ from dataclasses import asdict
 from typing import Any
 
 import click
-import torch
 from rich.box import SIMPLE
 from rich.table import Table
 
@@ -14,8 +13,8 @@ from edvr_cli.bench.hardware import Timing
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import PlainConsole, echo_json
 from edvr_cli.cli.types import DEVICE
-from edvr_cli.inference.engine import PARTS
-from edvr_cli.inference.precision import PRECISIONS
+from edvr_cli.inference.engine import STAGES
+from edvr_cli.inference.options import PRECISIONS
 
 __all__ = ["bench_command"]
 
@@ -65,7 +64,7 @@ class _Resolution(click.ParamType):
 def bench_command(
     sizes: tuple[str, ...],
     resolutions: tuple[tuple[int, int], ...],
-    device: torch.device,
+    device: Any,
     precisions: tuple[Any, ...],
     quick: bool,
     as_json: bool,
@@ -134,7 +133,7 @@ def _lines(case: CaseResult) -> list[str]:
     lines = [f"published: fp32, deformable convolutions by {published.op}"]
     for engine in case.network.engines:
         if engine.time:
-            parts = ", ".join(f"{name} {engine.parts[name]:.3g}" for name in PARTS)
+            parts = ", ".join(f"{name} {engine.parts[name]:.3g}" for name in STAGES)
             tiles = f"tiles of {engine.tile}; " if engine.tile else ""
             first = f"first window {engine.first:.3g} s; " if engine.first is not None else ""
             lines.append(f"{engine.name}: {tiles}{first}parts in s/frame: {parts}")

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import PlainConsole, echo, echo_json, markup, plain
-from edvr_cli.cli.types import TIME
+from edvr_cli.cli.types import FILE, REAL, TIME, Count
 from edvr_cli.errors import EdvrError, OutputError
 from edvr_cli.quality.compare import METRICS, Comparison, FrameScore, OnPair, Size, compare
 from edvr_cli.quality.footage import Footage
@@ -28,8 +28,6 @@ from edvr_cli.video.vmaf import vmaf_available
 from edvr_cli.video.writing.png_jpeg import png
 
 __all__ = ["compare_command"]
-
-_FILE = click.Path(path_type=Path)
 
 
 class _Size(click.ParamType):
@@ -50,22 +48,22 @@ class _Size(click.ParamType):
 
 
 @click.command("compare", no_args_is_help=True)
-@click.argument("a", type=_FILE)
-@click.argument("b", type=_FILE)
-@click.option("--ref", metavar="TRUTH", type=_FILE, help="Measure both A and B against this video or folder.")
+@click.argument("a", type=FILE)
+@click.argument("b", type=FILE)
+@click.option("--ref", metavar="TRUTH", type=FILE, help="Measure both A and B against this video or folder.")
 @click.option(
     "--size",
     type=_Size(),
     help="Size both are brought to (bicubic) before they are compared.  [default: TRUTH's, or the larger of A and B]",
 )
 @click.option("--start", type=TIME, default=0, metavar="TIME", help="Begin A, or TRUTH, here: B is a part of it.")
-@click.option("--frames", type=click.IntRange(1), metavar="N", help="Compare this many frames at most.")
+@click.option("--frames", type=Count(1), metavar="N", help="Compare this many frames at most.")
 @click.option("--vmaf/--no-vmaf", default=True, help="Measure VMAF besides.")
-@click.option("--plot", metavar="FILE.png", type=_FILE, help="Draw the figures over time (needs matplotlib).")
+@click.option("--plot", metavar="FILE.png", type=FILE, help="Draw the figures over time (needs matplotlib).")
 @click.option(
-    "--pictures", metavar="FOLDER", type=_FILE, help="Write the frames with the lowest and the highest PSNR there."
+    "--pictures", metavar="FOLDER", type=FILE, help="Write the frames with the lowest and the highest PSNR there."
 )
-@click.option("--min-psnr", type=float, metavar="DB", help="Exit with 1 if B's mean PSNR (RGB) is below this.")
+@click.option("--min-psnr", type=REAL, metavar="DB", help="Exit with 1 if B's mean PSNR (RGB) is below this.")
 @click.option("--json", "form", flag_value="json", help="Write all figures to standard output as JSON.")
 @click.option("--csv", "form", flag_value="csv", help="Write the frames' figures to standard output as CSV.")
 @click.option("-y", "--overwrite", is_flag=True, help="Replace what --plot and --pictures name, if it exists.")

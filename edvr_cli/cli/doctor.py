@@ -78,7 +78,7 @@ def _show(d: "Diagnosis") -> None:
         each = d.speed.seconds_per_frame
         table.add_row(
             "speed",
-            f"edvr-s-x4 on {d.speed.device}, {d.speed.precision}: {each:.2g} s a frame of {width}×{height}, "
+            f"{d.speed.model} on {d.speed.device}, {d.speed.precision}: {each:.2g} s per frame of {width}×{height}, "
             f"so about {each * 320 * 180 / (width * height):.2g} s at 320×180",
         )
     console.print(table)

@@ -11,7 +11,7 @@ from rich.table import Table
 from edvr_cli.cli.fetch import PULL_OPTION, available
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import PlainConsole, echo_json
-from edvr_cli.cli.types import DEVICE
+from edvr_cli.cli.types import DEVICE, FOLDER, Count
 from edvr_cli.errors import EdvrError
 from edvr_cli.image.resize import Kernel
 from edvr_cli.models.checkpoint import load_model
@@ -23,7 +23,6 @@ from edvr_cli.video.vmaf import vmaf_available
 __all__ = ["evaluate_command"]
 
 _RESAMPLING: dict[str, Kernel] = {"bicubic": "bicubic", "lanczos": "lanczos"}
-_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
 class _Compression(click.ParamType):
@@ -43,8 +42,8 @@ class _Compression(click.ParamType):
 
 
 @click.command("eval", no_args_is_help=True)
-@click.argument("truth", metavar="TRUTH", type=_FOLDER)
-@click.option("--inputs", metavar="FOLDER", type=_FOLDER, help="Clips to restore.  [default: made from TRUTH]")
+@click.argument("truth", metavar="TRUTH", type=FOLDER)
+@click.option("--inputs", metavar="FOLDER", type=FOLDER, help="Clips to restore.  [default: made from TRUTH]")
 @click.option("-n", "--model", metavar="MODEL", help="A model's name or file, or bicubic, or lanczos.")
 @PULL_OPTION
 @click.option("-d", "--device", type=DEVICE, default="auto", show_default=True, help="cpu, cuda, cuda:1, mps.")
@@ -57,7 +56,7 @@ class _Compression(click.ParamType):
 )
 @click.option("--compress", type=_Compression(), help="Send the inputs through a codec first, as h264:23.")
 @click.option("--copies", is_flag=True, help="Give the network copies of each frame: what it can do without time.")
-@click.option("--frames", type=click.IntRange(1), metavar="N", help="Measure this many frames of a clip at most.")
+@click.option("--frames", type=Count(1), metavar="N", help="Measure this many frames of a clip at most.")
 @click.option("--vmaf", is_flag=True, help="Measure VMAF too.")
 @click.option("--json", "as_json", is_flag=True, help="Write the scores to standard output as JSON.")
 def evaluate_command(

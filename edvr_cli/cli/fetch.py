@@ -9,7 +9,6 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from edvr_cli.cli.messages import Messages
 from edvr_cli.errors import ModelError
-from edvr_cli.models import library
 from edvr_cli.models.registry import MODELS, ModelEntry, find_model
 
 __all__ = ["PULL_OPTION", "available", "fetch"]
@@ -20,6 +19,8 @@ _BYTES_PER_PARAMETER = 4  # published checkpoints hold float32
 
 def fetch(name: str) -> Path:
     """Fetch a published model into the user's folder with a progress bar, and check it; returns its file."""
+    from edvr_cli.models import library  # noqa: PLC0415 (loads torch)
+
     console = Messages()
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:
@@ -39,7 +40,7 @@ def available(name: str, *, agreed: bool) -> str:
     if entry is None or not entry.addresses or Path(name).is_file() or _is_here(name):
         return name
     if not agreed:
-        if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+        if not (sys.stdin and sys.stdin.isatty() and Messages().is_terminal):
             raise ModelError(
                 f"model {name!r} is not on this machine: {_offer(entry)}. Pass --pull to fetch it, run "
                 f"`edvr models pull {name}` beforehand, or add a file that you have by `edvr models add FILE`"

@@ -7,7 +7,7 @@ import torch
 
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import echo_path
-from edvr_cli.cli.types import DEVICE
+from edvr_cli.cli.types import DEVICE, FILE, FOLDER, NEW_FILE, Count, Finite
 from edvr_cli.train.clips import build_cache
 from edvr_cli.train.device.footage import cut_tiles
 from edvr_cli.train.device.phase import Phase
@@ -23,22 +23,20 @@ _VERSIONS = 4  # compressed versions of each tile
 
 
 @click.command("finetune", no_args_is_help=True)
-@click.argument("footage", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.argument("target", metavar="MODEL.safetensors", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("footage", type=FOLDER)
+@click.argument("target", metavar="MODEL.safetensors", type=NEW_FILE)
 @click.option("--start", metavar="MODEL", default="edvr-s-x4", show_default=True, help="Model to begin with; ×4 only.")
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=8.0, show_default=True, help="Of training.")
+@click.option("--minutes", type=Finite(0, min_open=True), default=8.0, show_default=True, help="Of training.")
 @click.option("--learning-rate", type=float, default=5e-4, show_default=True)
-@click.option(
-    "--degraded", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Share of compressed samples."
-)
-@click.option("--teacher", metavar="FILE", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+@click.option("--degraded", type=Finite(0, 1), default=0.0, show_default=True, help="Share of compressed samples.")
+@click.option("--teacher", metavar="FILE", type=FILE,
               help="BasicVSR checkpoint whose optical flow and restored frames guide the training.")  # fmt: skip
 @click.option("--sharpen", type=float, default=0.0, show_default=True, help="Strength of sharpening of the truth.")
-@click.option("--batch", type=click.IntRange(1), default=16, show_default=True)
-@click.option("--patch", type=click.IntRange(16), default=64, show_default=True, help="Side of an input patch.")
-@click.option("--frames", type=click.IntRange(5), default=4000, show_default=True, help="Frames held, at most.")
-@click.option("--steps", type=click.IntRange(1), help="Steps instead of minutes, for a trial.")
-@click.option("--cache", type=click.Path(path_type=Path), help="Folder of decoded frames.  [default: MODEL.cache]")
+@click.option("--batch", type=Count(1), default=16, show_default=True)
+@click.option("--patch", type=Count(16), default=64, show_default=True, help="Side of an input patch.")
+@click.option("--frames", type=Count(5), default=4000, show_default=True, help="Frames held, at most.")
+@click.option("--steps", type=Count(1), help="Steps instead of minutes, for a trial.")
+@click.option("--cache", type=FILE, help="Folder of decoded frames.  [default: MODEL.cache]")
 @click.option("-d", "--device", type=DEVICE, default="auto", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 def finetune_command(

@@ -1,102 +1,97 @@
-"""``edvr info``: what is in a video, and what would become of each part."""
+"""``edvr info``: the content of a video, and the plan of its restoration."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import click
-import torch
 from rich.table import Table
 
-from edvr_cli.cli.fetch import PULL_OPTION, available
+from edvr_cli.cli.option_groups import ModelChoice, encoding_options, inference_options, input_options, model_options
 from edvr_cli.cli.output import PlainConsole, echo_json, markup
-from edvr_cli.cli.progress import duration
-from edvr_cli.cli.types import DEVICE, MODEL, RATE, RAW_FORMAT, SCALE
-from edvr_cli.inference.frames import model_scale, output_size
-from edvr_cli.jobs.disk_space import output_bytes, readable_size, space_needed
-from edvr_cli.jobs.estimate import Forecast, forecast, seconds_a_frame
-from edvr_cli.models.checkpoint import load_model
-from edvr_cli.models.registry import default_model
-from edvr_cli.video.muxing.plan import FORMATS, MuxPlan, encoding_for, plan_mux
+from edvr_cli.cli.types import FILE, NAME, SCALE
+from edvr_cli.inference.options import InferenceOptions
+from edvr_cli.jobs.disk_space import output_bytes, space_needed
+from edvr_cli.jobs.estimate import Estimate, estimate, seconds_per_frame
+from edvr_cli.jobs.options import OutputOptions
+from edvr_cli.jobs.plan import RestorePlan, plan_restore
+from edvr_cli.system.text import format_bytes, format_duration
+from edvr_cli.video.file_names import FORMATS
 from edvr_cli.video.pixels.color import MATRIX_NAMES, PRIMARIES_NAMES, TRANSFER_NAMES
 from edvr_cli.video.reading.frame_intervals import Timing, timing
 from edvr_cli.video.reading.info import StreamInfo, VideoInfo
-from edvr_cli.video.reading.sources import RawFormat, Reading, as_source, probe
-from edvr_cli.video.writing.encoders import EncoderPlan, Encoding, plan_encoder
+from edvr_cli.video.reading.options import InputOptions
+from edvr_cli.video.reading.sources import as_source, probe
+from edvr_cli.video.writing.options import Encoding
 
 __all__ = ["info_command"]
 
 
 @dataclass(frozen=True)
 class _Prospect:
-    """What would be written, and what that would take; ``pace`` is seconds a frame, None where not measured."""
+    """The plan of a run, what it takes, and the seconds per frame (None: not measured)."""
 
-    target: Path
-    encoder: EncoderPlan
-    streams: MuxPlan
-    work: Forecast
+    plan: RestorePlan
+    estimate: Estimate
     pace: float | None
 
-    def seconds(self, info: VideoInfo) -> float | None:
+    @property
+    def seconds(self) -> float | None:
         """For all frames."""
-        return None if self.pace is None or not info.frame_count else self.pace * info.frame_count
+        frames = self.plan.total_frames
+        return None if self.pace is None or not frames else self.pace * frames
 
 
 @click.command("info", no_args_is_help=True)
-@click.argument("source", metavar="IN", type=click.Path(path_type=Path, allow_dash=True))
-@click.option("--to", "target", metavar="OUT", help="A file's name or suffix: what it would hold.  [default: as IN]")
+@click.argument("source", metavar="IN", type=FILE)
+@click.option("--to", "target", metavar="OUT", type=NAME, help="Name or suffix of the output.  [default: as IN]")
 @click.option("-s", "--scale", type=SCALE, metavar="X", help="Enlarge by X.  [default: the model's scale]")
-@click.option("-n", "--model", metavar="MODEL", type=MODEL, help="A model's name or checkpoint file.")
-@PULL_OPTION
-@click.option("-d", "--device", type=DEVICE, default="auto", show_default=True, help="cpu, cuda, cuda:1, mps.")
-@click.option(
-    "--measure", is_flag=True, help="Restore a few frames, for some seconds, to tell how long all would take."
-)
-@click.option("-c", "--codec", help="Video encoder, by FFmpeg's name.  [default: what suits OUT]")
-@click.option("--pix-fmt", "--pix_fmt", "pix_fmt", help="Pixel format.  [default: the source's bit depth]")
-@click.option("--fps", type=RATE, help="Frames a second of pictures or raw samples.")
-@click.option("--raw-input", type=RAW_FORMAT, help="What raw samples on a pipe are, if IN has no header.")
-@click.option("--allow-network", is_flag=True, help="Let IN be an address, or lead to other files and addresses.")
-@click.option("--json", "as_json", is_flag=True, help="Write it as JSON.")
+@click.option("--measure", is_flag=True, help="Restore a few frames to estimate the time.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+@model_options
+@inference_options
+@input_options
+@encoding_options
 def info_command(
     source: Path,
     target: str | None,
     scale: float | None,
-    model: str | None,
-    pull: bool,
-    device: torch.device,
     measure: bool,
-    codec: str | None,
-    pix_fmt: str | None,
-    fps: Fraction | None,
-    raw_input: RawFormat | None,
-    allow_network: bool,
     as_json: bool,
+    choice: ModelChoice,
+    inference: InferenceOptions,
+    input: InputOptions,
+    encoding: Encoding,
 ) -> None:
-    """Tell what is in the video IN: picture, color, times, streams, and what is assumed where it does not say.
+    """Describe the video IN: picture, color, times, streams, and what is assumed where the file does not say it.
 
-    And what would become of each part in OUT, before anything is done, and what it would take; nothing is written.
+    Also shows the plan of a run with the same options: what becomes of each stream in OUT, and the memory, disk space
+    and time it takes. Nothing is written.
     """
-    info = probe(as_source(source, Reading(rate=fps, raw=raw_input, allow_network=allow_network)))
+    origin = as_source(source, input)
+    info = probe(origin)
     times = timing(info)
+    plan = plan_restore(
+        origin,
+        _target(info, target),
+        model=choice.available("sr"),
+        scale=scale,
+        device=choice.device,
+        inference=inference,
+        input=input,
+        output=OutputOptions(encoding=encoding),
+    )
     if times is not None and times.all_frames:
-        info = replace(info, frame_count=times.frames)
-    path = _target(info, target)
-    encoding = encoding_for(path, info.source, Encoding(codec=codec, pix_fmt=pix_fmt))
-    network = load_model(available(model or default_model("sr"), agreed=pull), device)
-    width, height = output_size(info.width, info.height, model_scale(network, scale))
-    encoder = plan_encoder(encoding, info, width=width, height=height)
-    streams = plan_mux(info, encoder, path)
-    if measure and not info.source.rereadable:
-        raise click.UsageError("--measure would use up the pipe's frames; write them to a file first.")
-    pace = seconds_a_frame(info, network) if measure else None
-    prospect = _Prospect(path, encoder, streams, forecast(info, network), pace)
+        info = replace(plan.info, frame_count=times.frames)
+        plan = replace(plan, source=replace(plan.source, info=info))
+    if measure and not plan.info.source.rereadable:
+        raise click.UsageError("--measure would read the pipe's frames; write them to a file first.")
+    prospect = _Prospect(plan, estimate(plan), seconds_per_frame(plan) if measure else None)
     if as_json:
-        echo_json(_facts(info, times, prospect), indent=2)
+        echo_json(_facts(plan.info, times, prospect), indent=2)
     else:
-        _show(info, times, prospect)
+        _show(plan.info, times, prospect)
 
 
 def _target(info: VideoInfo, target: str | None) -> Path:
@@ -118,44 +113,43 @@ def _show(info: VideoInfo, times: Timing | None, prospect: _Prospect) -> None:
         table.add_row(name, value)
     console.print(table)
     console.print()
-    kept = {plan.stream.index: plan for plan in prospect.streams.streams}
-    streams = Table("stream", "codec", "", f"in {prospect.target.suffix or prospect.streams.format}", box=None)
+    plan, encoder = prospect.plan, prospect.plan.encoder
+    fates = {fate.stream.index: fate for fate in plan.mux.streams}
+    streams = Table("stream", "codec", "", f"in {plan.target.suffix or plan.mux.format}", box=None)
     streams.columns[3].overflow = "fold"
-    encoder = prospect.encoder
     size = f"{encoder.width}×{encoder.height}"
     streams.add_row(
         f"{info.stream_index} video", info.codec, "", f"restored: {size} {encoder.codec}, {encoder.layout.name}"
     )
     for stream in info.streams:
-        plan = kept.get(stream.index)
-        fate = "kept" if plan is None or plan.action == "copy" else _fate(plan.action, plan.codec, plan.reason)
-        streams.add_row(f"{stream.index} {_kind(stream)}", stream.codec, _details(stream), fate)
+        fate = fates.get(stream.index)
+        text = "kept" if fate is None or fate.action == "copy" else _fate(fate.action, fate.codec, fate.reason)
+        streams.add_row(f"{stream.index} {_kind(stream)}", stream.codec, _details(stream), text)
     console.print(streams)
     console.print()
-    for line in _work(info, prospect):
+    for line in _work(prospect):
         console.print(line)
-    for note in prospect.streams.notes:
+    for note in plan.mux.notes:
         console.print(markup("[yellow]note:[/] {}", note))
 
 
-def _work(info: VideoInfo, prospect: _Prospect) -> Iterator[str]:
-    """Disk, memory and time, a sentence each."""
-    encoder, work = prospect.encoder, prospect.work
-    if info.frame_count:
-        size, space = (readable_size(count(encoder, info, info.frame_count)) for count in (output_bytes, space_needed))
-        yield f"Output: roughly {size}; {space} of disk space during the work."
+def _work(prospect: _Prospect) -> Iterator[str]:
+    """Disk space, memory and time, a sentence each."""
+    plan, work = prospect.plan, prospect.estimate
+    if frames := plan.total_frames:
+        size, space = (format_bytes(count(plan.encoder, plan.info, frames)) for count in (output_bytes, space_needed))
+        yield f"Output: about {size}; {space} of disk space during the work."
     pieces = f"tiles of {work.tile} pixels" if work.tile else "whole frames"
-    free = "" if work.free is None else f", of {readable_size(work.free)} that are free"
+    free = "" if work.free is None else f", of {format_bytes(work.free)} available"
     yield (
-        f"Memory: roughly {readable_size(work.memory)} for the network{free} "
+        f"Memory: about {format_bytes(work.memory)} for the network{free} "
         f"({work.model} on {work.device}, {work.precision}, {pieces})."
     )
     if prospect.pace is None:
-        yield "Time: --measure restores a few frames and tells."
+        yield "Time: use --measure to estimate it."
     else:
-        seconds = prospect.seconds(info)
-        every = "" if seconds is None else f", about {duration(seconds)} for all"
-        yield f"Time: {prospect.pace:.2g} s a frame as measured{every}; decoding and encoding go on beside it."
+        total = "" if prospect.seconds is None else f", about {format_duration(prospect.seconds)} in total"
+        yield f"Time: {prospect.pace:.2g} s per frame, measured{total}; decoding and encoding run in parallel."
 
 
 def _lines(info: VideoInfo, times: Timing | None) -> list[tuple[str, str]]:
@@ -237,12 +231,13 @@ def _details(stream: StreamInfo) -> str:
 def _fate(action: str, codec: str, reason: str) -> str:
     if action == "convert":
         return f"converted to {codec}: {reason}"
-    return f"dropped: {reason}" if reason else "written anew"
+    return f"dropped: {reason}" if reason else "written again"
 
 
 def _facts(info: VideoInfo, times: Timing | None, prospect: _Prospect) -> dict[str, Any]:
     """Everything as JSON holds it; fractions as text."""
-    color, encoder = info.color, prospect.encoder
+    color, plan, work = info.color, prospect.plan, prospect.estimate
+    encoder, frames = plan.encoder, plan.total_frames
     return {
         "path": info.path,
         "container": info.container,
@@ -280,39 +275,39 @@ def _facts(info: VideoInfo, times: Timing | None, prospect: _Prospect) -> dict[s
         },
         "streams": [
             {
-                "index": plan.stream.index,
-                "kind": _kind(plan.stream),
-                "codec": plan.stream.codec,
-                "language": plan.stream.language,
-                "title": plan.stream.title,
-                "dispositions": plan.stream.dispositions,
-                "action": plan.action,
-                "becomes": plan.codec,
-                "reason": plan.reason,
+                "index": fate.stream.index,
+                "kind": _kind(fate.stream),
+                "codec": fate.stream.codec,
+                "language": fate.stream.language,
+                "title": fate.stream.title,
+                "dispositions": fate.stream.dispositions,
+                "action": fate.action,
+                "becomes": fate.codec,
+                "reason": fate.reason,
             }
-            for plan in prospect.streams.streams
+            for fate in plan.mux.streams
         ],
         "chapters": info.chapters,
         "metadata": info.readable_metadata,
         "output": {
-            "container": prospect.streams.format,
+            "container": plan.mux.format,
             "codec": encoder.codec,
             "pix_fmt": encoder.layout.name,
             "width": encoder.width,
             "height": encoder.height,
             "options": dict(encoder.options),
-            "size": output_bytes(encoder, info, info.frame_count) if info.frame_count else None,
-            "space": space_needed(encoder, info, info.frame_count) if info.frame_count else None,
-            "warnings": prospect.streams.warnings,
+            "size": output_bytes(encoder, info, frames) if frames else None,
+            "space": space_needed(encoder, info, frames) if frames else None,
+            "warnings": plan.mux.warnings,
         },
         "work": {
-            "model": prospect.work.model,
-            "device": str(prospect.work.device),
-            "precision": prospect.work.precision,
-            "tile": prospect.work.tile,
-            "memory": prospect.work.memory,
-            "free_memory": prospect.work.free,
-            "seconds_a_frame": prospect.pace,
-            "seconds": prospect.seconds(info),
+            "model": work.model,
+            "device": str(work.device),
+            "precision": work.precision,
+            "tile": work.tile,
+            "memory": work.memory,
+            "free_memory": work.free,
+            "seconds_per_frame": prospect.pace,
+            "seconds": prospect.seconds,
         },
     }

@@ -1,12 +1,13 @@
-"""Events of the work as lines of JSON on standard output, for scripts; docs/jobs.md lists them."""
+"""Events of the work as lines of JSON on standard output, for scripts; docs/guide/jobs.md lists them."""
 
 import re
 from types import TracebackType
 from typing import Any, Self
 
+from edvr_cli.cli.hints import with_hint
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import discard, echo_json, plain_data
-from edvr_cli.errors import OutputError, sentence_of
+from edvr_cli.errors import EdvrError, OutputError, sentence_of
 from edvr_cli.events import Event
 
 __all__ = ["JsonLines"]
@@ -25,7 +26,9 @@ class JsonLines:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            self._write({"event": "error", "kind": type(error).__name__, "message": sentence_of(error)})
+            hint = error.hint if isinstance(error, EdvrError) else None
+            message = with_hint(sentence_of(error), hint)
+            self._write({"event": "error", "kind": type(error).__name__, "message": message, "hint": hint})
 
     def __call__(self, event: Event) -> None:
         """Write one event."""

@@ -9,14 +9,12 @@ from rich.table import Table
 from edvr_cli.cli.fetch import fetch
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import PlainConsole, echo, echo_json, echo_path, markup
-from edvr_cli.cli.types import MODEL
+from edvr_cli.cli.types import FILE, MODEL, Finite
 from edvr_cli.errors import EdvrError, ModelError
 from edvr_cli.models import library as collection
 from edvr_cli.models.registry import model_folders
 
 __all__ = ["models"]
-
-_FILE = click.Path(path_type=Path)
 
 
 @click.group(invoke_without_command=True)
@@ -146,7 +144,7 @@ def verify(names: tuple[str, ...]) -> None:
 
 
 @models.command(no_args_is_help=True)
-@click.argument("file", type=_FILE)
+@click.argument("file", type=FILE)
 @click.option("--name", default="", help="What to call it.  [default: the file's name]")
 @click.option("-y", "--overwrite", is_flag=True, help="Replace a model of that name.")
 def add(file: Path, name: str, overwrite: bool) -> None:
@@ -158,7 +156,7 @@ def add(file: Path, name: str, overwrite: bool) -> None:
 
 @models.command(no_args_is_help=True)
 @click.argument("source", metavar="MODEL", type=MODEL)
-@click.argument("target", metavar="FILE", type=_FILE)
+@click.argument("target", metavar="FILE", type=FILE)
 @click.option("--half", is_flag=True, help="Keep 16 bits of each parameter: half the size.")
 @click.option("-y", "--overwrite", is_flag=True, help="Replace FILE if it exists.")
 def convert(source: str, target: Path, half: bool, overwrite: bool) -> None:
@@ -173,8 +171,8 @@ def convert(source: str, target: Path, half: bool, overwrite: bool) -> None:
 @models.command(no_args_is_help=True)
 @click.argument("first", metavar="MODEL", type=MODEL)
 @click.argument("second", metavar="OTHER", type=MODEL)
-@click.argument("target", metavar="FILE.safetensors", type=_FILE)
-@click.option("--share", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Of OTHER in the mean.")
+@click.argument("target", metavar="FILE.safetensors", type=FILE)
+@click.option("--share", type=Finite(0, 1), default=0.5, show_default=True, help="Of OTHER in the mean.")
 @click.option("-y", "--overwrite", is_flag=True, help="Replace FILE if it exists.")
 def blend(first: str, second: str, target: Path, share: float, overwrite: bool) -> None:
     """Write a network between MODEL and OTHER, one of which was trained on from the other.

@@ -1,310 +1,301 @@
-"""What can be asked of ``edvr upscale`` and ``edvr deblur``: each option declared once, with its type."""
+"""Groups of command-line options: each option is declared once, and each group reaches a command as one value."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from fractions import Fraction
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Concatenate, ParamSpec, get_type_hints
+from typing import Any
 
 import click
-import torch
 
-from edvr_cli.cli.fetch import PULL_OPTION
-from edvr_cli.cli.types import DEVICE, KEY_VALUE, MODEL, RATE, RAW_FORMAT, SIZE, TILE, TIME
-from edvr_cli.inference.engine import DEFAULT_HALO
-from edvr_cli.inference.precision import PRECISIONS, Precision
+from edvr_cli.cli.fetch import PULL_OPTION, available
+from edvr_cli.cli.types import (
+    DEVICE_NAME,
+    FILE,
+    KEY_VALUE,
+    MODEL,
+    NAME,
+    RATE,
+    RAW_FORMAT,
+    REAL,
+    SIZE,
+    THREADS,
+    TILE,
+    TIME,
+    Count,
+    Finite,
+)
+from edvr_cli.inference.options import DEFAULT_TILE_PAD, PRECISIONS, InferenceOptions
 from edvr_cli.jobs.inputs import Selection
-from edvr_cli.jobs.restore_video import Resume
-from edvr_cli.video.muxing.plan import PipeFormat
-from edvr_cli.video.reading.deinterlace import Deinterlace
-from edvr_cli.video.reading.sources import RawFormat, Reading
-from edvr_cli.video.writing.encoders import Encoding
+from edvr_cli.jobs.options import JobOptions, OutputOptions
+from edvr_cli.models.registry import Task, default_model
+from edvr_cli.video.reading.options import InputOptions
+from edvr_cli.video.writing.options import Encoding
 
-__all__ = ["RestoreOptions", "restore_options"]
+__all__ = [
+    "DisplayOptions",
+    "Files",
+    "ModelChoice",
+    "display_options",
+    "encoding_options",
+    "file_options",
+    "inference_options",
+    "input_options",
+    "job_options",
+    "model_options",
+    "output_options",
+]
 
-_FILE = click.Path(path_type=Path)
-_P = ParamSpec("_P")
+Command = Callable[..., None]
+Declaration = Callable[[Command], Command]
+
+
+def _group(parameter: str, build: Callable[..., object], options: Mapping[str, Declaration]) -> Declaration:
+    """A decorator that declares ``options`` by the names of ``build``'s arguments and passes what it builds.
+
+    A name that begins with an underscore declares another flag of the option before it.
+    """
+    names = [name for name in options if not name.startswith("_")]
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def called(**values: Any) -> None:
+            group = build(**{name: values.pop(name) for name in names})
+            command(**values, **{parameter: group})
+
+        declared: Command = called
+        for declare in reversed(list(options.values())):
+            declared = declare(declared)
+        return declared
+
+    return decorate
 
 
 @dataclass(frozen=True)
-class RestoreOptions:
-    """What both commands are told. A field's annotation holds its type, and how click gets it."""
+class Files:
+    """Inputs and output as given on the command line."""
 
-    paths: Annotated[
-        tuple[str, ...],
-        click.argument("paths", metavar="IN... [OUT]", nargs=-1),
-    ]
-    input_path: Annotated[
-        str | None,
-        click.option("-i", "--input", "input_path", metavar="IN", help="The same as IN."),
-    ]
-    output_path: Annotated[
-        str | None,
-        click.option("-o", "--output", "output_path", metavar="OUT", help="The same as OUT."),
-    ]
-    list_file: Annotated[
-        Path | None,
-        click.option(
-            "--list", "list_file", metavar="FILE", type=_FILE, help="Take inputs from FILE as well, one a line."
+    paths: tuple[str, ...]
+    input_path: str | None
+    output_path: str | None
+    list_file: Path | None
+    recursive: bool
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    skip_existing: bool
+    watch: bool
+
+    @property
+    def selection(self) -> Selection:
+        """Which files of folders are restored."""
+        return Selection(self.recursive, self.include, self.exclude)
+
+
+file_options = _group(
+    "files",
+    Files,
+    {
+        "paths": click.argument("paths", metavar="IN... [OUT]", nargs=-1, type=NAME),
+        "input_path": click.option("-i", "--input", "input_path", metavar="IN", type=NAME, help="Same as IN."),
+        "output_path": click.option("-o", "--output", "output_path", metavar="OUT", type=NAME, help="Same as OUT."),
+        "list_file": click.option(
+            "--list", "list_file", metavar="FILE", type=FILE, help="Also read inputs from FILE, one per line."
         ),
-    ]
-    recursive: Annotated[
-        bool,
-        click.option("-r", "--recursive", is_flag=True, help="Take folders with all that is below them."),
-    ]
-    include: Annotated[
-        tuple[str, ...],
-        click.option("--include", metavar="PATTERN", multiple=True, help="Of folders, only these files: '*.mov'."),
-    ]
-    exclude: Annotated[
-        tuple[str, ...],
-        click.option("--exclude", metavar="PATTERN", multiple=True, help="Of folders and patterns, all but these."),
-    ]
-    skip_existing: Annotated[
-        bool,
-        click.option("--skip-existing", is_flag=True, help="Leave out files whose output exists."),
-    ]
-    watch: Annotated[
-        bool,
-        click.option("--watch", is_flag=True, help="Wait for files to appear in the folder IN, until Ctrl-C."),
-    ]
-    model: Annotated[
-        str | None,
-        click.option(
-            "-n",
-            "--model",
-            "--weights",
-            "model",
-            metavar="MODEL",
-            type=MODEL,
-            help="A model's name or checkpoint file.",
+        "recursive": click.option("-r", "--recursive", is_flag=True, help="Search folders recursively."),
+        "include": click.option(
+            "--include", metavar="PATTERN", multiple=True, help="Restore only these files of folders: '*.mov'."
         ),
-    ]
-    pull: Annotated[bool, PULL_OPTION]
-    device: Annotated[
-        torch.device,
-        click.option("-d", "--device", type=DEVICE, default="auto", show_default=True, help="cpu, cuda, cuda:1, mps."),
-    ]
-    precision: Annotated[
-        Precision,
-        click.option(
+        "exclude": click.option(
+            "--exclude", metavar="PATTERN", multiple=True, help="Skip these files of folders and patterns."
+        ),
+        "skip_existing": click.option("--skip-existing", is_flag=True, help="Skip files whose output exists."),
+        "watch": click.option("--watch", is_flag=True, help="Wait for files in the folder IN, until Ctrl-C."),
+    },
+)
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """A model by name or file, and the device it runs on."""
+
+    model: str | None
+    pull: bool
+    device: str
+
+    def available(self, task: Task, *, agreed: bool = False) -> str:
+        """The model, or the default for ``task``, once it is on this machine; ``agreed`` allows fetching it."""
+        return available(self.model or default_model(task), agreed=self.pull or agreed)
+
+
+model_options = _group(
+    "choice",
+    ModelChoice,
+    {
+        "model": click.option(
+            "-n", "--model", "--weights", "model", metavar="MODEL", type=MODEL, help="Model name or checkpoint file."
+        ),
+        "pull": PULL_OPTION,
+        "device": click.option(
+            "-d", "--device", type=DEVICE_NAME, default="auto", show_default=True, help="cpu, cuda, cuda:1, mps."
+        ),
+    },
+)
+
+inference_options = _group(
+    "inference",
+    InferenceOptions,
+    {
+        "precision": click.option(
             "--precision",
             type=click.Choice(PRECISIONS),
             default="auto",
             show_default=True,
-            help="What the network computes in; auto: the fastest that looks the same.",
+            help="Numeric precision; auto: the fastest that looks the same.",
         ),
-        click.option("--fp32", "precision", flag_value="fp32", help="The same as --precision fp32."),
-    ]
-    compiled: Annotated[
-        bool,
-        click.option(
+        "_fp32": click.option("--fp32", "precision", flag_value="fp32", help="Same as --precision fp32."),
+        "torch_compile": click.option(
             "--compile/--no-compile",
-            "compiled",
+            "torch_compile",
             default=False,
-            help="Have torch.compile fuse the network on a GPU, which takes a minute at first.",
+            help="Compile the network on a GPU; the first frame takes about a minute.",
         ),
-    ]
-    tile: Annotated[
-        int | str,
-        click.option(
+        "tile": click.option(
             "-t",
             "--tile",
             type=TILE,
             default="auto",
             show_default=True,
-            help="Side of a tile in input pixels; 0: whole frames; auto: as free memory allows.",
+            help="Tile size in input pixels; 0: whole frames; auto: as large as memory allows.",
         ),
-    ]
-    tile_pad: Annotated[
-        int,
-        click.option(
+        "tile_pad": click.option(
             "--tile-pad",
-            type=click.IntRange(0),
-            default=DEFAULT_HALO,
+            type=Count(0),
+            default=DEFAULT_TILE_PAD,
             show_default=True,
             metavar="N",
-            help="Pixels that a tile sees beyond its edges.",
+            help="Input pixels read around each tile.",
         ),
-    ]
-    shots: Annotated[
-        bool,
-        click.option("--shots/--no-shots", default=True, help="Keep scene cuts apart, or treat the video as one shot."),
-    ]
-    codec: Annotated[
-        str | None,
-        click.option("-c", "--codec", help="Video encoder, by FFmpeg's name.  [default: libx264, or what suits OUT]"),
-    ]
-    crf: Annotated[
-        float | None,
-        click.option("--crf", type=float, help="Quality of the encoder, lower is better.  [default: 17 for libx264]"),
-    ]
-    preset: Annotated[
-        str | None,
-        click.option("--preset", help="Speed of the encoder, ultrafast to veryslow.  [default: medium]"),
-    ]
-    pix_fmt: Annotated[
-        str | None,
-        click.option("--pix-fmt", "--pix_fmt", "pix_fmt", help="Pixel format.  [default: the source's bit depth]"),
-    ]
-    encoder_options: Annotated[
-        tuple[tuple[str, str], ...],
-        click.option(
-            "-e", "encoder_options", type=KEY_VALUE, multiple=True, help="An option of the encoder; repeatable."
+        "max_memory": click.option(
+            "--max-memory", type=SIZE, help="Memory limit of the network: 6G, 800M.  [default: the free memory]"
         ),
-    ]
-    start: Annotated[
-        Fraction | None,
-        click.option("--start", type=TIME, help="Begin here: 90, 1:30, 00:01:30.5."),
-    ]
-    end: Annotated[
-        Fraction | None,
-        click.option("--end", type=TIME, help="End here."),
-    ]
-    frames: Annotated[
-        int | None,
-        click.option("--frames", type=click.IntRange(1), metavar="N", help="Restore this many frames at most."),
-    ]
-    audio: Annotated[
-        bool,
-        click.option("--audio/--no-audio", default=True, help="Keep the sound, or leave it out."),
-    ]
-    subtitles: Annotated[
-        bool,
-        click.option("--subs/--no-subs", "subtitles", default=True, help="Keep subtitles, or leave them out."),
-    ]
-    strict_streams: Annotated[
-        bool,
-        click.option(
-            "--strict-streams", is_flag=True, help="Fail, before the work, where OUT cannot hold every stream as it is."
+    },
+)
+
+input_options = _group(
+    "input",
+    InputOptions,
+    {
+        "start": click.option("--start", type=TIME, help="Start of the range to restore: 90, 1:30, 00:01:30.5."),
+        "end": click.option("--end", type=TIME, help="End of the range."),
+        "max_frames": click.option(
+            "--frames", "max_frames", type=Count(1), metavar="N", help="Restore at most N frames."
         ),
-    ]
-    fps: Annotated[
-        Fraction | None,
-        click.option(
-            "--fps", type=RATE, help="Frames a second of pictures or raw samples: 24, 30000/1001.  [default: 25]"
+        "rate": click.option(
+            "--fps", "rate", type=RATE, help="Frame rate of pictures or raw samples: 24, 30000/1001.  [default: 25]"
         ),
-    ]
-    raw_input: Annotated[
-        RawFormat | None,
-        click.option("--raw-input", type=RAW_FORMAT, help="What raw samples on a pipe are, if IN has no header."),
-    ]
-    pipe_format: Annotated[
-        PipeFormat,
-        click.option(
+        "raw": click.option(
+            "--raw-input", "raw", type=RAW_FORMAT, help="Size and pixel format of raw samples on a pipe."
+        ),
+        "deinterlace": click.option(
+            "--deinterlace",
+            type=click.Choice(["frame", "field"]),
+            help="Deinterlace (bwdif): one output frame per input frame, or one per field.",
+        ),
+        "hwaccel": click.option(
+            "--hwaccel", metavar="KIND", help="Decode on a device: cuda, vaapi, ...; auto: the first available."
+        ),
+        "allow_network": click.option(
+            "--allow-network", is_flag=True, help="Let IN be a URL, or refer to other files and URLs."
+        ),
+    },
+)
+
+
+def _encoding(encoder_options: tuple[tuple[str, str], ...], **values: Any) -> Encoding:
+    return Encoding(**values, options=dict(encoder_options))
+
+
+encoding_options = _group(
+    "encoding",
+    _encoding,
+    {
+        "codec": click.option(
+            "-c", "--codec", help="Video encoder, by FFmpeg's name.  [default: libx264, or what suits OUT]"
+        ),
+        "crf": click.option(
+            "--crf", type=REAL, help="Quality of the encoder, lower is better.  [default: 17 for libx264]"
+        ),
+        "preset": click.option("--preset", help="Encoder preset, ultrafast to veryslow.  [default: medium]"),
+        "pix_fmt": click.option(
+            "--pix-fmt", "--pix_fmt", "pix_fmt", help="Pixel format.  [default: the source's bit depth]"
+        ),
+        "encoder_options": click.option(
+            "-e", "encoder_options", type=KEY_VALUE, multiple=True, help="Encoder option; repeatable."
+        ),
+    },
+)
+
+output_options = _group(
+    "output",
+    OutputOptions,
+    {
+        "audio": click.option("--audio/--no-audio", default=True, help="Keep the audio."),
+        "subtitles": click.option("--subs/--no-subs", "subtitles", default=True, help="Keep the subtitles."),
+        "strict_streams": click.option(
+            "--strict-streams", is_flag=True, help="Fail at the start if OUT cannot hold every stream unchanged."
+        ),
+        "pipe_format": click.option(
             "--pipe-format",
             type=click.Choice(["y4m", "raw"]),
             default="y4m",
             show_default=True,
-            help="What is written to standard output, if OUT is -.",
+            help="Format of standard output, if OUT is -.",
         ),
-    ]
-    deinterlace: Annotated[
-        Deinterlace | None,
-        click.option(
-            "--deinterlace",
-            type=click.Choice(["frame", "field"]),
-            help="Make interlaced pictures progressive (bwdif): a frame for each, or one for each of its two fields.",
+        "overwrite": click.option(
+            "-y", "--overwrite", is_flag=True, help="Replace OUT if it exists, and fetch a missing model."
         ),
-    ]
-    hwaccel: Annotated[
-        str | None,
-        click.option(
-            "--hwaccel", metavar="KIND", help="Decode on a device: cuda, vaapi, ..., auto: the first there is."
+    },
+)
+
+job_options = _group(
+    "job",
+    JobOptions,
+    {
+        "split_at_cuts": click.option(
+            "--shots/--no-shots", "split_at_cuts", default=True, help="Detect scene cuts and keep shots apart."
         ),
-    ]
-    allow_network: Annotated[
-        bool,
-        click.option(
-            "--allow-network", is_flag=True, help="Let IN be an address, or lead to other files and addresses."
+        "resume": click.option(
+            "--resume", flag_value="require", help="Continue an interrupted run; fail if there is none."
         ),
-    ]
-    overwrite: Annotated[
-        bool,
-        click.option("-y", "--overwrite", is_flag=True, help="Replace OUT if it exists, and fetch a missing model."),
-    ]
-    resume: Annotated[
-        Resume,
-        click.option("--resume", flag_value="require", help="Go on with an interrupted run, or fail if there is none."),
-        click.option("--fresh", "resume", flag_value="never", help="Start over, without what an earlier run kept."),
-        click.option("resume", "--resume-if-possible", flag_value="auto", default=True, hidden=True),
-    ]
-    cluster: Annotated[
-        str | None,
-        click.option(
-            "--cluster", metavar="ADDRESS", help="Restore on a Ray cluster: auto, HOST:PORT or ray://HOST:PORT."
-        ),
-    ]
-    max_memory: Annotated[
-        int | None,
-        click.option("--max-memory", type=SIZE, help="Memory for the network: 6G, 800M.  [default: what is free]"),
-    ]
-    threads: Annotated[
-        int | None,
-        click.option(
-            "--threads", type=click.IntRange(1), metavar="N", help="Processor threads.  [default: one a core]"
-        ),
-    ]
-    segment_seconds: Annotated[
-        float,
-        click.option(
+        "_fresh": click.option("--fresh", "resume", flag_value="never", help="Discard what an interrupted run kept."),
+        "_auto": click.option("resume", "--resume-if-possible", flag_value="auto", default=True, hidden=True),
+        "threads": click.option("--threads", type=THREADS, metavar="N", help="CPU threads.  [default: one per core]"),
+        "segment_seconds": click.option(
             "--segment",
             "segment_seconds",
-            type=click.FloatRange(0.04, 60),
+            type=Finite(0.04, 60),
             default=4.0,
             show_default=True,
             metavar="S",
-            help="Keep the work every so many seconds of video.",
+            help="Save progress every S seconds of video.",
         ),
-    ]
-    progress: Annotated[
-        bool,
-        click.option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal."),
-    ]
-    json: Annotated[
-        bool,
-        click.option("--json", is_flag=True, help="Tell of the work in lines of JSON on standard output."),
-    ]
-
-    @property
-    def selection(self) -> Selection:
-        """Which files of folders are meant."""
-        return Selection(self.recursive, self.include, self.exclude)
-
-    @property
-    def encoding(self) -> Encoding:
-        """What is asked of the encoder."""
-        return Encoding(
-            codec=self.codec,
-            crf=self.crf,
-            preset=self.preset,
-            pix_fmt=self.pix_fmt,
-            options=dict(self.encoder_options),
-        )
-
-    @property
-    def reading(self) -> Reading:
-        """What is said of the inputs."""
-        return Reading(
-            rate=self.fps,
-            raw=self.raw_input,
-            allow_network=self.allow_network,
-            deinterlace=self.deinterlace,
-            hwaccel=self.hwaccel,
-        )
+    },
+)
 
 
-def restore_options(command: Callable[Concatenate[RestoreOptions, _P], None]) -> Callable[..., None]:
-    """Give a command these options; it is called with them in one piece."""
+@dataclass(frozen=True)
+class DisplayOptions:
+    """How progress is shown."""
 
-    @wraps(command)
-    def called(**values: Any) -> None:
-        options = RestoreOptions(**{field.name: values.pop(field.name) for field in fields(RestoreOptions)})
-        command(options, **values)  # type: ignore[call-arg]
+    progress: bool
+    json: bool
 
-    hints = get_type_hints(RestoreOptions, include_extras=True)
-    declared = [parameter for field in fields(RestoreOptions) for parameter in hints[field.name].__metadata__]
-    for parameter in reversed(declared):
-        called = parameter(called)
-    return called
+
+display_options = _group(
+    "display",
+    DisplayOptions,
+    {
+        "progress": click.option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal."),
+        "json": click.option("--json", is_flag=True, help="Write events as JSON lines to standard output."),
+    },
+)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from edvr_cli.jobs.inputs import writable_name
-from edvr_cli.video.reading.sources import STANDARD_INPUT
+from edvr_cli.video.file_names import STANDARD_INPUT
 
 __all__ = ["read_paths", "single_target"]
 

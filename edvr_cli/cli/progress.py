@@ -19,6 +19,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from edvr_cli.cli.hints import with_hint
 from edvr_cli.cli.messages import Messages, log_traceback
 from edvr_cli.cli.output import markup
 from edvr_cli.events import (
@@ -33,9 +34,9 @@ from edvr_cli.events import (
     Paused,
     Started,
 )
-from edvr_cli.jobs.disk_space import readable_size
+from edvr_cli.system.text import format_bytes, format_duration
 
-__all__ = ["Display", "duration"]
+__all__ = ["Display"]
 
 _PLAIN_EVERY = 10.0  # seconds between lines
 _SPEED_OVER = 600.0  # seconds; a frame may take minutes, and there is no speed without two of them
@@ -132,8 +133,9 @@ class Display:
     def _end_file(self, event: Outcome) -> None:
         log_traceback(event.trace)
         if event.status != "done":
-            left = event.message.removeprefix(str(event.source))
-            what = left if left != event.message else f": {left}"
+            message = with_hint(event.message, event.hint)
+            left = message.removeprefix(str(event.source))
+            what = left if left != message else f": {left}"
             self._say(markup("[yellow]{}:[/] {}{}", event.status, event.source.name, what))
         if self._progress is not None and self._files is not None:
             self._drop_frames()
@@ -153,13 +155,13 @@ class Display:
             done = outcome.status == "done"
             speed = f"{outcome.restored / outcome.seconds:.2f}" if outcome.restored and outcome.seconds else ""
             # The file's name stands in the first column.
-            reason = outcome.message.removeprefix(str(outcome.source)).lstrip(": ")
+            reason = with_hint(outcome.message, outcome.hint).removeprefix(str(outcome.source)).lstrip(": ")
             style = {"done": "green", "skipped": "yellow", "failed": "red"}[outcome.status]
             table.add_row(
                 str(outcome.source),
                 str(outcome.frames) if done else "",
                 speed,
-                readable_size(outcome.size) if done else "",
+                format_bytes(outcome.size) if done else "",
                 markup(f"[{style}]{{}}[/]{{}}", outcome.status, f": {reason}" if reason else ""),
             )
         self._console.print(table)
@@ -182,7 +184,7 @@ class Display:
         line = f"{event.done} frames, {speed:.2f} fps"
         if event.total:
             left = max(0, event.total - event.done) / speed
-            line = f"{event.done}/{event.total} frames, {speed:.2f} fps, {duration(left)} left"
+            line = f"{event.done}/{event.total} frames, {speed:.2f} fps, {format_duration(left)} left"
         self._say(line)
 
     def _finish(self, event: Finished) -> None:
@@ -197,7 +199,9 @@ class Display:
         if event.restored < event.frames:
             frames += f", {event.restored} of them by this run,"
         speed = f" ({event.restored / event.seconds:.2f} fps)" if event.restored and event.seconds else ""
-        self._say(f"{frames} in {duration(event.seconds)}{speed}{'' if event.target == Path('-') else ', verified'}.")
+        self._say(
+            f"{frames} in {format_duration(event.seconds)}{speed}{'' if event.target == Path('-') else ', verified'}."
+        )
 
     def _pause(self, event: Paused) -> None:
         if self._progress is not None and self._files is None:
@@ -215,15 +219,6 @@ class _Speed(ProgressColumn):
     def render(self, task: Task) -> Text:
         """Nothing until it is known."""
         return Text("" if not task.speed else f"{task.speed:.2f} fps")
-
-
-def duration(seconds: float) -> str:
-    """For people: ``12.5 s``, ``3 min 05 s``, ``2 h 07 min``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02} min"
-    return f"{minutes} min {rest:02} s" if minutes else f"{seconds:.1f} s"
 
 
 def _frames(count: int, total: int | None) -> str:

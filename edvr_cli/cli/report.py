@@ -10,30 +10,29 @@ from rich.progress import Progress
 
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import echo_path
-from edvr_cli.cli.progress import duration
-from edvr_cli.cli.types import DEVICE, KEY_VALUE, MODEL, TIME
+from edvr_cli.cli.types import DEVICE, FILE, KEY_VALUE, MODEL, TIME, Count
 from edvr_cli.errors import InputError, OutputError
 from edvr_cli.models.library import describe, list_models
 from edvr_cli.quality.footage import Footage
 from edvr_cli.quality.report import Model, build_report
 from edvr_cli.system.files import write_file
+from edvr_cli.system.text import format_duration
 
 __all__ = ["report_command"]
 
-_FILE = click.Path(path_type=Path)
 _MEASURED = 300
 
 
 @click.command("report", no_args_is_help=True)
-@click.argument("source", metavar="IN", type=_FILE)
-@click.argument("result", metavar="OUT", type=_FILE)
-@click.option("-o", "--output", "target", metavar="FILE.html", type=_FILE, help="The page.  [default: OUT.html]")
-@click.option("--ref", metavar="TRUTH", type=_FILE, help="Measure both against this video or folder of images.")
+@click.argument("source", metavar="IN", type=FILE)
+@click.argument("result", metavar="OUT", type=FILE)
+@click.option("-o", "--output", "target", metavar="FILE.html", type=FILE, help="The page.  [default: OUT.html]")
+@click.option("--ref", metavar="TRUTH", type=FILE, help="Measure both against this video or folder of images.")
 @click.option("--start", type=TIME, default=0, metavar="TIME", help="Begin IN and TRUTH here: OUT is a part of them.")
 @click.option("--pictures", type=click.IntRange(1, 40), default=6, show_default=True, help="Frames to show.")
 @click.option(
     "--frames",
-    type=click.IntRange(1),
+    type=Count(1),
     default=_MEASURED,
     show_default=True,
     metavar="N",
@@ -43,7 +42,7 @@ _MEASURED = 300
 @click.option("-n", "--model", metavar="MODEL", type=MODEL, help="The model that made OUT: its card comes on the page.")
 @click.option("-d", "--device", type=DEVICE, default="auto", show_default=True, help="The device it was made on.")
 @click.option(
-    "--run", "run_file", metavar="FILE", type=_FILE, help="What `edvr upscale --json` wrote: its settings and model."
+    "--run", "run_file", metavar="FILE", type=FILE, help="What `edvr upscale --json` wrote: its settings and model."
 )
 @click.option("--setting", "settings", type=KEY_VALUE, multiple=True, help="A further line, as crf=17; repeatable.")
 @click.option("-y", "--overwrite", is_flag=True, help="Replace the page if it exists.")
@@ -111,7 +110,7 @@ def _run_settings(path: Path, result: Path) -> dict[str, str]:
         "tiles": f"{begun['tile']} pixels" if begun["tile"] else "whole frames",
     }
     for end in (event for event in events if event["event"] == "finished"):
-        settings |= {"frames": str(end["frames"]), "took": duration(end["seconds"])}
+        settings |= {"frames": str(end["frames"]), "took": format_duration(end["seconds"])}
     return settings
 
 

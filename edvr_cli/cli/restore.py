@@ -1,176 +1,239 @@
-"""``edvr upscale`` and ``edvr deblur``: one file into another, or many."""
+"""``edvr upscale`` and ``edvr deblur``: restore one file, or many."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import click
-import torch
 from click.core import ParameterSource
 
-from edvr_cli.cli.fetch import available
 from edvr_cli.cli.interrupt import patient_interrupt
 from edvr_cli.cli.json_lines import JsonLines
 from edvr_cli.cli.messages import Messages
-from edvr_cli.cli.option_groups import RestoreOptions, restore_options
+from edvr_cli.cli.option_groups import (
+    DisplayOptions,
+    Files,
+    ModelChoice,
+    display_options,
+    encoding_options,
+    file_options,
+    inference_options,
+    input_options,
+    job_options,
+    model_options,
+    output_options,
+)
 from edvr_cli.cli.output import discard, echo_path
 from edvr_cli.cli.paths import read_paths, single_target
 from edvr_cli.cli.progress import Display
 from edvr_cli.cli.types import SCALE
 from edvr_cli.errors import DeviceError, EdvrError, InputError, ModelError, OutputError
 from edvr_cli.events import Finished, OnEvent
-from edvr_cli.jobs.backends import Hire
+from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.jobs.batch import restore_batch, watch
 from edvr_cli.jobs.inputs import Entry, find_entries, is_batch
-from edvr_cli.jobs.restore_video import restore_video
-from edvr_cli.models.checkpoint import load_model
-from edvr_cli.models.registry import Task, default_model
-from edvr_cli.network.edvr import EDVR
-from edvr_cli.video.muxing.plan import STANDARD_OUTPUT
+from edvr_cli.jobs.options import JobOptions, OutputOptions
+from edvr_cli.jobs.request import check_request
+from edvr_cli.models.registry import Task, find_model
+from edvr_cli.video.file_names import STANDARD_OUTPUT
+from edvr_cli.video.reading.options import InputOptions
+from edvr_cli.video.writing.options import Encoding
 
 __all__ = ["deblur", "upscale"]
 
-_LOOK_EVERY = 2.0  # seconds between looks at a watched folder
+_POLL_SECONDS = 2.0  # between looks into a watched folder
 
-
-@click.command(no_args_is_help=True)
-@restore_options
-@click.option(
+_SCALE = click.option(
     "-s", "--scale", type=SCALE, default=4, show_default=True, metavar="X",
-    help="Enlarge by X, 1 to 4; the network does 4, what is less is made by shrinking that.",
+    help="Enlarge by X, 1 to 4; the network enlarges by 4, smaller outputs are resized.",
 )  # fmt: skip
-def upscale(options: RestoreOptions, scale: float) -> None:
-    """Enlarge the video IN and write it to OUT (IN_upscaled beside it, if not given).
+_CLUSTER = click.option(
+    "--cluster", metavar="ADDRESS", help="Restore on a Ray cluster: auto, HOST:PORT or ray://HOST:PORT."
+)
 
-    IN may be several files, folders and 'patterns'; OUT is a folder then. What was interrupted goes on when the
-    same command is given again.
 
-    Frames, their times, sound, subtitles, chapters and metadata stay the source's.
-    """
-    _restore("sr", "upscaled", scale, options)
+@dataclass(frozen=True)
+class _Request:
+    """Everything that the command line says, apart from the files."""
+
+    task: Task
+    scale: float
+    choice: ModelChoice
+    inference: InferenceOptions
+    input: InputOptions
+    output: OutputOptions
+    job: JobOptions
+    cluster: str | None
+
+
+def _restore_options(command: Callable[..., None]) -> Callable[..., None]:
+    """All option groups of a restoration; the command gets the files, the request without a task, and the display."""
+
+    def called(
+        files: Files,
+        encoding: Encoding,
+        output: OutputOptions,
+        display: DisplayOptions,
+        scale: float = 1,
+        **values: object,
+    ) -> None:
+        request = _Request("sr", scale, output=replace(output, encoding=encoding), **values)  # type: ignore[arg-type]
+        command(files, request, display)
+
+    called.__doc__, called.__name__ = command.__doc__, command.__name__
+    for options in (
+        display_options, _CLUSTER, job_options, output_options, encoding_options, input_options, inference_options,
+        model_options, file_options,
+    ):  # fmt: skip
+        called = options(called)
+    return called
 
 
 @click.command(no_args_is_help=True)
-@restore_options
-def deblur(options: RestoreOptions) -> None:
-    """Remove motion blur from the video IN and write it to OUT (IN_deblurred beside it, if not given).
+@_SCALE
+@_restore_options
+def upscale(files: Files, request: _Request, display: DisplayOptions) -> None:
+    """Enlarge the video IN and write it to OUT (default: IN_upscaled, in the same folder).
 
-    IN may be several files, folders and 'patterns'; OUT is a folder then. What was interrupted goes on when the
-    same command is given again.
+    IN may be several files, folders and 'patterns'; then OUT is a folder. Give the same command again to continue an
+    interrupted run.
 
-    Frames, their times, sound, subtitles, chapters and metadata stay the source's.
+    Frames, their times, audio, subtitles, chapters and metadata are kept.
     """
-    _restore("deblur", "deblurred", 1, options)
+    _restore(files, request, display, "upscaled")
 
 
-def _restore(task: Task, suffix: str, scale: float, options: RestoreOptions) -> None:
-    inputs, output = read_paths(options.paths, options.input_path, options.output_path, options.list_file)
-    start, end = options.start, options.end
-    if start is not None and end is not None and end <= start:
-        raise click.UsageError("--end must come after --start.")
-    if options.json and output == STANDARD_OUTPUT:
-        raise click.UsageError("--json writes to standard output, which the video goes to.")
-    batch = is_batch(inputs) or options.watch
+@click.command(no_args_is_help=True)
+@_restore_options
+def deblur(files: Files, request: _Request, display: DisplayOptions) -> None:
+    """Remove motion blur from the video IN and write it to OUT (default: IN_deblurred, in the same folder).
+
+    IN may be several files, folders and 'patterns'; then OUT is a folder. Give the same command again to continue an
+    interrupted run.
+
+    Frames, their times, audio, subtitles, chapters and metadata are kept.
+    """
+    _restore(files, replace(request, task="deblur"), display, "deblurred")
+
+
+def _restore(files: Files, request: _Request, shown: DisplayOptions, suffix: str) -> None:
+    """First what needs no time, so that mistakes are reported at once; then the network, which takes seconds."""
+    inputs, output = read_paths(files.paths, files.input_path, files.output_path, files.list_file)
+    _check_options(request, shown, output)
+    batch = is_batch(inputs) or files.watch
     if batch:
-        find = _finder(inputs, output, suffix, options)
-        entries = find()
+        find = _finder(inputs, output, suffix, files)
     else:
         entries = [Entry(Path(inputs[0]), single_target(Path(inputs[0]), output, suffix))]
-    name = available(options.model or default_model(task), agreed=options.pull or options.overwrite)
-    model = load_model(name, options.device)
-    if (model.config.scale == 1) != (task == "deblur"):
-        other = "deblur" if model.config.scale == 1 else "upscale"
-        raise ModelError(f"{model.name} is not a model for this: use it with edvr {other}, or name another --model")
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
-    display = JsonLines() if options.json else Display(bar=options.progress)
+    display = JsonLines() if shown.json else Display(bar=shown.progress)
     with display, patient_interrupt(display.interrupted) as stop:
-        hire = _hire(options) if options.cluster is not None else None
-        restore = _restorer(model, scale, options, stop, display, hire)
+        if batch:
+            entries = find()
+        else:
+            _check(entries[0], request)
+        model = request.choice.available(request.task, agreed=request.output.overwrite)
+        find_model(model)
+        restore = _restorer(request, model, stop, display)
         if not batch:
             finished = [restore(entries[0]).target]
         else:
             outcomes = restore_batch(
-                watch(find, interval=_LOOK_EVERY, stop=stop) if options.watch else entries,
+                watch(find, interval=_POLL_SECONDS, stop=stop) if files.watch else entries,
                 restore,
-                count=None if options.watch else len(entries),
-                skip_existing=options.skip_existing or options.watch,
+                count=None if files.watch else len(entries),
+                skip_existing=files.skip_existing or files.watch,
                 stop=stop,
-                tell=display,
+                emit=display,
             )
             finished = [outcome.target for outcome in outcomes if outcome.status == "done"]
-    if not options.json:
-        _name([target for target in finished if target != STANDARD_OUTPUT])
+    if not shown.json:
+        _print_paths([target for target in finished if target != STANDARD_OUTPUT])
     if batch and (failed := sum(outcome.status == "failed" for outcome in outcomes)):
         raise EdvrError(f"{failed} of {len(outcomes)} files failed.")
 
 
-def _name(targets: list[Path]) -> None:
-    """Write the paths of finished outputs to standard output; they are there, whether or not that takes them."""
+def _print_paths(targets: list[Path]) -> None:
+    """Write the paths of finished outputs to standard output; a failure does not undo them."""
     try:
         for target in targets:
             echo_path(target)
     except OutputError as error:
         discard()
-        Messages().warn(f"{error} The output is finished all the same.")
+        Messages().warn(f"{error} The output is complete all the same.")
 
 
-def _finder(inputs: list[str], output: Path | None, suffix: str, options: RestoreOptions) -> Callable[[], list[Entry]]:
-    """Looks for the files of a batch; there must be some, unless they are waited for."""
+def _check_options(request: _Request, shown: DisplayOptions, output: Path | None) -> None:
+    start, end = request.input.start, request.input.end
+    if start is not None and end is not None and end <= start:
+        raise click.UsageError("--end must come after --start.")
+    if shown.json and output == STANDARD_OUTPUT:
+        raise click.UsageError("--json and the video cannot both be written to standard output.")
+    if request.cluster is not None and output == STANDARD_OUTPUT:
+        raise click.UsageError("--cluster cannot write to standard output; give a file name for OUT.")
+    if request.cluster is not None and find_spec("ray") is None:
+        raise DeviceError("--cluster needs Ray: pip install 'edvr-cli[cluster]'.")
+
+
+def _check(entry: Entry, request: _Request) -> None:
+    check_request(
+        entry.source,
+        entry.target,
+        input=request.input,
+        output=request.output,
+        job=request.job,
+        on_cluster=request.cluster is not None,
+    )
+
+
+def _finder(inputs: list[str], output: Path | None, suffix: str, files: Files) -> Callable[[], list[Entry]]:
+    """A function that lists the files of a batch; it raises InputError for none, unless the folder is watched."""
     if output is not None and output.exists() and not output.is_dir():
         raise click.UsageError(f"{output} is a file; several inputs need a folder for OUT.")
-    if options.watch and not all(Path(text).is_dir() for text in inputs):
+    if files.watch and not all(Path(text).is_dir() for text in inputs):
         raise click.UsageError("--watch needs a folder for IN.")
 
     def find() -> list[Entry]:
-        entries = find_entries(inputs, output, options.selection, suffix)
-        if not entries and not options.watch:
-            raise InputError(f"{', '.join(inputs)}: no video there; --include PATTERN takes others, -r goes deeper.")
+        entries = find_entries(inputs, output, files.selection, suffix)
+        if not entries and not files.watch:
+            names = ", ".join(inputs)
+            raise InputError(f"{names}: no videos found; try --include PATTERN for other suffixes, or --recursive.")
         return entries
 
     return find
 
 
-def _hire(options: RestoreOptions) -> Hire:
-    """The cluster that is asked for."""
-    if find_spec("ray") is None:
-        raise DeviceError("--cluster needs Ray: pip install 'edvr-cli[cluster]'.")
-    from edvr_cli.jobs.ray_backend import Cluster  # noqa: PLC0415 (an extra)
+def _restorer(request: _Request, name: str, stop: Callable[[], bool], on_event: OnEvent) -> Callable[[Entry], Finished]:
+    """A function that restores one file; loads torch and the network."""
+    import torch  # noqa: PLC0415 (seconds)
 
-    chosen = click.get_current_context().get_parameter_source("device") != ParameterSource.DEFAULT
-    gpus = options.device.type == "cuda" if chosen else None
-    return Cluster(str(options.cluster), gpus=gpus, threads=options.threads)
+    from edvr_cli.jobs.restore_video import restore_video  # noqa: PLC0415
+    from edvr_cli.models.checkpoint import load_model  # noqa: PLC0415
 
+    device = request.choice.device
+    model = load_model(name, device)
+    if (model.config.scale == 1) != (request.task == "deblur"):
+        other = "deblur" if model.config.scale == 1 else "upscale"
+        raise ModelError(f"{model.name} is a model for edvr {other}; choose another with --model.")
+    if request.job.threads is not None:
+        torch.set_num_threads(request.job.threads)
+    backend = None
+    if request.cluster is not None:
+        from edvr_cli.jobs.ray_backend import RayCluster  # noqa: PLC0415 (an extra)
 
-def _restorer(
-    model: EDVR, scale: float, options: RestoreOptions, stop: Callable[[], bool], on_event: OnEvent, hire: Hire | None
-) -> Callable[[Entry], Finished]:
-    tile = options.tile
+        chosen = click.get_current_context().get_parameter_source("device") != ParameterSource.DEFAULT
+        gpus = device.startswith("cuda") if chosen else None
+        backend = RayCluster(request.cluster, gpus=gpus, threads=request.job.threads)
     return lambda entry: restore_video(
         entry.source,
         entry.target,
         model=model,
-        scale=scale,
-        precision=options.precision,
-        compiled=options.compiled,
-        shots=options.shots,
-        tile=None if isinstance(tile, str) else tile,
-        halo=options.tile_pad,
-        encoding=options.encoding,
-        start=options.start,
-        end=options.end,
-        max_frames=options.frames,
-        audio=options.audio,
-        subtitles=options.subtitles,
-        strict_streams=options.strict_streams,
-        reading=options.reading,
-        pipe_format=options.pipe_format,
-        overwrite=options.overwrite,
-        threads=options.threads,
-        max_memory=options.max_memory,
-        segment_seconds=options.segment_seconds,
-        resume=options.resume,
+        scale=request.scale,
+        inference=request.inference,
+        input=request.input,
+        output=request.output,
+        job=request.job,
+        backend=backend,
         stop=stop,
-        hire=hire,
         on_event=on_event,
     )

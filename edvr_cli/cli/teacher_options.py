@@ -6,6 +6,7 @@ from typing import Any, TypeVar, cast
 
 import click
 
+from edvr_cli.cli.types import Count, Finite
 from edvr_cli.models.checkpoint import load_model
 from edvr_cli.network.edvr import EDVR
 from edvr_cli.train.clips import Clip
@@ -41,7 +42,7 @@ def teacher_options(command: _Command) -> _Command:
             ),
             click.option(
                 "--skeleton",
-                type=click.IntRange(0),
+                type=Count(0),
                 default=_DEFAULTS.skeleton,
                 show_default=True,
                 help="First steps, without any alignment.",
@@ -53,14 +54,14 @@ def teacher_options(command: _Command) -> _Command:
             ),
             click.option(
                 "--teacher-frame",
-                type=click.FloatRange(0),
+                type=Finite(0),
                 default=_DEFAULTS.teacher_frame,
                 show_default=True,
                 help="Weight of the distance to the teacher's frames.",
             ),
             click.option(
                 "--teacher-features",
-                type=click.FloatRange(0),
+                type=Finite(0),
                 default=_DEFAULTS.teacher_features,
                 show_default=True,
                 help="Weight of the share of the teacher's features that the network's do not explain.",
@@ -101,6 +102,6 @@ def begin(
     check_teacher(teacher, recipe)  # before any footage is decoded
 
     def weights(clips: Sequence[Clip], on_note: Callable[[str], None]) -> EDVR | None:
-        return first_weights(init, recipe, clips, start, teacher, on_note)
+        return first_weights(init, recipe, clips, start, teacher, on_note, options["device"])
 
     return recipe, weights

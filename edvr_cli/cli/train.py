@@ -15,7 +15,7 @@ from rich.text import Text
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import echo_path, markup
 from edvr_cli.cli.teacher_options import begin, teacher_fields, teacher_of, teacher_options
-from edvr_cli.cli.types import DEVICE
+from edvr_cli.cli.types import DEVICE, FILE, FOLDER, NEW_FILE, REAL, Count, Finite
 from edvr_cli.system.charts import NO_CHARTS, charts_available
 from edvr_cli.system.malloc import keep_memory
 from edvr_cli.train import events
@@ -37,16 +37,16 @@ _BLURRING_SUPERVISION = 0.003  # every sample has known motion: more would rule 
 
 
 @click.command("train", no_args_is_help=True)
-@click.argument("footage", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.argument("target", metavar="MODEL.safetensors", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--run", type=click.Path(path_type=Path), help="Folder of the run's state.  [default: MODEL.run]")
+@click.argument("footage", type=FOLDER)
+@click.argument("target", metavar="MODEL.safetensors", type=NEW_FILE)
+@click.option("--run", type=FILE, help="Folder of the run's state.  [default: MODEL.run]")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder, as it was begun.")
 @click.option("--task", type=click.Choice(["sr", "deblur"]), default="sr", show_default=True)
 @click.option("--preset", type=click.Choice(list(PRESETS)), default="s", show_default=True, help="Size of the network.")
-@click.option("--features", type=click.IntRange(8), help="Channels, a multiple of 8, instead of the preset's.")
-@click.option("--extraction-blocks", type=click.IntRange(0), help="Instead of the preset's.")
-@click.option("--reconstruction-blocks", type=click.IntRange(0), help="Instead of the preset's.")
-@click.option("--tail", type=click.IntRange(4), help="Channels at output size, instead of the preset's.")
+@click.option("--features", type=Count(8), help="Channels, a multiple of 8, instead of the preset's.")
+@click.option("--extraction-blocks", type=Count(0), help="Instead of the preset's.")
+@click.option("--reconstruction-blocks", type=Count(0), help="Instead of the preset's.")
+@click.option("--tail", type=Count(4), help="Channels at output size, instead of the preset's.")
 @click.option("--tsa/--no-tsa", default=True, help="Temporal and spatial attention.")
 @click.option("--cascade/--no-cascade", default=True, help="The second alignment against the reference.")
 @click.option("--levels", type=click.Choice(["1", "3"]), default="3", show_default=True, help="Of the alignment.")
@@ -57,24 +57,22 @@ _BLURRING_SUPERVISION = 0.003  # every sample has known motion: more would rule 
     show_default=True,
     help="clean: bicubic, or blur alone; real: noise and video compression besides.",
 )
-@click.option(
-    "--steps", type=click.IntRange(1), help=f"Of training.  [default: {_DEFAULTS.steps}, or what --minutes allow]"
-)
+@click.option("--steps", type=Count(1), help=f"Of training.  [default: {_DEFAULTS.steps}, or what --minutes allow]")
 @click.option(
     "--align",
-    type=click.IntRange(0),
+    type=Count(0),
     default=_DEFAULTS.align,
     show_default=True,
     help="Steps of them for the alignment alone, on synthetic motion.",
 )
 @click.option(
     "--minutes",
-    type=click.FloatRange(0, min_open=True),
+    type=Finite(0, min_open=True),
     help="Make the schedule fit this time; with --steps or --resume, stop after it.",
 )
-@click.option("--patch", type=click.IntRange(16), help="Side of an input patch.  [default: 32, or 128 to deblur]")
-@click.option("--batch", type=click.IntRange(1), default=_DEFAULTS.batch, show_default=True)
-@click.option("--learning-rate", type=float, default=_DEFAULTS.learning_rate, show_default=True)
+@click.option("--patch", type=Count(16), help="Side of an input patch.  [default: 32, or 128 to deblur]")
+@click.option("--batch", type=Count(1), default=_DEFAULTS.batch, show_default=True)
+@click.option("--learning-rate", type=REAL, default=_DEFAULTS.learning_rate, show_default=True)
 @click.option(
     "--optimizer",
     type=click.Choice(["adam", "muon"]),
@@ -84,19 +82,19 @@ _BLURRING_SUPERVISION = 0.003  # every sample has known motion: more would rule 
 )
 @click.option(
     "--supervision",
-    type=click.FloatRange(0),
+    type=Finite(0),
     help=f"Weight of known motion's loss.  [default: {_DEFAULTS.supervision}, or {_BLURRING_SUPERVISION} to deblur]",
 )
 @click.option(
     "--known",
-    type=click.FloatRange(0, 1),
+    type=Finite(0, 1),
     default=_DEFAULTS.known,
     show_default=True,
     help="Share of samples with synthetic, known motion.",
 )
 @click.option(
     "--speed",
-    type=click.FloatRange(0),
+    type=Finite(0),
     help=f"Their most motion, in input pixels a frame.  [default: {_DEFAULTS.speed}, or {_BLURRING_SPEED} to deblur]",
 )
 @click.option(
@@ -106,39 +104,39 @@ _BLURRING_SUPERVISION = 0.003  # every sample has known motion: more would rule 
 )
 @click.option(
     "--restarts",
-    type=click.IntRange(1),
+    type=Count(1),
     default=_DEFAULTS.restarts,
     show_default=True,
     help="Cosine periods in each stage.",
 )
 @click.option(
     "--attention",
-    type=click.FloatRange(0, 1),
+    type=Finite(0, 1),
     default=_DEFAULTS.attention,
     show_default=True,
     help="Share of the steps after alignment that have TSA.",
 )
 @click.option(
     "--fusion",
-    type=click.IntRange(0),
+    type=Count(0),
     default=_DEFAULTS.fusion,
     show_default=True,
     help="Steps of them that train TSA alone.",
 )
 @click.option(
     "--ramp",
-    type=click.IntRange(0),
+    type=Count(0),
     default=_DEFAULTS.ramp,
     show_default=True,
     help="Steps until motion and degradation have full strength.",
 )
 @teacher_options
 @click.option("--held-out", metavar="NAME", multiple=True, help="Source for validation only; repeatable.")
-@click.option("--cache", type=click.Path(path_type=Path), help="Folder of decoded frames.  [default: in the run's]")
-@click.option("--clip-frames", type=click.IntRange(5), default=150, show_default=True, help="Of each source, at most.")
+@click.option("--cache", type=FILE, help="Folder of decoded frames.  [default: in the run's]")
+@click.option("--clip-frames", type=Count(5), default=150, show_default=True, help="Of each source, at most.")
 @click.option("-d", "--device", type=DEVICE, default="auto", show_default=True)
 @click.option("--precision", type=click.Choice(["bf16", "fp32"]), default="bf16", show_default=True)
-@click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that make samples.")
+@click.option("--workers", type=Count(0), default=0, show_default=True, help="Processes that make samples.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal.")
 @click.pass_context

@@ -1,25 +1,81 @@
-"""How option values are written on the command line."""
+"""Types of option values on the command line."""
 
+import math
+import os
 import re
 from fractions import Fraction
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 import click
-import torch
 from click.shell_completion import CompletionItem
 
 from edvr_cli.models.registry import MODELS
-from edvr_cli.video.reading.sources import RawFormat
+from edvr_cli.video.reading.options import RawFormat
 
-__all__ = ["DEVICE", "KEY_VALUE", "MODEL", "RATE", "RAW_FORMAT", "SCALE", "SIZE", "TILE", "TIME"]
+__all__ = [
+    "DEVICE",
+    "DEVICE_NAME",
+    "FILE",
+    "FOLDER",
+    "KEY_VALUE",
+    "MODEL",
+    "NAME",
+    "NEW_FILE",
+    "RATE",
+    "RAW_FORMAT",
+    "REAL",
+    "SCALE",
+    "SIZE",
+    "THREADS",
+    "TILE",
+    "TIME",
+    "Count",
+    "Finite",
+]
+
+_MAX_COUNT = 1 << 40
+_MAX_THREADS = 1024
+_MAX_TILE = 1 << 20
+_MAX_BYTES = 1 << 60
+
+
+class _Path(click.Path):
+    """A path; an empty one, as that of a variable that is not set, means nothing and not the current folder."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(path_type=Path, **options)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path, not empty and without zero bytes."""
+        return super().convert(not_empty(os.fspath(value), param, ctx), param, ctx)
+
+
+class _Name(click.ParamType):
+    """A path that may also be a pattern or a dash, as text."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text, not empty."""
+        return not_empty(str(value), param, ctx)
+
+
+def not_empty(text: str, param: click.Parameter | None = None, ctx: click.Context | None = None) -> str:
+    """``text``. Raises BadParameter where it is empty, or what no system takes for a name."""
+    if not text:
+        raise click.BadParameter("the name is empty; is a variable not set?", ctx, param)
+    if "\0" in text:
+        raise click.BadParameter("the name holds a zero byte", ctx, param)
+    return text
 
 
 class _Time(click.ParamType):
     """FFmpeg's time syntax: ``[[HH:]MM:]SS[.fraction]``, or a number with ``s``, ``ms`` or ``us``."""
 
     name = "time"
-    _clock = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)")
-    _number = re.compile(r"(\d+(?:\.\d*)?)(s|ms|us)")
+    _clock = re.compile(r"(?:(?:(\d{1,18}):)?(\d{1,18}):)?(\d{1,18}(?:\.\d{0,18})?)", re.ASCII)
+    _number = re.compile(r"(\d{1,18}(?:\.\d{0,18})?)(s|ms|us)", re.ASCII)
     _units: ClassVar = {"s": 1, "ms": 1000, "us": 1_000_000}
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
@@ -32,7 +88,7 @@ class _Time(click.ParamType):
         if match := self._clock.fullmatch(text):
             hours, minutes, seconds = match.groups(default="0")
             return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
-        raise click.BadParameter(f"{text!r} is no time; write 90, 1:30, 00:01:30.5 or 90500ms", ctx, param)
+        raise click.BadParameter(f"invalid time {text!r}: expected 90, 1:30, 00:01:30.5 or 90500ms", ctx, param)
 
 
 class _Tile(click.ParamType):
@@ -40,19 +96,24 @@ class _Tile(click.ParamType):
 
     name = "auto|0|N"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
-        """``"auto"`` or the size."""
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        """The size; None for ``auto``."""
         text = str(value)
-        if text == "auto" or (text.isdecimal() and (int(text) == 0 or int(text) >= 16)):
-            return text if text == "auto" else int(text)
-        raise click.BadParameter(f"{text!r} is no tile size; write auto, 0 (whole frames), or 16 and more", ctx, param)
+        if text == "auto":
+            return None
+        number = int(text) if re.fullmatch(r"\d{1,18}", text, re.ASCII) else -1
+        if number == 0 or 16 <= number <= _MAX_TILE:
+            return number
+        raise click.BadParameter(
+            f"invalid tile size {text!r}: expected auto, 0 (whole frames), or at least 16", ctx, param
+        )
 
 
 class _Size(click.ParamType):
     """A number of bytes, with a unit."""
 
     name = "size"
-    _pattern = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?b)?", re.IGNORECASE)
+    _pattern = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([kmgt]?)(i?b)?", re.IGNORECASE | re.ASCII)
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Bytes; units are powers of 1024."""
@@ -60,8 +121,9 @@ class _Size(click.ParamType):
             return value
         match = self._pattern.fullmatch(str(value).strip())
         if match is None or not float(match[1]):
-            raise click.BadParameter(f"{value!r} is no size; write 800M, 6G or 1.5G", ctx, param)
-        return int(float(match[1]) * 1024 ** ("kmgt".index(match[2].lower()) + 1 if match[2] else 0))
+            raise click.BadParameter(f"invalid size {value!r}: expected 800M, 6G or 1.5G", ctx, param)
+        size = int(float(match[1]) * 1024 ** ("kmgt".index(match[2].lower()) + 1 if match[2] else 0))
+        return min(max(size, 1), _MAX_BYTES)
 
 
 class _KeyValue(click.ParamType):
@@ -70,17 +132,17 @@ class _KeyValue(click.ParamType):
     name = "key=value"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        """The pair."""
+        """Parse ``key=value``."""
         if isinstance(value, tuple):
             return value
         key, separator, text = str(value).partition("=")
         if not key or not separator:
-            raise click.BadParameter(f"{value!r} is not of the form key=value", ctx, param)
+            raise click.BadParameter(f"invalid option {value!r}: expected key=value", ctx, param)
         return key, text
 
 
 class _Rate(click.ParamType):
-    """Frames a second."""
+    """Frames per second."""
 
     name = "fps"
 
@@ -89,9 +151,9 @@ class _Rate(click.ParamType):
         if isinstance(value, Fraction):
             return value
         text = str(value)
-        if re.fullmatch(r"\d+(\.\d+|/0*[1-9]\d*)?", text) and 0 < Fraction(text) <= 1000:
+        if re.fullmatch(r"\d{1,18}(\.\d{1,18}|/0{0,18}[1-9]\d{0,17})?", text, re.ASCII) and 0 < Fraction(text) <= 1000:
             return Fraction(text)
-        raise click.BadParameter(f"{text!r} is no frame rate; write 24, 29.97 or 30000/1001", ctx, param)
+        raise click.BadParameter(f"invalid frame rate {text!r}: expected 24, 29.97 or 30000/1001", ctx, param)
 
 
 class _RawFormat(click.ParamType):
@@ -106,26 +168,30 @@ class _RawFormat(click.ParamType):
         match = re.fullmatch(r"(\d{1,5})x(\d{1,5}):(\w+)", str(value))
         if match and int(match[1]) and int(match[2]):
             return RawFormat(int(match[1]), int(match[2]), match[3])
-        raise click.BadParameter(f"{value!r} says no size and format; write 1920x1080:yuv420p", ctx, param)
+        raise click.BadParameter(f"invalid raw format {value!r}: expected 1920x1080:yuv420p", ctx, param)
 
 
-class _Device(click.ParamType):
-    """``auto`` or a torch device."""
+class _DeviceName(click.ParamType):
+    """``auto`` or the name of a torch device; torch is not loaded."""
 
     name = "device"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> torch.device:
-        """The device; ``auto`` is the first of CUDA, MPS and the CPU that is there."""
-        if isinstance(value, torch.device):
-            return value
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The name."""
         text = str(value)
-        if text == "auto":
-            text = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-        try:
-            return torch.device(text)
-        except RuntimeError as error:
-            message = f"{text!r} is no device; write auto, cpu, cuda, cuda:1 or mps"
-            raise click.BadParameter(message, ctx, param) from error
+        if re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d{1,2})?", text, re.ASCII):
+            return text
+        raise click.BadParameter(f"invalid device {text!r}: expected auto, cpu, cuda, cuda:1 or mps", ctx, param)
+
+
+class _Device(_DeviceName):
+    """A torch device."""
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The device; ``auto`` is the first available of CUDA, MPS and the CPU."""
+        from edvr_cli.system.hardware import resolve_device  # noqa: PLC0415 (torch takes seconds)
+
+        return resolve_device(super().convert(value, param, ctx))
 
 
 class _Model(click.ParamType):
@@ -133,10 +199,47 @@ class _Model(click.ParamType):
 
     name = "model"
 
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text, not empty."""
+        return not_empty(str(value), param, ctx)
+
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """The known names that begin so, or files where none does."""
         names = [name for name in MODELS if name.startswith(incomplete)]
         return [CompletionItem(name) for name in names] or [CompletionItem(incomplete, type="file")]
+
+
+class Finite(click.FloatRange):
+    """A number in a range; "nan" is in none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number."""
+        return _finite(super().convert(value, param, ctx), param, ctx)
+
+
+class _Real(click.types.FloatParamType):
+    """Any number but "nan" and "inf"."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number."""
+        return _finite(super().convert(value, param, ctx), param, ctx)
+
+
+def _finite(number: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    if not math.isfinite(number):
+        raise click.BadParameter(f"{number} is not a finite number", ctx, param)
+    return number
+
+
+class Count(click.IntRange):
+    """A whole number from ``min`` on, up to more than anybody has frames or pixels."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number."""
+        number = super().convert(value, param, ctx)
+        if number > _MAX_COUNT:
+            raise click.BadParameter(f"{str(value)[:40]} is more than {_MAX_COUNT}", ctx, param)
+        return number
 
 
 TIME = _Time()
@@ -145,6 +248,13 @@ SIZE = _Size()
 TILE = _Tile()
 KEY_VALUE = _KeyValue()
 DEVICE = _Device()
+DEVICE_NAME = _DeviceName()
 RATE = _Rate()
 RAW_FORMAT = _RawFormat()
-SCALE = click.FloatRange(1, 4)
+SCALE = Finite(1, 4)
+THREADS = click.IntRange(1, _MAX_THREADS)
+REAL = _Real()
+FILE = _Path(allow_dash=True)
+NEW_FILE = _Path(dir_okay=False)
+FOLDER = _Path(exists=True, file_okay=False)
+NAME = _Name()

@@ -8,44 +8,39 @@ The definition is :meth:`EDVR.forward`, which this equals. It differs in when an
 - on a CPU the 3×3 convolutions after Winograd, with a quarter of the products;
 - on a GPU all neighbors of a small frame at once, and several windows, which one by one would leave it idle between
   launches;
-- a frame too large for the memory as tiles with a halo; the tail after the residual blocks, whose maps are
+- a frame too large for the memory as tiles with padding; the tail after the residual blocks, whose maps are
   16 times as large, in strips, exactly.
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edvr_cli.errors import DeviceError
-from edvr_cli.inference.memory_plan import (
-    MAX_WINDOWS,
-    SMALLEST_TILE,
-    Plan,
-    at_once_limit,
-    free_memory,
-    plan,
-)
-from edvr_cli.inference.precision import Precision, dtype_for
+from edvr_cli.inference.memory_plan import MAX_WINDOWS, SMALLEST_TILE, MemoryPlan, peak_memory, plan_memory, round_up
+from edvr_cli.inference.options import InferenceOptions
+from edvr_cli.inference.precision import dtype_for
 from edvr_cli.inference.stages import Features, Reference, Stages
 from edvr_cli.inference.tiles import Tile, tiles
 from edvr_cli.network.edvr import EDVR, TAIL_REACH
-from edvr_cli.network.windows import Window
+from edvr_cli.network.windows import Window, windows
+from edvr_cli.ops.cpu import accelerate
 from edvr_cli.ops.deform_conv import missing_kernel
 from edvr_cli.ops.numba_status import numba_fault
 from edvr_cli.ops.selftest import check_kernel
 from edvr_cli.system.gpu_copy import upload
 from edvr_cli.system.gpu_errors import is_out_of_memory
 
-__all__ = ["DEFAULT_HALO", "PARTS", "StreamingEDVR"]
+__all__ = ["STAGES", "StreamingEDVR"]
 
-PARTS = ("features", "alignment", "fusion", "reconstruction", "tail")
+STAGES = ("features", "alignment", "fusion", "reconstruction", "tail")
 
-DEFAULT_HALO = 32  # input pixels around a tile's core; see docs/performance.md for what was measured
 # Features' pixels at a time in the tail. On a CPU more than these no longer find their maps in the cache (a fifth
 # slower in bf16), on a GPU fewer would leave it idle. Thin strips would repeat too much of their neighbors' work: a
 # GPU takes a large frame in a few strips, and in one where neighbors were aligned at once: their maps need less memory
@@ -53,69 +48,52 @@ DEFAULT_HALO = 32  # input pixels around a tile's core; see docs/performance.md 
 _STRIP_PIXELS, _STRIP_PIXELS_CPU, _STRIP_ROWS, _STRIPS = 32 * 1024, 6400, 16, 5
 
 
+Label = TypeVar("Label")
+
+
 class StreamingEDVR:
-    """Restores windows one after the other.
+    """Restores a stream of frames, one window after the other, or several small ones in one go.
 
-    The network works on the device that ``model`` lies on; on a CPU, or in another ``precision`` than the model's
-    own, it is a copy. ``tile`` is the largest side of a tile's core in input pixels: 0 for whole frames, None to
-    choose by the device's free memory when the frame size is known, of which ``max_memory`` bytes may be used.
-    ``halo`` is what a tile sees around its core. ``compiled`` has torch.compile fuse the stages, which takes a minute
-    at the first frame; on a CPU with kernels of ours it changes nothing.
-    When memory runs out all the same, the frame is redone with smaller tiles. ``on_notice`` is told of that, and of
-    a compilation that failed, in a sentence.
-
-    ``part`` may be set to be told of the work: it is called with the name of each of :data:`PARTS`, and what it
-    returns is entered for as long as that lasts.
+    The network works on the device of ``model``; on a CPU, or in another precision than the model's, it is a copy.
+    When memory runs out, frames are restored again one at a time, then with smaller tiles. ``on_notice`` receives a
+    sentence about that, or about a compilation that failed.
     """
 
     def __init__(
         self,
         model: EDVR,
+        options: InferenceOptions | None = None,
         *,
-        precision: Precision = "auto",
-        tile: int | None = None,
-        halo: int = DEFAULT_HALO,
-        max_memory: int | None = None,
-        compiled: bool = False,
         on_notice: Callable[[str], None] | None = None,
     ) -> None:
+        self.options = options or InferenceOptions()
         self.config = model.config
         self.device = next(model.parameters()).device
-        self.dtype = dtype_for(precision, self.device)
+        self.dtype = dtype_for(self.options.precision, self.device)
         if self.device.type == "cuda":
             check_kernel(self.device, self.dtype, self.config.features, self.config.groups)
         kernels = self.device.type == "cpu" and numba_fault() is None
         if kernels or next(model.parameters()).dtype != self.dtype:
             model = copy.deepcopy(model).to(self.dtype)
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.tile = tile
-        self.halo = halo
-        self.max_memory = max_memory
         self._on_notice = on_notice or (lambda _: None)
-        self.part: Callable[[str], AbstractContextManager[object]] = lambda _: nullcontext()
-        self._needless = compiled and kernels
+        self._around_stage: Callable[[str], AbstractContextManager[object]] = lambda _: nullcontext()
+        self._compile_ignored = self.options.torch_compile and kernels
         if kernels:
-            from edvr_cli.ops.cpu.winograd import winograd  # noqa: PLC0415 (numba is optional)
-
-            self._stages = Stages(self.model, replace=winograd)
-        elif compiled:
+            self._stages = Stages(self.model, replace=accelerate)
+        elif self.options.torch_compile:
             from edvr_cli.inference.torch_compile import Compiler  # noqa: PLC0415 (only what is asked for)
 
             self._stages = Stages(self.model, compiler=Compiler(self._on_notice))
         else:
             self._stages = Stages(self.model)
         # A compiler would have to learn every number of images.
-        self._max_windows = 1 if compiled else MAX_WINDOWS
+        self._max_windows = 1 if self.options.torch_compile else MAX_WINDOWS
         self._size: tuple[int, int] | None = None
         self._tiles: list[Tile] = []
-        self._plan = Plan(0, keep_features=True)
+        self._plan = MemoryPlan(0, keep_features=True)
         self._frames: dict[int, Tensor] = {}  # (3, H, W) float32 on the device, filled up, by frame number
         self._features: dict[tuple[int, int], Features] = {}  # by tile number and frame number
-
-    @property
-    def prepared(self) -> bool:
-        """Whether the frame size is known, and the plan for it made."""
-        return self._size is not None
 
     @property
     def whole_frames(self) -> bool:
@@ -126,6 +104,11 @@ class StreamingEDVR:
     def tile_size(self) -> int:
         """Largest side of a tile's core in input pixels, or 0 for whole frames (known from the first frame on)."""
         return 0 if self.whole_frames else self._plan.tile
+
+    def memory_needed(self) -> int:
+        """Bytes that frames of the size that is prepared need at most, about."""
+        assert self._size is not None
+        return peak_memory(self._plan, self.config, *self._size, self.options.tile_pad, self.dtype.itemsize)
 
     @property
     def windows_at_once(self) -> int:
@@ -140,32 +123,66 @@ class StreamingEDVR:
             notes.append(
                 f"This will be slow, without a kernel for deformable convolutions on {self.device}: {missing}."
             )
-        if self._needless:
-            notes.append("--compile is for GPUs: on a processor the network runs in compiled kernels as it is.")
+        if self._compile_ignored:
+            notes.append("torch.compile is for GPUs: on a CPU the network already runs in compiled kernels.")
         return tuple(notes)
 
     def modules(self) -> Iterator[nn.Module]:
         """Every module that a window goes through."""
         return self._stages.modules()
 
+    @property
+    def staging_device(self) -> torch.device:
+        """Where frames wait for their turn: on the device, or on the host where they are restored in tiles."""
+        return self.device if self.whole_frames else torch.device("cpu")
+
+    @contextmanager
+    def observed(self, around_stage: Callable[[str], AbstractContextManager[object]]) -> Iterator[None]:
+        """Within the block, enter ``around_stage(name)`` around each of the :data:`STAGES`."""
+        before, self._around_stage = self._around_stage, around_stage
+        try:
+            yield
+        finally:
+            self._around_stage = before
+
+    def use_tile(self, tile: int | None, height: int, width: int) -> None:
+        """Restore frames of this size in tiles of ``tile`` pixels (0: whole frames, None: by the free memory)."""
+        self.options = replace(self.options, tile=tile)
+        self.prepare(height, width)
+
     def prepare(self, height: int, width: int) -> None:
-        """Choose the tiles for frames of this size and forget what is known of other frames."""
+        """Choose the tiles for frames of this size and drop what is kept of other frames."""
         multiple = self.config.multiple
-        height, width = -(-height // multiple) * multiple, -(-width // multiple) * multiple
+        height, width = round_up(height, multiple), round_up(width, multiple)
         self._forget()
-        self._plan = plan(
-            self.config,
-            height,
-            width,
-            self.tile,
-            self.halo,
-            free_memory(self.device, self.max_memory),
-            self.dtype.itemsize,
-            at_once_limit(self.device),
-        )
-        self._plan = replace(self._plan, windows=min(self._plan.windows, self._max_windows))
+        plan = plan_memory(self.config, height, width, self.options, self.device, self.dtype)
+        self._plan = replace(plan, windows=min(plan.windows, self._max_windows))
         self._size = height, width
-        self._tiles = tiles(height, width, self._plan.tile, self.halo, multiple)
+        self._tiles = tiles(height, width, self._plan.tile, self.options.tile_pad, multiple)
+
+    def windows(self, frames: Iterable[tuple[Label, Tensor, bool]]) -> Iterator[tuple[Label, Window[Tensor]]]:
+        """Each frame's label and window; ``frames`` are (label, RGB, whether the frame starts a shot)."""
+        labelled = (((label, rgb), starts_shot) for label, rgb, starts_shot in frames)
+        for window in windows(labelled, self.config.frames, self.model.padding):
+            label, rgb = window.reference
+            if self._size is None:
+                self.prepare(*rgb.shape[1:])
+            yield label, Window(window.indices, tuple(rgb for _, rgb in window.frames))
+
+    def restore_stream(self, frames: Iterable[tuple[Label, Tensor, bool]]) -> Iterator[tuple[Label, Tensor]]:
+        """Restore each frame of a stream, in order: see :meth:`windows` for ``frames``, :meth:`restore` for RGB."""
+        group: list[tuple[Label, Window[Tensor]]] = []
+        for item in self.windows(frames):
+            group.append(item)
+            if len(group) >= self.windows_at_once:
+                yield from self._restore_group(group)
+                group = []
+        if group:
+            yield from self._restore_group(group)
+
+    def _restore_group(self, group: list[tuple[Label, Window[Tensor]]]) -> Iterator[tuple[Label, Tensor]]:
+        outputs = self.restore_windows([window for _, window in group])
+        yield from zip((label for label, _ in group), outputs, strict=True)
 
     def restore(self, window: Window[Tensor]) -> Tensor:
         """Restore the reference frame of ``window``.
@@ -190,7 +207,7 @@ class StreamingEDVR:
             next_ones = group[len(restored) : len(restored) + self._plan.windows]
             try:
                 outputs = self._restore(next_ones)
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
             else:
@@ -198,7 +215,7 @@ class StreamingEDVR:
                 restored += [output[:, : height * scale, : width * scale] for output in outputs]
                 continue
             # Outside the except block, where the error no longer holds on to the frame's tensors.
-            self._shrink(height, width)
+            self.use_less_memory()
         return restored
 
     def _restore(self, group: Sequence[Window[Tensor]]) -> Tensor:
@@ -223,19 +240,19 @@ class StreamingEDVR:
         return output
 
     def _restore_tile(self, number: int, frames: dict[int, Tensor], windows: list[tuple[int, ...]]) -> Tensor:
-        with self.part("features"):
+        with self._around_stage("features"):
             features = self._features_of(number, frames)
         if self._plan.keep_features:
             self._features.update({(number, n): value for n, value in features.items()})
         middle = [indices[self.config.reference] for indices in windows]
-        with self.part("alignment"):
-            reference = self._stages.refer(_together([features[n].pyramid for n in middle]))
+        with self._around_stage("alignment"):
+            reference = self._stages.prepare_reference(_together([features[n].pyramid for n in middle]))
             # By position in the window: (B, C, h, w) each.
             aligned = self._align(
                 [[features[n] for n in position] for position in zip(*windows, strict=True)], reference
             )
         del features, reference
-        with self.part("fusion"):
+        with self._around_stage("fusion"):
             # Side by side in each pixel: the fusion's 1×1 convolutions take them so, without another copy.
             stacked = torch.cat(aligned, dim=1).unflatten(1, (len(aligned), -1))
             del aligned
@@ -272,13 +289,13 @@ class StreamingEDVR:
 
         Frames are float32 whatever the features are, so that what is added to them keeps its precision.
         """
-        with self.part("reconstruction"):
+        with self._around_stage("reconstruction"):
             x = self._stages.reconstruct(fused)
         B, _, h, w = x.shape
         inward = frames.shape[2] // h  # rows of the frame a row of features
         outward = inward * self.config.scale  # and of the output
         output = torch.empty(B, 3, h * outward, w * outward, device=self.device)
-        with self.part("tail"):
+        with self._around_stage("tail"):
             for start, stop, top, bottom in _strips(h, self._strip_rows(B, h, w)):
                 strip = self._stages.upsample(x[:, :, top:bottom], frames[:, :, top * inward : bottom * inward])
                 first = (start - top) * outward
@@ -291,26 +308,31 @@ class StreamingEDVR:
         pixels = _STRIP_PIXELS_CPU if self.device.type == "cpu" else max(_STRIP_PIXELS, B * h * w // strips)
         return max(_STRIP_ROWS, pixels // (B * w))
 
-    def _shrink(self, height: int, width: int) -> None:
+    def use_less_memory(self) -> None:
         """After memory ran out: single windows, or else tiles half as large; DeviceError where these are the least."""
+        assert self._size is not None  # prepared
         size = max(len(tile.core_y) for tile in self._tiles), max(len(tile.core_x) for tile in self._tiles)
-        several = self._plan.windows > 1
+        used = self._plan
+        estimate = peak_memory(used, self.config, *self._size, self.options.tile_pad, self.dtype.itemsize)
         self._forget()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        if several:
+        if used.windows > 1:
             self._max_windows = 1
-            self.prepare(height, width)
-            self._on_notice("Out of memory: went on with one frame at a time.")
+            self.prepare(*self._size)
+            self._on_notice("Out of memory: continuing with one frame at a time.")
             return
-        if max(size) <= SMALLEST_TILE:
+        if max(size) <= SMALLEST_TILE and not used.keep_features:
             raise DeviceError(
-                f"out of memory on {self.device} even with tiles of {max(size)} pixels: free some memory, "
-                "or pass --device cpu or a smaller model"
+                f"out of memory on {self.device} even with tiles of {max(size)} pixels: free some memory",
+                hint="device",
             )
-        self.tile = max(SMALLEST_TILE, max(size) // 2)
-        self.prepare(height, width)
-        self._on_notice(f"Out of memory: went on with tiles of {self.tile} pixels.")
+        # Small tiles have more padding, whose features may be too many to keep: the new plan must need less memory.
+        limit = 0 if max(size) <= SMALLEST_TILE else min(self.options.max_memory or estimate, estimate // 2)
+        tile = max(SMALLEST_TILE, max(size) // 2)
+        self.options = replace(self.options, tile=tile, max_memory=limit)
+        self.prepare(*self._size)
+        self._on_notice(f"Out of memory: continuing with tiles of {tile} pixels.")
 
     def _forget(self) -> None:
         self._frames.clear()

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from edvr_cli.errors import ModelError
+from edvr_cli.image.convert import bt709_luma, to_uint8
 from edvr_cli.image.resize import Kernel, resize
-from edvr_cli.inference.engine import DEFAULT_HALO, StreamingEDVR
-from edvr_cli.inference.precision import Precision
+from edvr_cli.inference.engine import StreamingEDVR
+from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.inference.scene_cuts import CutDetector
 from edvr_cli.network.edvr import EDVR
-from edvr_cli.network.windows import Window, windows
 
 __all__ = ["Frame", "model_scale", "output_size", "restore_frames", "to_output_size"]
 
@@ -25,57 +25,37 @@ def restore_frames(
     model: EDVR,
     *,
     scale: float | None = None,
-    precision: Precision = "auto",
-    shots: bool = True,
-    tile: int | None = None,
-    halo: int = DEFAULT_HALO,
+    inference: InferenceOptions | None = None,
+    split_at_cuts: bool = True,
 ) -> Iterator[Frame]:
-    """Restore a stream of frames, one for one and in order, holding a window of them at a time.
+    """Restore a stream of frames, one for one and in order; a window of them is in memory at a time.
 
     On a GPU small frames come back several at a time.
 
-    Every frame is a float tensor (3, H, W) in [0, 1] or a uint8 array (H, W, 3), all of one size, and comes
-    back as the same kind, of the same type. ``scale`` (1 to the model's own) resizes the output; None is the
-    model's. ``shots`` keeps windows from reaching across scene cuts. ``tile`` and ``halo`` are
-    :class:`StreamingEDVR`'s. Raises ValueError for frames of another kind or size, ModelError for a scale that
-    is not the model's.
+    Every frame is a float tensor (3, H, W) in [0, 1] or a uint8 array (H, W, 3), all of one size, and is returned
+    as the same kind and type. ``scale`` (1 to the model's) resizes the output; None is the model's scale.
+    ``split_at_cuts`` keeps windows from reaching across scene cuts. Raises ValueError for frames of another kind or
+    size, ModelError for a scale beyond the model's.
     """
     factor = model_scale(model, scale)
-    engine = StreamingEDVR(model, precision=precision, tile=tile, halo=halo)
-    detector = CutDetector() if shots else None
-    size: tuple[int, ...] | None = None
+    engine = StreamingEDVR(model, inference)
+    detector = CutDetector() if split_at_cuts else None
+    shape: tuple[int, ...] | None = None
 
-    def read() -> Iterator[tuple[tuple[Tensor, torch.dtype | None], bool]]:
-        nonlocal size
+    def read() -> Iterator[tuple[tuple[torch.dtype | None, torch.device], Tensor, bool]]:
+        nonlocal shape
         for frame in frames:
             rgb, kind = _as_rgb(frame)
-            if size is not None and tuple(rgb.shape) != size:
-                raise ValueError(f"frames must be of one size: got {tuple(rgb.shape)} after {size}")
-            size = tuple(rgb.shape)
-            yield (rgb, kind), detector is not None and detector.starts_shot(_luma_of(rgb))
+            if shape is not None and tuple(rgb.shape) != shape:
+                raise ValueError(f"frames must be of one size: got {tuple(rgb.shape)} after {shape}")
+            shape = tuple(rgb.shape)
+            yield (kind, rgb.device), rgb, detector is not None and detector.starts_shot(bt709_luma(rgb))
 
-    group: list[Window[tuple[Tensor, torch.dtype | None]]] = []
-    for window in windows(read(), model.config.frames, model.padding):
-        if not engine.prepared:
-            engine.prepare(*window.reference[0].shape[1:])
-        group.append(window)
-        if len(group) >= engine.windows_at_once:
-            yield from _restored(engine, group, factor)
-            group.clear()
-    if group:
-        yield from _restored(engine, group, factor)
-
-
-def _restored(
-    engine: StreamingEDVR, group: list[Window[tuple[Tensor, torch.dtype | None]]], factor: float
-) -> Iterator[Frame]:
-    """The frames of windows that are restored in one go, as their source frames were."""
-    outputs = engine.restore_windows([Window(w.indices, tuple(rgb for rgb, _ in w.frames)) for w in group])
-    for window, output in zip(group, outputs, strict=True):
-        source, kind = window.reference
-        width, height = output_size(source.shape[2], source.shape[1], factor)
-        fitted = to_output_size(output, (height, width))
-        yield _as_array(fitted) if kind is None else fitted.clamp(0, 1).to(source.device, kind)
+    for (kind, device), restored in engine.restore_stream(read()):
+        assert shape is not None
+        width, height = output_size(shape[2], shape[1], factor)
+        output = to_output_size(restored, (height, width))
+        yield _as_array(output) if kind is None else output.clamp(0, 1).to(device, kind)
 
 
 def output_size(width: int, height: int, scale: float) -> tuple[int, int]:
@@ -100,12 +80,6 @@ def to_output_size(rgb: Tensor, size: tuple[int, int]) -> Tensor:
     return rgb if tuple(rgb.shape[1:]) == size else resize(rgb, size, kernel)
 
 
-def _luma_of(rgb: Tensor) -> Tensor:
-    """BT.709's luma (H, W) of (3, H, W)."""
-    red, green, blue = rgb
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
 def _as_rgb(frame: Frame) -> tuple[Tensor, torch.dtype | None]:
     """A frame as float32 RGB (3, H, W), and the type that its tensor had, None for an array."""
     if isinstance(frame, np.ndarray):
@@ -120,4 +94,4 @@ def _as_rgb(frame: Frame) -> tuple[Tensor, torch.dtype | None]:
 
 
 def _as_array(rgb: Tensor) -> np.ndarray:
-    return (rgb.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().contiguous().numpy()
+    return to_uint8(rgb).permute(1, 2, 0).cpu().contiguous().numpy()

@@ -6,17 +6,20 @@ from itertools import product
 
 import torch
 
+from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.network.edvr import EDVRConfig
 from edvr_cli.system.limits import group_memory, system_memory
 
 __all__ = [
     "SMALLEST_TILE",
-    "Plan",
+    "MemoryPlan",
     "at_once_limit",
     "bytes_needed",
     "free_memory",
     "peak_memory",
-    "plan",
+    "plan_memory",
+    "plan_within",
+    "round_up",
 ]
 
 SMALLEST_TILE = 32
@@ -27,7 +30,7 @@ _EXTRACTION = 0.25  # of the work on a window, when all its frames' features are
 
 
 @dataclass(frozen=True)
-class Plan:
+class MemoryPlan:
     """How frames go through the network."""
 
     tile: int  # largest side of a tile's core in input pixels; 0: whole frames
@@ -36,40 +39,63 @@ class Plan:
     windows: int = 1  # restored in one go
 
 
-def plan(
+def plan_memory(
+    config: EDVRConfig, height: int, width: int, options: InferenceOptions, device: torch.device, dtype: torch.dtype
+) -> MemoryPlan:
+    """The cheapest way to restore frames of ``height`` × ``width`` within the memory that ``device`` has free now."""
+    free = free_memory(device, options.max_memory)
+    return plan_within(
+        config,
+        height,
+        width,
+        tile=options.tile,
+        tile_pad=options.tile_pad,
+        free=free,
+        itemsize=dtype.itemsize,
+        at_once=at_once_limit(device),
+    )
+
+
+def round_up(length: int, multiple: int) -> int:
+    """The smallest multiple of ``multiple`` that is not less than ``length``."""
+    return -(-length // multiple) * multiple
+
+
+def plan_within(
     config: EDVRConfig,
     height: int,
     width: int,
+    *,
     tile: int | None,
-    halo: int,
+    tile_pad: int,
     free: int | None,
     itemsize: int = 4,
     at_once: int = 0,
-) -> Plan:
+) -> MemoryPlan:
     """The cheapest way to restore frames of ``height`` × ``width`` within ``free`` bytes (None: unknown).
 
-    ``tile`` fixes the tile size (0: whole frames), None leaves it open; ``itemsize`` is the bytes of a feature.
-    Frames are aligned at once, and then several windows in one go, where that pays, up to ``at_once`` pixels of
+    ``tile`` fixes the tile size (0: whole frames), None leaves it open; ``itemsize`` is the bytes per feature.
+    Frames are aligned at once, and then several windows in one go, where that is faster, up to ``at_once`` pixels of
     features, and fits.
-    Where nothing fits, the leanest way is tried all the same.
+    Where nothing fits, the plan that needs the least memory is returned.
     """
     area = 16 if config.hr_in else 1
     budget = None if free is None else free * _SHARE
     sizes = [tile or 0] if tile is not None or budget is None else [0, *_sizes(max(height, width))]
-    best, least = Plan(sizes[-1], keep_features=budget is None), float("inf")
+    best, least = MemoryPlan(sizes[-1], keep_features=budget is None), float("inf")
     for size in sizes:
         for keep, together in product((True, False), (True, False)):
-            candidate = Plan(size, keep, together)
-            side_y, side_x, seen = _regions(candidate, height, width, halo)
+            candidate = MemoryPlan(size, keep, together)
+            side_y, side_x, seen = _regions(candidate, height, width, tile_pad)
             cost = seen * (1 if keep else 1 + _EXTRACTION)
             if cost >= least or (together and side_y * side_x > at_once * area):
                 continue
-            if budget is None or peak_memory(candidate, config, height, width, halo, itemsize) <= budget:
+            if budget is None or peak_memory(candidate, config, height, width, tile_pad, itemsize) <= budget:
                 best, least = candidate, cost
     if best.at_once and not best.tile:
         for windows in range(min(MAX_WINDOWS, at_once * area // (height * width)), 1, -1):
             candidate = replace(best, windows=windows)
-            if budget is None or peak_memory(candidate, config, height, width, halo, itemsize) <= budget:
+            if budget is None or peak_memory(candidate, config, height, width, tile_pad, itemsize) <= budget:
                 return candidate
     return best
 
@@ -79,9 +105,9 @@ def at_once_limit(device: torch.device) -> int:
     return 0 if device.type == "cpu" else _AT_ONCE
 
 
-def peak_memory(plan: Plan, config: EDVRConfig, height: int, width: int, halo: int, itemsize: int = 4) -> int:
+def peak_memory(plan: MemoryPlan, config: EDVRConfig, height: int, width: int, tile_pad: int, itemsize: int = 4) -> int:
     """Bytes that restoring frames of ``height`` × ``width`` takes at most, by ``plan``."""
-    side_y, side_x, seen = _regions(plan, height, width, halo)
+    side_y, side_x, seen = _regions(plan, height, width, tile_pad)
     return bytes_needed(
         config,
         side_y,
@@ -94,9 +120,9 @@ def peak_memory(plan: Plan, config: EDVRConfig, height: int, width: int, halo: i
     )
 
 
-def _regions(plan: Plan, height: int, width: int, halo: int) -> tuple[int, int, int]:
-    """(height, width) of a tile with its halo, and the input pixels computed on for a frame, halos included."""
-    side_y, side_x = (min(side, plan.tile + 2 * halo) if plan.tile else side for side in (height, width))
+def _regions(plan: MemoryPlan, height: int, width: int, tile_pad: int) -> tuple[int, int, int]:
+    """(height, width) of a tile with its padding, and the input pixels computed on for a frame, padding included."""
+    side_y, side_x = (min(side, plan.tile + 2 * tile_pad) if plan.tile else side for side in (height, width))
     count = -(-height // plan.tile) * -(-width // plan.tile) if plan.tile else 1
     return side_y, side_x, count * side_y * side_x
 

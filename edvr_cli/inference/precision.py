@@ -1,15 +1,11 @@
 """The floating type that the network computes in."""
 
-from typing import Literal, get_args
-
 import torch
 
 from edvr_cli.errors import DeviceError
+from edvr_cli.inference.options import PRECISIONS, Precision
 
-__all__ = ["PRECISIONS", "Precision", "dtype_for", "name_of"]
-
-Precision = Literal["auto", "fp32", "fp16", "bf16"]
-PRECISIONS: tuple[str, ...] = get_args(Precision)
+__all__ = ["dtype_for", "name_of"]
 
 _DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -18,7 +14,7 @@ def dtype_for(precision: Precision, device: torch.device) -> torch.dtype:
     """The type that ``precision`` means on ``device``.
 
     ``auto`` is fp16 on CUDA, bf16 on processors that multiply in it, fp32 elsewhere: the fastest within 0.02 dB
-    of fp32 (docs/performance.md). Raises DeviceError for fp16 on a CPU, and ValueError for another word.
+    of fp32 (docs/lab/performance.md). Raises DeviceError for fp16 on a CPU, and ValueError for another word.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
@@ -27,7 +23,7 @@ def dtype_for(precision: Precision, device: torch.device) -> torch.dtype:
             return torch.float16
         return torch.bfloat16 if device.type == "cpu" and _multiplies_bfloat16() else torch.float32
     if precision == "fp16" and device.type == "cpu":
-        raise DeviceError("a CPU has no fast fp16: choose --precision auto, fp32 or bf16")
+        raise DeviceError("a CPU has no fast fp16: choose auto, fp32 or bf16", hint="precision")
     return _DTYPES[precision]
 
 

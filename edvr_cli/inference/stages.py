@@ -56,7 +56,7 @@ class Stages:
         for network in (model, *self._pairs, self._cascade):
             replace(network)
         if compiler is not None:
-            for stage in (self.extract, self.refer, self.align, self.fuse, self.reconstruct, self.upsample):
+            for stage in (self.extract, self.prepare_reference, self.align, self.fuse, self.reconstruct, self.upsample):
                 setattr(self, stage.__name__, compiler(stage))
 
     def modules(self) -> Iterator[nn.Module]:
@@ -69,7 +69,7 @@ class Stages:
         pyramid = self.model.extract(frame)
         return Features(pyramid, [neighbor(x) for (neighbor, _), x in zip(self._pairs, pyramid, strict=True)])
 
-    def refer(self, pyramid: Pyramid) -> Reference:
+    def prepare_reference(self, pyramid: Pyramid) -> Reference:
         """What all frames of windows are aligned to, from their references' pyramids."""
         halves = [half(x) for (_, half), x in zip(self._pairs, pyramid, strict=True)]
         return Reference(halves, self._cascade[1](pyramid[0]) if self._cascade else None)

@@ -1,4 +1,4 @@
-"""Cutting a frame into tiles with a halo. Knows nothing of the network that works on them."""
+"""Cutting a frame into tiles with padding. Knows nothing of the network that works on them."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,7 +23,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Tile:
-    """A part of the frame: its core is written, its region (core and halo, clipped to the frame) is read."""
+    """A part of the frame: its core is written, its region (core and padding, clipped to the frame) is read."""
 
     core_y: Span
     core_x: Span
@@ -47,17 +47,17 @@ class Tile:
         )
 
 
-def tiles(height: int, width: int, size: int, halo: int, multiple: int) -> list[Tile]:
+def tiles(height: int, width: int, size: int, tile_pad: int, multiple: int) -> list[Tile]:
     """Cover a frame with tiles whose cores are about equal and at most ``size`` a side; size 0: one tile.
 
-    Every boundary is a multiple of ``multiple``, as height and width must be; ``size`` and ``halo`` are
+    Every boundary is a multiple of ``multiple``, as height and width must be; ``size`` and ``tile_pad`` are
     rounded up to it.
     """
     if height % multiple or width % multiple:
         raise ValueError(f"a frame of {width}×{height} is no multiple of {multiple}")
     rows, columns = _spans(height, size, multiple), _spans(width, size, multiple)
-    halo = -(-halo // multiple) * multiple
-    return [Tile(y, x, _widened(y, halo, height), _widened(x, halo, width)) for y in rows for x in columns]
+    tile_pad = -(-tile_pad // multiple) * multiple
+    return [Tile(y, x, _widened(y, tile_pad, height), _widened(x, tile_pad, width)) for y in rows for x in columns]
 
 
 def _spans(length: int, size: int, multiple: int) -> list[Span]:
@@ -69,5 +69,5 @@ def _spans(length: int, size: int, multiple: int) -> list[Span]:
     return [Span(a, b) for a, b in pairwise(edges)]
 
 
-def _widened(core: Span, halo: int, length: int) -> Span:
-    return Span(max(0, core.start - halo), min(length, core.stop + halo))
+def _widened(core: Span, tile_pad: int, length: int) -> Span:
+    return Span(max(0, core.start - tile_pad), min(length, core.stop + tile_pad))

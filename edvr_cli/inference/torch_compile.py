@@ -44,7 +44,7 @@ class Compiler:
                 except TorchDynamoException as error:
                     self.failed = True
                     why = " ".join(str(error).split("\n\n")[0].split()) or type(error).__name__
-                    self._on_failure(f"The network could not be compiled and runs as without --compile: {why}")
+                    self._on_failure(f"torch.compile failed, and the network runs uncompiled: {why}")
             return function(*args, **kwargs)
 
         return call

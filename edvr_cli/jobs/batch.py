@@ -1,4 +1,4 @@
-"""Many videos one after the other: one that fails is reported, and the rest is done."""
+"""Restore many videos, one after the other; a failure is reported and the next one follows."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -20,24 +20,23 @@ def restore_batch(
     count: int | None,
     skip_existing: bool,
     stop: Callable[[], bool],
-    tell: OnEvent,
+    emit: OnEvent,
 ) -> list[Outcome]:
-    """``restore`` each entry (``count`` of them, None: unknown) and tell of each outcome and of all at the end.
+    """``restore`` each entry (``count`` of them, None: unknown) and emit each outcome, and all of them at the end.
 
-    Outputs' folders are made. Raises StoppedError after ``stop``; any other exception that ``restore`` raises is an
-    outcome, and the next entry's turn.
+    Folders of outputs are made. Raises StoppedError after ``stop``; other exceptions of ``restore`` become outcomes.
     """
     outcomes: list[Outcome] = []
     try:
         for number, entry in enumerate(entries, start=1):
             if stop():
-                raise StoppedError(f"{entry.source} was not begun.")
-            tell(FileBegun(number, count, entry.source, entry.target))
+                raise StoppedError(f"{entry.source} was not started.")
+            emit(FileBegun(number, count, entry.source, entry.target))
             outcome = _restore(entry, restore, skip_existing=skip_existing)
             outcomes.append(outcome)
-            tell(outcome)
+            emit(outcome)
     finally:
-        tell(BatchEnded(tuple(outcomes)))
+        emit(BatchEnded(tuple(outcomes)))
     return outcomes
 
 
@@ -53,7 +52,7 @@ def _restore(entry: Entry, restore: Callable[[Entry], Finished], *, skip_existin
     except StoppedError:
         raise
     except Exception as error:  # A fault of this program's in one file, too, is no reason to leave out the others.
-        with suppress(OSError):  # What has something in it stays.
+        with suppress(OSError):  # Folders that are not empty stay.
             for folder in made:
                 folder.rmdir()
         foreseen = isinstance(error, EdvrError | OSError)
@@ -63,6 +62,7 @@ def _restore(entry: Entry, restore: Callable[[Entry], Finished], *, skip_existin
             "failed",
             seconds=time.monotonic() - began,
             message=sentence_of(error) if foreseen else unforeseen(error),
+            hint=error.hint if isinstance(error, EdvrError) else None,
             trace="" if foreseen else "".join(format_exception(error)),
         )
     short = finished.promised is not None
@@ -96,7 +96,7 @@ def watch(find: Callable[[], Iterable[Entry]], *, interval: float, stop: Callabl
         for entry in find():
             try:
                 facts = entry.source.stat()
-            except OSError:  # Gone again.
+            except OSError:  # The file has disappeared.
                 continue
             state = facts.st_size, facts.st_mtime_ns
             if facts.st_size and seen.get(entry) == state and taken.get(entry) != state:

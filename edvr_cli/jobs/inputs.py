@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edvr_cli.errors import InputError
+from edvr_cli.video.file_names import FORMATS
 from edvr_cli.video.image_sequences import ENCODERS, holds_images
-from edvr_cli.video.muxing.plan import FORMATS
 
 __all__ = ["Entry", "Selection", "find_entries", "is_batch", "writable_name"]
 

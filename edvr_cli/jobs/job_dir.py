@@ -1,4 +1,4 @@
-"""Where a job keeps what it has: a hidden directory beside the target, on the same disk."""
+"""The directory of a job: hidden, next to the target, on the same disk."""
 
 import hashlib
 import json
@@ -17,23 +17,23 @@ from filelock import FileLock, Timeout
 from edvr_cli.errors import OutputError, reason_of
 from edvr_cli.system.files import is_own_folder, new_folder, open_regular, read_regular, remove, write_file
 
-__all__ = ["Workspace"]
+__all__ = ["JobDirectory"]
 
 _OURS = re.compile(r"\d{8,}\.mkv(\.part)?|output(\.\w+)?|manifest\.jsonl|\.edvr-[0-9a-f]{16}\.part|lock|owner")
 # A folder of pictures is recognized by a name that nobody would choose: a folder called otherwise is never removed.
 _PICTURES = re.compile(r"pictures-[0-9a-f]{32}")
-_LONGEST_NAME = 240  # bytes; file systems take 255
+_MAX_NAME_BYTES = 240  # file systems allow 255
 
 
-class Workspace:
-    """The directory of the job whose result is ``target``; nothing but files of the job's own is ever removed.
+class JobDirectory:
+    """The directory of the job whose result is ``target``; only files of the job are ever removed.
 
     Nobody else may write there: a directory of another user, or a link to one, is refused.
     """
 
     def __init__(self, target: Path) -> None:
         name = f".{target.name}.edvr"
-        if len(os.fsencode(name)) > _LONGEST_NAME:
+        if len(os.fsencode(name)) > _MAX_NAME_BYTES:
             name = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:32]}.edvr"
         self.directory = target.parent / name
         self.manifest = self.directory / "manifest.jsonl"
@@ -54,17 +54,17 @@ class Workspace:
             lock.acquire()
         except Timeout as error:
             raise OutputError(
-                f"{self.directory} is in use by another run{self._holder()}; let it end first."
+                f"{self.directory} is in use by another run{self._holder()}; wait for it to end."
             ) from error
         except OSError as error:
             raise OutputError(f"{self.directory} cannot be written: {reason_of(error)}.") from error
         try:
-            with suppress(OutputError):  # It is for a message alone.
+            with suppress(OutputError):  # Only a message needs it.
                 write_file(self._owner, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
             yield
         finally:
             with suppress(OSError):  # What ends the work is worth more than what is left behind.
-                self._leave()  # While no other run can come in.
+                self._leave()  # While no other run can enter.
             lock.release()
 
     def sweep(self) -> None:

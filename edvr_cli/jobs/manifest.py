@@ -1,8 +1,8 @@
-"""What a job is and which of its segments are done, on disk: a line of JSON for each fact, none ever changed.
+"""The journal of a job: its settings and finished segments, one line of JSON per fact, only ever appended.
 
-The first line says what is restored and how, each further one that a segment is done, that the last frame was
-reached, or that the output is in place. A line is on disk before the work goes on, and carries a checksum: one
-that a power failure cut short, or that was damaged since, counts for nothing, and its segment is restored again.
+The first line says what is restored and how; each further line that a segment is finished, that the last frame was
+reached, or that the output is complete. A line is on disk before the work continues, and carries a checksum: a line
+that a power failure cut short, or that was damaged later, is ignored, and its segment is restored again.
 """
 
 import json
@@ -25,16 +25,16 @@ from edvr_cli.jobs.manifest_facts import (
 from edvr_cli.jobs.segments import START, Position, Segment
 from edvr_cli.system.files import append_to, read_regular, write_file
 
-__all__ = ["FORMAT", "Gap", "Header", "Manifest"]
+__all__ = ["FORMAT", "Header", "Manifest", "MissingRange", "file_identity"]
 
-FORMAT = 1  # of the manifest; one of another number is not read
+FORMAT = 2  # of the manifest; others are refused
 
 
 @dataclass(frozen=True)
 class Header:
-    """What decides a job's frames: a run whose header is another does not go on with its segments.
+    """What decides a job's frames: a run with another header cannot continue the job.
 
-    ``choices`` were made by the first run where the user left them open, and hold for all that follow.
+    ``choices`` were made by the first run where the user left them open, and apply to all later runs.
     """
 
     source: Mapping[str, Any]
@@ -43,7 +43,7 @@ class Header:
     choices: Mapping[str, int] = field(default_factory=dict)
 
     def changes(self, other: "Header") -> list[str]:
-        """What ``other`` has different, in words: ``scale 2 → 4``."""
+        """The differences of ``other``, in words: ``scale (2 → 4)``."""
         found = []
         if self.source != other.source:
             found.append("the input's content")
@@ -58,15 +58,15 @@ class Header:
 
 
 @dataclass(frozen=True)
-class Gap:
-    """Frames that are still to be restored: from ``begin`` up to number ``end``, None: to the last."""
+class MissingRange:
+    """Frames still to be restored: from ``begin`` to number ``end`` (exclusive; None: the last)."""
 
     begin: Position
     end: int | None
 
 
 class Manifest:
-    """A job's facts, read from and added to the file ``path``."""
+    """The facts of a job, read from the file ``path`` and appended to it."""
 
     def __init__(self, path: Path, header: Header) -> None:
         self.path = path
@@ -92,13 +92,11 @@ class Manifest:
             raise OutputError(f"{path} cannot be read: {reason_of(error)}.") from error
         first = _parse(lines[0])
         if first is None or "edvr" not in first:
-            raise OutputError(f"{path} is damaged, so that its segments are of no use; start over with --fresh.")
+            raise OutputError(f"{path} is damaged, so that its segments cannot be used.", hint="fresh")
         try:
             manifest = cls(path, _header(first))
         except ValueError as error:
-            raise OutputError(
-                f"{path} was written by another version of this program; start over with --fresh."
-            ) from error
+            raise OutputError(f"{path} was written by another version of this program.", hint="fresh") from error
         for line in lines[1:]:
             manifest._take(_parse(line) or {})
         return manifest
@@ -118,12 +116,12 @@ class Manifest:
         self.frame_count = None
 
     def set_output(self, output: Mapping[str, int]) -> None:
-        """Record that the output is whole and about to get its name; ``output`` is what it is recognized by."""
+        """Record that the output is complete and about to be renamed; ``output`` is its `file_identity`."""
         self._append({"output": output})
         self.output = output
 
     def keep(self, is_whole: Callable[[Segment], bool]) -> None:
-        """Forget segments that are not whole, or that others overlap."""
+        """Drop segments that are damaged or overlap others."""
         kept: list[Segment] = []
         for segment in sorted(self.segments, key=lambda item: item.first):
             follows = not kept or segment.first >= kept[-1].end.frame
@@ -131,18 +129,18 @@ class Manifest:
                 kept.append(segment)
         self.segments = kept
 
-    def gaps(self) -> Iterator[Gap]:
-        """The frames that no segment holds."""
+    def missing_ranges(self) -> Iterator[MissingRange]:
+        """The frames that no segment contains."""
         begin = START
         for segment in self.segments:
             if segment.first > begin.frame:
-                yield Gap(begin, segment.first)
+                yield MissingRange(begin, segment.first)
             begin = segment.end
         if self.frame_count is None or begin.frame < self.frame_count:
-            yield Gap(begin, self.frame_count)
+            yield MissingRange(begin, self.frame_count)
 
     def frames_done(self) -> int:
-        """How many frames the segments hold."""
+        """Number of frames in the segments."""
         return sum(segment.frame_count for segment in self.segments)
 
     def _take(self, fact: Mapping[str, Any]) -> None:
@@ -156,7 +154,7 @@ class Manifest:
                 self.output = checked_identity(fact["output"])
 
     def _append(self, fact: Mapping[str, Any]) -> None:
-        # What a run that was cut short left of a line stays a line of its own.
+        # The newline first: an interrupted run may have left half a line.
         append_to(self.path, f"\n{_line(fact)}\n".encode())
 
 
@@ -190,6 +188,12 @@ def _header(fact: Mapping[str, Any]) -> Header:
         raise ValueError("another model's facts")
     checked_count(header.settings.get("window"))
     return header
+
+
+def file_identity(path: Path) -> dict[str, int]:
+    """Properties of a file that renaming does not change."""
+    facts = path.stat()
+    return {"size": facts.st_size, "modified": facts.st_mtime_ns, "inode": facts.st_ino}
 
 
 def _text(value: object) -> str:

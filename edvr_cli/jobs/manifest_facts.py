@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from edvr_cli.jobs.segments import Mark, Position, Segment
+from edvr_cli.jobs.segments import FrameId, Position, Segment
 
 __all__ = [
     "checked_choices",
@@ -70,7 +70,7 @@ def checked_segment(fact: object, window: int) -> Segment:
     if end.frame != first + count or len(end.before) != min(window, end.frame):
         raise ValueError("a segment does not end where its frames do")
     first_pts = _integer(segment["first_pts"], -_MAX_TICKS, _MAX_TICKS)
-    times = [mark.pts for mark in end.before]
+    times = [frame_id.pts for frame_id in end.before]
     if any(later <= earlier for earlier, later in itertools.pairwise(times)) or times[-1] < first_pts:
         raise ValueError("times do not rise")
     return Segment(
@@ -94,17 +94,17 @@ def _position(fact: object) -> Position:
         raise ValueError("motion is no number")
     return Position(
         frame=_integer(position["frame"], 1, _MAX_FRAMES),
-        before=tuple(_mark(item) for item in before),
+        before=tuple(_frame_id(item) for item in before),
         motion=tuple(float(value) for value in motion),
     )
 
 
-def _mark(fact: object) -> Mark:
-    mark = _mapping(fact, {"pts", "checksum", "starts_shot"})
-    if not isinstance(mark["starts_shot"], bool):
+def _frame_id(fact: object) -> FrameId:
+    frame_id = _mapping(fact, {"pts", "checksum", "starts_shot"})
+    if not isinstance(frame_id["starts_shot"], bool):
         raise ValueError("a frame starts a shot, or it does not")
-    pts, checksum = _integer(mark["pts"], -_MAX_TICKS, _MAX_TICKS), _integer(mark["checksum"], 0, (1 << 32) - 1)
-    return Mark(pts, checksum, mark["starts_shot"])
+    pts, checksum = _integer(frame_id["pts"], -_MAX_TICKS, _MAX_TICKS), _integer(frame_id["checksum"], 0, (1 << 32) - 1)
+    return FrameId(pts, checksum, frame_id["starts_shot"])
 
 
 def _mapping(fact: object, names: set[str] | None = None) -> dict[str, Any]:

@@ -5,9 +5,8 @@ from pathlib import Path
 
 from edvr_cli.errors import OutputError, reason_of
 from edvr_cli.system.files import sync_directory, take_name
+from edvr_cli.video.file_names import STANDARD_OUTPUT
 from edvr_cli.video.image_sequences import ImageNames, find_images, output_names
-
-STANDARD_OUTPUT = Path("-")
 
 
 def check_target(target: str | os.PathLike[str], *, source: str | os.PathLike[str], overwrite: bool = False) -> Path:
@@ -32,12 +31,12 @@ def check_target(target: str | os.PathLike[str], *, source: str | os.PathLike[st
     if path.exists() and not path.is_file():
         raise OutputError(f"{path} is not a regular file.")
     if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists; give --overwrite (-y) to replace it.")
+        raise OutputError(f"{path} exists.", hint="overwrite")
     _check_directory(path.parent)
     return path
 
 
-def workplace(target: Path, source: str | os.PathLike[str]) -> Path:
+def scratch_path(target: Path, source: str | os.PathLike[str]) -> Path:
     """The path on the target's disk that scratch files are named after: the target's, or in its pictures' folder."""
     images = None if target == STANDARD_OUTPUT else _images(target, source)
     if images is None or images.single:
@@ -82,7 +81,7 @@ def _check_images(images: ImageNames, source: str | os.PathLike[str], *, overwri
         raise OutputError(f"{images.folder}: these pictures are the input itself; give the output another name.")
     if taken and not overwrite:
         more = f" and {len(taken) - 1} more exist" if len(taken) > 1 else " exists"
-        raise OutputError(f"{taken[0]}{more}; give --overwrite (-y) to replace what is there.")
+        raise OutputError(f"{taken[0]}{more}.", hint="overwrite")
 
 
 def _check_directory(directory: Path) -> None:

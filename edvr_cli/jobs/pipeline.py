@@ -1,9 +1,9 @@
 """A video's frames through the network into segments of encoded video.
 
-    video file ─decode▶ planes ─color▶ RGB ─shots, windows, engine▶ RGB ─resize, color▶ planes ─encode▶ segments
+    video file ─decode▶ planes ─color▶ RGB ─cuts, windows, engine▶ RGB ─resize, color▶ planes ─encode▶ segments
 
-Decoding and encoding run in threads of their own beside the network; memory is that of a few frames. A GPU's work
-is queued frame after frame: the encoder's thread is the one that waits for it.
+Decoding and encoding run in separate threads next to the network; only a few frames are in memory. A GPU's work is
+queued frame by frame: the encoder's thread is the one that waits for it.
 """
 
 from collections import deque
@@ -22,38 +22,33 @@ from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.frames import to_output_size
 from edvr_cli.inference.precision import name_of
 from edvr_cli.inference.scene_cuts import CutDetector
-from edvr_cli.jobs.segments import Lengths, Position
-from edvr_cli.jobs.source_range import Excerpt, mark
-from edvr_cli.network.windows import Window, windows
+from edvr_cli.jobs.segments import Position, SegmentLimits
+from edvr_cli.jobs.source_range import SourceRange, frame_id
+from edvr_cli.network.windows import Window
 from edvr_cli.system.gpu_copy import Download
+from edvr_cli.system.gpu_errors import is_out_of_memory
 from edvr_cli.system.threads import Drain, prefetch
 from edvr_cli.video.pixels.color import alpha_plane, planes_to_rgb, rgb_to_planes
 from edvr_cli.video.reading.reader import SourceFrame
 from edvr_cli.video.writing.encoders import EncoderPlan
 
-__all__ = [
-    "FrameSink",
-    "decode",
-    "restore_segments",
-    "rgb_of",
-    "see",
-]
+__all__ = ["FrameSink", "LabelledFrame", "LabelledRgb", "read_labelled", "read_rgb", "restore_segments", "to_rgb"]
 
-_DECODED_AHEAD = 4  # frames; a window's worth is held besides
+_DECODED_AHEAD = 4  # frames, in addition to those of a window
 _ENCODED_BEHIND = 4
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A source frame, its number in the video, and what the cut detector said of it."""
+class LabelledFrame:
+    """A source frame, its number in the video, and the result of the cut detector."""
 
     number: int
     frame: SourceFrame
     starts_shot: bool
-    motion: tuple[float, ...]  # what the detector remembers after it
+    motion: tuple[float, ...]  # state of the detector after this frame
 
 
-Decoded = tuple[Seen, Tensor]
+LabelledRgb = tuple[LabelledFrame, Tensor]
 """A frame and its RGB (3, H, W)."""
 
 
@@ -62,7 +57,7 @@ class FrameSink(Protocol):
 
     @property
     def encoder(self) -> EncoderPlan:
-        """What the frames' planes must be."""
+        """The encoder, which decides size and layout of the planes."""
 
     def __enter__(self) -> object: ...
 
@@ -80,14 +75,16 @@ class FrameSink(Protocol):
 @dataclass(frozen=True)
 class _Restored:
     number: int
-    on_host: Download  # planes, and whether the network's output was finite
+    on_host: Download  # planes, and whether the network's output is finite
     pts: int
     duration: int | None
 
 
-def see(source: Excerpt, position: Position, *, shots: bool) -> Generator[Seen, None, None]:
-    """The frames that ``position`` knows and those after it, with their cuts."""
-    detector = CutDetector() if shots else None
+def read_labelled(
+    source: SourceRange, position: Position, *, split_at_cuts: bool
+) -> Generator[LabelledFrame, None, None]:
+    """The frames that ``position`` lists and those after it, with their scene cuts."""
+    detector = CutDetector() if split_at_cuts else None
     first = position.frame - len(position.before)
     with closing(source.frames(position)) as frames:
         for number, frame in enumerate(frames, start=first):
@@ -98,108 +95,129 @@ def see(source: Excerpt, position: Position, *, shots: bool) -> Generator[Seen, 
                     detector.resume(_luma(frame), position.motion)
             elif detector is not None:
                 starts_shot = detector.starts_shot(_luma(frame))
-            yield Seen(number, frame, starts_shot, detector.motion if detector is not None else ())
+            yield LabelledFrame(number, frame, starts_shot, detector.motion if detector is not None else ())
 
 
-def decode(source: Excerpt, position: Position, *, shots: bool, device: torch.device) -> Generator[Decoded, None, None]:
-    """What :func:`see` gives, with the frames' RGB on ``device``."""
-    with closing(see(source, position, shots=shots)) as frames:
-        for seen in frames:
-            yield seen, rgb_of(seen.frame, device)
+def read_rgb(
+    source: SourceRange, position: Position, *, split_at_cuts: bool, device: torch.device
+) -> Generator[LabelledRgb, None, None]:
+    """The frames of :func:`read_labelled` with their RGB on ``device``."""
+    with closing(read_labelled(source, position, split_at_cuts=split_at_cuts)) as frames:
+        for labelled in frames:
+            yield labelled, to_rgb(labelled.frame, device)
 
 
-def rgb_of(frame: SourceFrame, device: torch.device) -> Tensor:
+def to_rgb(frame: SourceFrame, device: torch.device) -> Tensor:
     """A source frame as (3, H, W) float32 on ``device``."""
+    try:
+        return planes_to_rgb(frame.planes, frame.layout, frame.color, device=device)
+    except RuntimeError as error:
+        if device.type != "cuda" or not is_out_of_memory(error):
+            raise
+    torch.cuda.empty_cache()  # the network's memory between two frames
     return planes_to_rgb(frame.planes, frame.layout, frame.color, device=device)
 
 
 def restore_segments(
-    frames: Generator[Decoded, None, None],
+    frames: Generator[LabelledRgb, None, None],
     engine: StreamingEDVR,
-    files: FrameSink,
+    sink: FrameSink,
     *,
     begin: int,
     end: int | None,
-    lengths: Lengths,
+    limits: SegmentLimits,
     on_frame: Callable[[], None],
     stop: Callable[[], bool],
 ) -> bool:
-    """Restore frame number ``begin`` up to ``end`` (None: the last) and encode them into segments.
+    """Restore frame number ``begin`` up to ``end`` (exclusive; None: all) and encode them into segments.
 
-    ``frames`` start as far before ``begin`` as windows reach. ``on_frame`` is called after each frame, ``stop``
-    asked after each segment. True when all is done, False when it was stopped before.
+    ``frames`` start as many frames before ``begin`` as windows reach back. ``on_frame`` is called after each frame,
+    ``stop`` after each segment. Returns True when all is done, False when it was stopped.
     """
-    size = engine.config.frames
-    trail: deque[Seen] = deque(maxlen=size)
-    length = 0  # of the segment so far
+    trail: deque[LabelledFrame] = deque(maxlen=engine.config.frames)  # the last frames, to describe a position
+    length = 0  # of the current segment
 
     def encode(item: list[_Restored] | Position) -> None:
         if isinstance(item, Position):
-            files.end(item)
+            sink.end(item)
             return
         for restored in item:
             *planes, is_finite = restored.on_host.wait()
             if not is_finite:
                 raise DeviceError(
                     f"the network's output for frame {restored.number} is not finite in {name_of(engine.dtype)}, "
-                    "which numbers may be too large for: choose --precision bf16 or fp32"
+                    "whose range may be too small: use bf16 or fp32",
+                    hint="precision",
                 )
-            files.write(restored.number, planes, restored.pts, restored.duration)
+            sink.write(restored.number, planes, restored.pts, restored.duration)
 
-    def queue(group: list[Window[Decoded]]) -> None:
-        """Restore these windows and hand them to the encoder."""
-        outputs = engine.restore_windows([Window(w.indices, tuple(rgb for _, rgb in w.frames)) for w in group])
-        pairs = zip(group, outputs, strict=True)
-        drain.put([_for_encoder(window.reference[0], output, files.encoder) for window, output in pairs])
+    def restore(group: list[tuple[LabelledFrame, Window[Tensor]]]) -> None:
+        """Restore these windows in one go and queue them for the encoder."""
+        while True:
+            try:
+                restored = _restored(group, engine, sink.encoder)
+                break
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            engine.use_less_memory()  # more must be left for colors and resizing
+        drain.put(restored)
         for _ in group:
             on_frame()
         group.clear()
 
     with ExitStack() as stack:
-        stack.enter_context(files)
+        stack.enter_context(sink)
         decoded = stack.enter_context(closing(prefetch(frames, _DECODED_AHEAD)))
         drain = stack.enter_context(Drain(encode, _ENCODED_BEHIND))
-        group: list[Window[Decoded]] = []  # restored in one go
-        for window in windows(((item, item[0].starts_shot) for item in decoded), size, engine.model.padding):
-            seen, rgb = window.reference
-            if end is not None and seen.number >= end:
+        group: list[tuple[LabelledFrame, Window[Tensor]]] = []  # restored in one go
+        for labelled, window in engine.windows((item, rgb, item.starts_shot) for item, rgb in decoded):
+            # The order matters. First the end: frames after it only fill windows. Then the segment's end, which
+            # belongs to the frames before this one. Frames before ``begin`` are in the trail, but not restored.
+            if end is not None and labelled.number >= end:
                 break
-            if length and lengths.ends(length, seen.starts_shot):
+            if length and limits.end_before(length, labelled.starts_shot):
                 if group:
-                    queue(group)
+                    restore(group)
                 drain.put(_position(trail))
                 length = 0
                 if stop():
                     return False
-            trail.append(seen)
-            if seen.number < begin:
+            trail.append(labelled)
+            if labelled.number < begin:
                 continue
-            if not engine.prepared:
-                engine.prepare(*rgb.shape[1:])
-            group.append(window)
+            group.append((labelled, window))
             length += 1
             if len(group) >= engine.windows_at_once:
-                queue(group)
+                restore(group)
         if group:
-            queue(group)
+            restore(group)
         if length:
             drain.put(_position(trail))
     return True
 
 
-def _for_encoder(seen: Seen, output: Tensor, encoder: EncoderPlan) -> _Restored:
-    """A restored frame in the encoder's size and format, on its way to the host."""
+def _restored(
+    group: list[tuple[LabelledFrame, Window[Tensor]]], engine: StreamingEDVR, encoder: EncoderPlan
+) -> list[_Restored]:
+    """The frames of windows that are restored in one go."""
+    outputs = engine.restore_windows([window for _, window in group])
+    return [_for_encoder(labelled, output, encoder) for (labelled, _), output in zip(group, outputs, strict=True)]
+
+
+def _for_encoder(labelled: LabelledFrame, output: Tensor, encoder: EncoderPlan) -> _Restored:
+    """A restored frame in the encoder's size and layout, on its way to the host."""
     is_finite = output.sum().isfinite()
     output = to_output_size(output, (encoder.height, encoder.width))
-    alpha = _alpha(seen.frame, encoder, output.device)
+    alpha = _alpha(labelled.frame, encoder, output.device)
     planes = rgb_to_planes(output, encoder.layout, encoder.color, alpha=alpha)
-    return _Restored(seen.number, Download((*planes, is_finite)), seen.frame.pts, seen.frame.duration)
+    return _Restored(labelled.number, Download((*planes, is_finite)), labelled.frame.pts, labelled.frame.duration)
 
 
-def _position(trail: Sequence[Seen]) -> Position:
-    """Where the last of these frames ends."""
-    marks = tuple(mark(seen.frame, starts_shot=seen.starts_shot) for seen in trail)
-    return Position(trail[-1].number + 1, marks, trail[-1].motion)
+def _position(trail: Sequence[LabelledFrame]) -> Position:
+    """The position after the last of these frames."""
+    frame_ids = tuple(frame_id(item.frame, starts_shot=item.starts_shot) for item in trail)
+    return Position(trail[-1].number + 1, frame_ids, trail[-1].motion)
 
 
 def _alpha(frame: SourceFrame, encoder: EncoderPlan, device: torch.device) -> Tensor | None:
@@ -211,7 +229,7 @@ def _alpha(frame: SourceFrame, encoder: EncoderPlan, device: torch.device) -> Te
 
 
 def _luma(frame: SourceFrame) -> Tensor:
-    """What scene cuts are looked for in: (H, W) in [0, 1], thinned out, from the first plane.
+    """The picture in which scene cuts are detected: every second pixel of the first plane, (H, W) in [0, 1].
 
     For packed RGB that is a mixture of its channels, which a cut changes as well.
     """

@@ -1,22 +1,157 @@
-"""What of a job's settings decides its frames, and how many of these there will be."""
+"""The plan of a restoration: everything that is decided, and tried, before the work."""
 
+import os
+from dataclasses import asdict, dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
-from edvr_cli.jobs.source_range import Excerpt
+import torch
+
+from edvr_cli.inference.frames import model_scale, output_size
+from edvr_cli.inference.options import InferenceOptions, Precision
+from edvr_cli.jobs.fingerprint import fingerprint, model_digest
+from edvr_cli.jobs.manifest import Header
+from edvr_cli.jobs.options import JobOptions, OutputOptions
+from edvr_cli.jobs.segments import SegmentLimits
+from edvr_cli.jobs.source_range import SourceRange
+from edvr_cli.models.checkpoint import load_model
+from edvr_cli.network.edvr import EDVR
+from edvr_cli.system.limits import cpu_count
+from edvr_cli.version import __version__
+from edvr_cli.video.muxing.plan import MuxPlan, encoding_for, plan_mux
 from edvr_cli.video.reading.completeness import ends_early
-from edvr_cli.video.reading.info import VideoInfo
-from edvr_cli.video.writing.encoders import EncoderPlan
+from edvr_cli.video.reading.info import Source, VideoInfo
+from edvr_cli.video.reading.options import InputOptions
+from edvr_cli.video.reading.sources import as_source, probe
+from edvr_cli.video.writing.encoders import EncoderPlan, plan_encoder
 
-__all__ = ["encoder_settings", "promised_frames", "seconds", "total_frames"]
+__all__ = ["RestorePlan", "plan_restore"]
+
+_MIN_SHARE = 0.97  # of a file's bytes: the rest may be its index alone
+_MAX_ERROR = 3  # frames by which an estimate may be wrong
 
 
-_ALMOST = 0.97  # of a file's bytes: what is missing may be its index alone
-_FEW_FRAMES = 3  # as many as an estimate may be wrong
+@dataclass(frozen=True)
+class RestorePlan:
+    """What is read, how it is restored, and what is written.
+
+    ``encoder`` has been opened once, and each stream of ``mux`` tried in the target's container.
+    """
+
+    network: EDVR
+    source: SourceRange
+    target: Path
+    encoder: EncoderPlan
+    mux: MuxPlan
+    inference: InferenceOptions
+    output: OutputOptions
+    job: JobOptions
+
+    @property
+    def info(self) -> VideoInfo:
+        """The source."""
+        return self.source.info
+
+    @property
+    def is_resized(self) -> bool:
+        """Whether the network's output is resized, because another scale than the model's is wanted."""
+        scale = self.network.config.scale
+        return (self.encoder.width, self.encoder.height) != (self.info.width * scale, self.info.height * scale)
+
+    @property
+    def limits(self) -> SegmentLimits:
+        """Where segments end."""
+        return SegmentLimits.from_seconds(self.job.segment_seconds, self.info.average_rate)
+
+    @property
+    def total_frames(self) -> int | None:
+        """Number of frames to restore, as far as the source says it."""
+        info, source = self.info, self.source
+        total = info.frame_count
+        if total is not None and (source.start is not None or source.end is not None):
+            if info.average_rate is None or info.duration is None:
+                return source.max_frames
+            end = min(float(source.end), info.duration) if source.end is not None else info.duration
+            total = max(0, round((end - float(source.start or 0)) * float(info.average_rate)))
+        if source.max_frames is None:
+            return total
+        return source.max_frames if total is None else min(total, source.max_frames)
+
+    def promised_frames(self, count: int) -> int | None:
+        """Frames that a source promises which breaks off after ``count`` of them; None where it does not."""
+        info, source = self.info, self.source
+        if source.end is not None or source.max_frames is not None:
+            return None
+        total = self.total_frames
+        if info.share < 1 and (total is None or count >= total):
+            # Some headers give no count, or libav counts what is there.
+            return max(count + 1, round(count / info.share)) if info.share < _MIN_SHARE else None
+        if total is None or count >= total:
+            return None
+        few = total - count > max(_MAX_ERROR, float(info.average_rate or 0) / 2)
+        return total if info.share < 1 or (few and ends_early(info)) else None
+
+    def header(self, precision: Precision, tile: int) -> Header:
+        """What decides the frames of the job, when a backend uses this precision and these tiles."""
+        return Header(
+            source=asdict(fingerprint(*self.info.source.files())),
+            model={"name": self.network.name, "sha256": model_digest(self.network)},
+            settings={
+                "program version": __version__,
+                "precision": precision,
+                "window": self.network.config.frames,
+                "split at cuts": self.job.split_at_cuts,
+                "tile pad": self.inference.tile_pad,
+                "start": _text(self.source.start),
+                "end": _text(self.source.end),
+                "frames": self.source.max_frames,
+                "segment length": self.job.segment_seconds,
+                **_encoder_settings(self.encoder),
+            },
+            choices={"tile": tile, "threads": self.source.threads},
+        )
 
 
-def encoder_settings(encoder: EncoderPlan) -> dict[str, Any]:
-    """The encoder's values by their names in messages."""
+def plan_restore(
+    source: str | os.PathLike[str] | Source,
+    target: str | os.PathLike[str],
+    *,
+    model: str | Path | EDVR,
+    scale: float | None = None,
+    device: str | torch.device = "auto",
+    inference: InferenceOptions | None = None,
+    input: InputOptions | None = None,
+    output: OutputOptions | None = None,
+    job: JobOptions | None = None,
+) -> RestorePlan:
+    """Decide and try everything before the work; nothing is written.
+
+    Arguments are those of :func:`edvr_cli.restore_video`; ``source`` may also be open already. Raises InputError,
+    OutputError, ModelError and DeviceError.
+    """
+    input, output, job = input or InputOptions(), output or OutputOptions(), job or JobOptions()
+    origin = as_source(source, input)
+    encoding = encoding_for(target, origin, output.encoding)
+    info = probe(origin).measured()
+    network = model if isinstance(model, EDVR) else load_model(model, device)
+    width, height = output_size(info.width, info.height, model_scale(network, scale))
+    encoder = plan_encoder(encoding, info, width=width, height=height, threads=job.threads or 0)
+    mux = plan_mux(
+        info,
+        encoder,
+        target,
+        audio=output.audio,
+        subtitles=output.subtitles,
+        strict=output.strict_streams,
+        pipe_format=output.pipe_format,
+    )
+    source_range = SourceRange(info, input.start, input.end, input.max_frames, job.threads or cpu_count())
+    return RestorePlan(network, source_range, Path(target), encoder, mux, inference or InferenceOptions(), output, job)
+
+
+def _encoder_settings(encoder: EncoderPlan) -> dict[str, Any]:
+    """The encoder's settings by their names in messages."""
     return {
         "output size": f"{encoder.width}×{encoder.height}",
         "codec": encoder.codec,
@@ -27,34 +162,5 @@ def encoder_settings(encoder: EncoderPlan) -> dict[str, Any]:
     }
 
 
-def seconds(time: Fraction | None) -> str | None:
-    """A time as a manifest keeps it."""
+def _text(time: Fraction | None) -> str | None:
     return None if time is None else f"{time} s"
-
-
-def total_frames(info: VideoInfo, start: Fraction | None, end: Fraction | None, max_frames: int | None) -> int | None:
-    """How many frames will be restored, as far as the source tells."""
-    total = info.frame_count
-    if total is not None and (start is not None or end is not None):
-        if info.average_rate is None or info.duration is None:
-            return max_frames
-        seconds = min(float(end), info.duration) if end is not None else info.duration
-        total = max(0, round((seconds - float(start or 0)) * float(info.average_rate)))
-    if max_frames is None:
-        return total
-    return max_frames if total is None else min(total, max_frames)
-
-
-def promised_frames(source: Excerpt, count: int) -> int | None:
-    """How many frames a source promises that breaks off after ``count`` of them; None where it does not."""
-    if source.end is not None or source.max_frames is not None:
-        return None
-    info = source.info
-    total = total_frames(info, source.start, None, None)
-    if info.share < 1 and (total is None or count >= total):
-        # Some headers give no count, or libav one of what is there.
-        return max(count + 1, round(count / info.share)) if info.share < _ALMOST else None
-    if total is None or count >= total:
-        return None
-    few = total - count > max(_FEW_FRAMES, float(info.average_rate or 0) / 2)
-    return total if info.share < 1 or (few and ends_early(info)) else None

@@ -1,245 +1,276 @@
-"""A job at work: segments restored until none is missing, kept over any interruption, joined at the end."""
+"""Run a plan: restore segments until none is missing, keep them over interruptions, join them at the end."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from itertools import islice
-from pathlib import Path
-from typing import Literal
 
-from edvr_cli.errors import InputError, OutputError, StoppedError, reason_of
-from edvr_cli.events import FrameRestored, Joining, Notice, OnEvent, Paused, Started
-from edvr_cli.jobs.backends import Work, Workers
+from edvr_cli.errors import InputError, OutputError, StoppedError, reason_of, sentence_of
+from edvr_cli.events import Finished, FrameRestored, Joining, Notice, OnEvent, Paused, Started
+from edvr_cli.jobs.backends import Backend, BackendFactory, LocalBackend, RestoreContext
 from edvr_cli.jobs.disk_space import check_space, space_needed
 from edvr_cli.jobs.fingerprint import fingerprint
-from edvr_cli.jobs.job_dir import Workspace
-from edvr_cli.jobs.manifest import Header, Manifest
+from edvr_cli.jobs.job_dir import JobDirectory
+from edvr_cli.jobs.manifest import Header, Manifest, file_identity
+from edvr_cli.jobs.options import Resume
 from edvr_cli.jobs.output_path import check_target, put_in_place
-from edvr_cli.jobs.plan import promised_frames
-from edvr_cli.jobs.segment_files import encoded, is_whole
-from edvr_cli.jobs.segments import Lengths
-from edvr_cli.jobs.source_range import Excerpt
+from edvr_cli.jobs.plan import RestorePlan
+from edvr_cli.jobs.request import find_finished_job, job_directory
+from edvr_cli.jobs.segment_files import as_encoded_video, is_whole
+from edvr_cli.jobs.to_stdout import restore_to_stdout
 from edvr_cli.system.files import remove, reserve, sync_file
 from edvr_cli.video.muxing.mux import mux
-from edvr_cli.video.muxing.plan import MuxPlan
 from edvr_cli.video.muxing.verify import verify
 from edvr_cli.video.writing.encoders import EncoderPlan
 
-__all__ = ["Job", "Resume", "concluded"]
+__all__ = ["run_plan"]
 
-Resume = Literal["auto", "require", "never"]
-"""Whether to go on with what an earlier run kept: if there is something, in any case, or not (it is discarded)."""
+
+def run_plan(plan: RestorePlan, *, backend: BackendFactory | None, stop: Callable[[], bool], emit: OnEvent) -> Finished:
+    """Do what the plan says; ``backend`` None is this process. Raises StoppedError after ``stop``."""
+    began = time.monotonic()
+    warnings: list[str] = []  # of the reader, whose thread may not emit
+    lose = _lose_transparency(plan, warnings.append)
+    plan = replace(plan, source=replace(plan.source, on_warning=warnings.append, on_transparency=lose))
+    if plan.mux.piped:
+        local = LocalBackend(plan, emit)
+        emit(_started(plan, local))
+        for note in (*plan.mux.warnings, *plan.mux.remarks, *local.notes):
+            emit(Notice(note))
+        count = restored = restore_to_stdout(plan, local, emit, stop)
+    else:
+        job = Job(plan, job_directory(plan.target, plan.info.path), (backend or LocalBackend)(plan, emit), stop, emit)
+        count, restored = job.run()
+    for warning in warnings:
+        emit(Notice(warning))
+    promised = plan.promised_frames(count)
+    if promised is not None:
+        emit(Notice(f"The input breaks off: it has {count} of the {promised} frames that it promises."))
+    finished = Finished(plan.target, count, time.monotonic() - began, restored, promised)
+    emit(finished)
+    return finished
+
+
+def _lose_transparency(plan: RestorePlan, warn: Callable[[str], None]) -> Callable[[Fraction], None] | None:
+    """What to do where transparency appears that the first frames do not have and the output cannot contain."""
+    encoder = plan.encoder
+    if encoder.layout.alpha or not (plan.info.layout.alpha and plan.info.opaque):
+        return None
+
+    def lose(seconds: Fraction) -> None:
+        sentence = f"Transparency appears at {float(seconds):.3f} s and is dropped: {encoder.codec} has none."
+        if plan.output.strict_streams:
+            raise OutputError(sentence, hint="strict")
+        warn(sentence)
+
+    return lose
+
+
+def _started(plan: RestorePlan, backend: Backend) -> Started:
+    return Started(
+        source=plan.info.path,
+        target=plan.target,
+        size=(plan.info.width, plan.info.height),
+        output_size=(plan.encoder.width, plan.encoder.height),
+        total=plan.total_frames,
+        model=plan.network.name,
+        device=backend.device,
+        precision=backend.precision,
+        tile=backend.tile,
+        resized=plan.is_resized,
+    )
 
 
 @dataclass(frozen=True)
 class Job:
-    """What it takes to restore a video's segments and join them.
+    """A plan, the directory of its segments, and the backend that restores them."""
 
-    ``header`` is what decides its frames, ``begun`` what is told when the work begins, ``tile`` and ``threads`` what
-    the user wants of these (None: nothing).
-    """
-
-    source: Excerpt
-    target: Path
-    workspace: Workspace
-    workers: Workers
-    encoder: EncoderPlan
-    streams: MuxPlan
-    shots: bool
-    lengths: Lengths
-    header: Header
-    begun: Started
-    tile: int | None
-    threads: int | None
-    overwrite: bool
-    strict: bool
+    plan: RestorePlan
+    job_dir: JobDirectory
+    backend: Backend
     stop: Callable[[], bool]
-    tell: OnEvent
+    emit: OnEvent
 
-    def run(self, resume: Resume, concluded: Manifest | None) -> tuple[int, int]:
-        """(frames, those of them that this run restored), when the target is in place.
-
-        ``concluded`` is what `concluded` gives for the workspace.
-        """
-        with self.workspace.locked():
-            if concluded is not None:
-                # Killed between the output's getting its name and the end: only the cleaning is missing.
-                self.workspace.clear()
-                if resume != "never" and not concluded.header.changes(self.header):
-                    return concluded.frame_count or 0, 0
-                check_target(self.target, source=self.source.info.path, overwrite=self.overwrite)
-            manifest = _open(self.workspace, self.header, resume)
+    def run(self) -> tuple[int, int]:
+        """(number of frames, how many of them this run restored), when the target is in place."""
+        plan, job_dir = self.plan, self.job_dir
+        # What was read from a pipe cannot be read again.
+        resume = plan.job.resume if plan.info.source.rereadable else "never"
+        header = plan.header(self.backend.precision, self.backend.tile)
+        with job_dir.locked():
+            finished = find_finished_job(job_dir, plan.target)
+            if finished is not None:
+                # Killed between the renaming of the output and the end: only the cleaning up is missing.
+                job_dir.clear()
+                if resume != "never" and not finished.header.changes(header):
+                    return finished.frame_count or 0, 0
+                check_target(plan.target, source=plan.info.path, overwrite=plan.output.overwrite)
+            manifest = _open(job_dir, header, resume)
             encoder = self._use_choices(manifest)
-            total = self.begun.total if manifest.frame_count is None else manifest.frame_count
+            total = plan.total_frames if manifest.frame_count is None else manifest.frame_count
             with self._pausing(manifest, total):
                 warnings = [
-                    *self.streams.warnings,
-                    *self.streams.remarks,
-                    *self.workers.notes,
+                    *plan.mux.warnings,
+                    *plan.mux.remarks,
+                    *self.backend.notes,
                     *self._space_warnings(manifest, total),
                 ]
-                begun = replace(self.begun, total=total, tile=self.workers.tile, kept=manifest.frames_done())
-                self.tell(begun)
+                self.emit(replace(_started(plan, self.backend), total=total, kept=manifest.frames_done()))
                 for warning in warnings:
-                    self.tell(Notice(warning))
+                    self.emit(Notice(warning))
                 restored = self._restore(manifest, total, encoder)
                 self._join(manifest)
         return manifest.frame_count or 0, restored
 
     def _restore(self, manifest: Manifest, total: int | None, encoder: EncoderPlan) -> int:
-        """Restore the frames that no segment holds; returns how many. Raises StoppedError when asked to stop."""
+        """Restore the frames that no segment contains; returns their number. Raises StoppedError after ``stop``."""
         kept = done = manifest.frames_done()
 
         def on_frame() -> None:
             nonlocal done
             done += 1
-            self.tell(FrameRestored(done, total))
+            self.emit(FrameRestored(done, total))
 
-        directory = self.workspace.directory
-        work = Work(self.source, encoder, directory, self.shots, self.lengths, manifest.add, on_frame, self.stop)
-        self._fill(manifest, work)
+        context = RestoreContext(
+            source=self.plan.source,
+            encoder=encoder,
+            directory=self.job_dir.directory,
+            split_at_cuts=self.plan.job.split_at_cuts,
+            limits=self.plan.limits,
+            on_segment=manifest.add,
+            on_frame=on_frame,
+            stop=self.stop,
+        )
+        self._restore_missing(manifest, context)
         if manifest.frame_count is not None and kept and not self._ends_there(manifest):
             manifest.doubt_end()
-            self._fill(manifest, work)
+            self._restore_missing(manifest, context)
         if manifest.frame_count is None:
             manifest.set_end(max(segment.end.frame for segment in manifest.segments))
         return done - kept
 
-    def _fill(self, manifest: Manifest, work: Work) -> None:
-        for gap in list(manifest.gaps()):
-            if not self.workers.fill(gap, work):
-                raise StoppedError(f"{self.target} is not finished.")
+    def _restore_missing(self, manifest: Manifest, context: RestoreContext) -> None:
+        for missing in list(manifest.missing_ranges()):
+            if not self.backend.restore_range(missing, context):
+                raise StoppedError(f"{self.plan.target} is not finished.")
 
     def _ends_there(self, manifest: Manifest) -> bool:
-        """Whether the source ends where an earlier run noted its end: it is the source that knows."""
+        """Whether the source still ends where an earlier run found its end."""
         last = max(manifest.segments, key=lambda segment: segment.end.frame)
-        with closing(self.source.frames(last.end)) as frames:
+        with closing(self.plan.source.frames(last.end)) as frames:
             return next(islice(frames, len(last.end.before), None), None) is None
 
     def _join(self, manifest: Manifest) -> None:
-        """Put the segments together with the source's other streams, verify that, and give it the target's name."""
+        """Join the segments and the source's other streams, verify the file, and give it the target's name."""
         assert manifest.frame_count is not None
-        promised = promised_frames(self.source, manifest.frame_count)
-        if promised is not None and self.strict:
+        promised = self.plan.promised_frames(manifest.frame_count)
+        if promised is not None and self.plan.output.strict_streams:
             raise OutputError(
-                f"{self.source.info.path} breaks off: {manifest.frame_count} of {promised} promised frames are there; "
-                "without --strict-streams these become the output."
+                f"{self.plan.info.path} breaks off: {manifest.frame_count} of {promised} promised frames are there",
+                hint="strict",
             )
-        self.tell(Joining(manifest.frame_count))
-        source = self.source
-        images = self.streams.images
-        output = self.workspace.output if images is None or images.single else self.workspace.pictures()
-        self._check_source()
+        self.emit(Joining(manifest.frame_count))
+        plan, source, images = self.plan, self.plan.source, self.plan.mux.images
+        output = self.job_dir.output if images is None or images.single else self.job_dir.pictures()
+        self._check_source(manifest)
         if images is None:
             reserve(output)
         else:
             remove(output)
         segments = sorted(manifest.segments, key=lambda segment: segment.first)
         timeline = mux(
-            [encoded(segment, self.workspace.directory, source.info.time_base) for segment in segments],
+            [as_encoded_video(segment, self.job_dir.directory, source.info.time_base) for segment in segments],
             source.info,
-            self.streams,
+            plan.mux,
             output,
-            cut_start=source.start is not None,
-            cut_end=source.end is not None or source.max_frames is not None,
+            trim_start=source.start is not None,
+            trim_end=source.end is not None or source.max_frames is not None,
         )
         verify(output, timeline)
-        self._check_source()  # Again: the other streams were read from it just now.
+        self._check_source(manifest)  # Again: the other streams were read from it just now.
         try:
             sync_file(output)
         except OSError as error:
             raise OutputError(f"{output} cannot be written: {reason_of(error)}.") from error
-        manifest.set_output(_identity(output))
-        put_in_place(output, self.target, source=source.info.path, overwrite=self.overwrite)
-        self.workspace.clear()
+        manifest.set_output(file_identity(output))
+        put_in_place(output, plan.target, source=source.info.path, overwrite=plan.output.overwrite)
+        try:
+            self.job_dir.clear()
+        except OSError as error:  # The output is complete and in its place.
+            self.emit(Notice(f"{self.job_dir.directory} could not be emptied: {sentence_of(error)}"))
 
     def _use_choices(self, manifest: Manifest) -> EncoderPlan:
-        """Take over what the job's first run chose, where the user chooses nothing else now; returns the encoder."""
-        choices = manifest.header.choices
-        if self.tile is None:
-            self.workers.use_tile(choices["tile"])
-        elif self.workers.tile != choices["tile"]:
+        """Repeat what the job's first run chose, unless the user chooses now; returns the encoder."""
+        choices, inference = manifest.header.choices, self.plan.inference
+        if inference.tile is None and inference.max_memory is None:
+            self.backend.use_tile(choices["tile"])
+        elif self.backend.tile != choices["tile"]:
             before = f"tiles of {choices['tile']}" if choices["tile"] else "whole frames"
-            self.tell(Notice(f"Earlier frames were restored in {before}; the rest may differ from them a little."))
-        return replace(self.encoder, threads=self.threads or choices["threads"])
+            self.emit(Notice(f"Earlier frames were restored in {before}; the rest may differ from them slightly."))
+        return replace(self.plan.encoder, threads=self.plan.job.threads or choices["threads"])
 
     def _space_warnings(self, manifest: Manifest, total: int | None) -> Iterator[str]:
-        """What is to be said of the disk's room. Raises OutputError where it cannot be enough."""
+        """Warnings about the free disk space. Raises OutputError where it cannot be enough."""
         if total is not None:
-            # What is restored takes room once more, when it is joined.
-            needed = space_needed(self.encoder, self.source.info, max(0, total - manifest.frames_done() // 2))
-            warning = check_space(needed, self.workspace.directory)
+            # Restored frames take space a second time, when they are joined.
+            needed = space_needed(self.plan.encoder, self.plan.info, max(0, total - manifest.frames_done() // 2))
+            warning = check_space(needed, self.job_dir.directory)
             if warning is not None:
                 yield warning
 
     @contextmanager
     def _pausing(self, manifest: Manifest, total: int | None) -> Iterator[None]:
-        """When the work ends before its time, keep the segments and say so; where there are none, leave nothing."""
+        """When the work ends early, keep the segments and report it; without segments, leave nothing."""
         try:
             yield
         except BaseException as error:
             try:
                 self._clean_up(manifest, total)
-            except OSError as failure:  # It must not hide what led to it.
-                error.add_note(f"Cleaning up {self.workspace.directory} failed as well: {reason_of(failure)}.")
+            except OSError as failure:  # It must not hide the first error.
+                error.add_note(f"Cleaning up {self.job_dir.directory} failed as well: {reason_of(failure)}.")
             raise
 
     def _clean_up(self, manifest: Manifest, total: int | None) -> None:
-        source = self.source.info.source
-        if manifest.segments and source.rereadable and not self._source_changed():
-            self.workspace.clear_unfinished({segment.name for segment in manifest.segments})
-            self.tell(Paused(manifest.frames_done(), total, self.workspace.directory))
+        if manifest.segments and self.plan.info.source.rereadable and not self._source_changed(manifest):
+            self.job_dir.clear_unfinished({segment.name for segment in manifest.segments})
+            self.emit(Paused(manifest.frames_done(), total, self.job_dir.directory))
         else:
-            self.workspace.clear()
+            self.job_dir.clear()
 
-    def _check_source(self) -> None:
-        """Raises InputError where the source is not what it was when the work began: its parts would not match."""
-        if self._source_changed():
+    def _check_source(self, manifest: Manifest) -> None:
+        """Raises InputError where the source has changed since the work began: its parts would not match."""
+        if self._source_changed(manifest):
             raise InputError(
-                f"{self.source.info.path} changed while it was being restored; nothing of this is kept. "
+                f"{self.plan.info.path} changed while it was being restored; nothing of this is kept. "
                 "Start again when nothing writes to it."
             )
 
-    def _source_changed(self) -> bool:
-        files = self.source.info.source.files()
+    def _source_changed(self, manifest: Manifest) -> bool:
+        files = self.plan.info.source.files()
         try:
-            return bool(files) and asdict(fingerprint(*files)) != self.header.source
-        except InputError:  # It is out of reach now, and checked again when the work goes on.
+            return bool(files) and asdict(fingerprint(*files)) != manifest.header.source
+        except InputError:  # It is out of reach now, and checked again when the job is continued.
             return False
 
 
-def _open(workspace: Workspace, header: Header, resume: Resume) -> Manifest:
-    """The manifest to go on with, or a new one. Raises OutputError where going on would mix two kinds of frames."""
+def _open(job_dir: JobDirectory, header: Header, resume: Resume) -> Manifest:
+    """The manifest to continue, or a new one. Raises OutputError where frames of two kinds would be mixed."""
     if resume == "never":
-        workspace.clear()
-    manifest = Manifest.read(workspace.manifest)
+        job_dir.clear()
+    manifest = Manifest.read(job_dir.manifest)
     if manifest is not None and manifest.segments:
         if changes := manifest.header.changes(header):
             raise OutputError(
-                f"{workspace.directory} keeps {manifest.frames_done()} frames that were made differently; "
-                f"changed since: {', '.join(changes)}. Start over with --fresh, or undo the change."
+                f"{job_dir.directory} keeps {manifest.frames_done()} frames that were made differently; "
+                f"changed since: {', '.join(changes)}. Undo the change to continue.",
+                hint="fresh",
             )
-        manifest.keep(lambda segment: is_whole(segment, workspace.directory))
+        manifest.keep(lambda segment: is_whole(segment, job_dir.directory))
     else:
         manifest = None
     if manifest is None:
-        manifest = Manifest.create(workspace.manifest, header)
-    workspace.clear_unfinished({segment.name for segment in manifest.segments})
+        manifest = Manifest.create(job_dir.manifest, header)
+    job_dir.clear_unfinished({segment.name for segment in manifest.segments})
     return manifest
-
-
-def concluded(workspace: Workspace, target: Path) -> Manifest | None:
-    """The manifest of a run whose output is in place and which was killed before it had cleaned up."""
-    if not target.is_file() or workspace.output.exists() or not workspace.manifest.exists():
-        return None
-    try:
-        manifest = Manifest.read(workspace.manifest)
-    except OutputError:
-        return None
-    return manifest if manifest is not None and manifest.output == _identity(target) else None
-
-
-def _identity(path: Path) -> dict[str, int]:
-    """What a file keeps when it is renamed."""
-    facts = path.stat()
-    return {"size": facts.st_size, "modified": facts.st_mtime_ns, "inode": facts.st_ino}

@@ -17,7 +17,7 @@ from edvr_cli.system.files import open_regular, remove, reserve, sha256_of, sync
 from edvr_cli.video.writing.encoders import EncoderPlan
 from edvr_cli.video.writing.writer import EncodedVideo, VideoWriter
 
-__all__ = ["PARTIAL", "SegmentWriter", "encoded", "is_whole", "store_segment"]
+__all__ = ["PARTIAL", "SegmentWriter", "as_encoded_video", "is_whole", "store_segment"]
 
 PARTIAL = ".part"  # what a segment's name ends with as long as it is being written
 
@@ -105,7 +105,7 @@ def _put_in_place(part: Path) -> tuple[Path, str]:
     return path, digest
 
 
-def encoded(segment: Segment, directory: Path, time_base: Fraction) -> EncodedVideo:
+def as_encoded_video(segment: Segment, directory: Path, time_base: Fraction) -> EncodedVideo:
     """A segment in ``directory`` as what `mux` joins."""
     path = directory / segment.name
     return EncodedVideo(path, time_base, segment.frame_count, segment.first_pts, segment.last_duration)

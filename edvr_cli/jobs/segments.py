@@ -1,20 +1,20 @@
-"""A video as a row of closed segments: where one ends, and what another run needs to go on from there.
+"""A video as a row of closed segments: where one ends, and what a later run needs to continue there.
 
-Where segments end depends on the frames since the last end alone, so that a run that starts anywhere cuts the
-rest of the video as any other run does.
+Where a segment ends depends only on the frames since the previous end, so that a run that starts anywhere divides
+the rest of the video as any other run does.
 """
 
 from dataclasses import dataclass
 from fractions import Fraction
 
-__all__ = ["START", "Lengths", "Mark", "Position", "Segment"]
+__all__ = ["START", "FrameId", "Position", "Segment", "SegmentLimits"]
 
-_MOST_FRAMES = 300  # in a segment, whatever the frame rate: so many may have to be restored again
+_MAX_FRAMES = 300  # per segment, at any frame rate: an interruption costs at most these
 
 
 @dataclass(frozen=True)
-class Mark:
-    """What a source frame is recognized by, and whether it starts a shot."""
+class FrameId:
+    """Identifies a source frame by its time and checksum, and says whether it starts a shot."""
 
     pts: int
     checksum: int
@@ -25,12 +25,11 @@ class Mark:
 class Position:
     """The place between two frames at which a segment begins.
 
-    ``before`` are the last frames before it, a window's worth at most: windows reach back so far. ``motion`` is
-    what the cut detector remembers there.
+    ``before`` are the frames just before it that windows reach back to; ``motion`` is the state of the cut detector.
     """
 
     frame: int
-    before: tuple[Mark, ...] = ()
+    before: tuple[FrameId, ...] = ()
     motion: tuple[float, ...] = ()
 
 
@@ -39,7 +38,7 @@ START = Position(0)
 
 @dataclass(frozen=True)
 class Segment:
-    """A finished segment: the file ``name`` of ``frame_count`` encoded frames from number ``first`` on.
+    """A finished segment: the file ``name`` with ``frame_count`` encoded frames, the first one numbered ``first``.
 
     ``first_pts`` and ``last_duration`` are in ticks of the source; ``end`` is where the next segment begins.
     """
@@ -55,18 +54,18 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Lengths:
-    """A segment ends at the first cut from ``shortest`` frames on, and at ``longest`` in any case."""
+class SegmentLimits:
+    """A segment ends at the first scene cut after ``shortest`` frames, and after ``longest`` frames in any case."""
 
     shortest: int
     longest: int
 
     @classmethod
-    def of(cls, seconds: float, rate: Fraction | None) -> "Lengths":
-        """For segments of ``seconds`` at most, at ``rate`` frames a second (None: unknown)."""
-        longest = min(_MOST_FRAMES, max(1, round(seconds * float(rate or 25))))
+    def from_seconds(cls, seconds: float, rate: Fraction | None) -> "SegmentLimits":
+        """Limits for segments of at most ``seconds``, at ``rate`` frames per second (None: unknown)."""
+        longest = min(_MAX_FRAMES, max(1, round(seconds * float(rate or 25))))
         return cls(max(1, longest // 2), longest)
 
-    def ends(self, length: int, starts_shot: bool) -> bool:
+    def end_before(self, length: int, starts_shot: bool) -> bool:
         """Whether a segment of ``length`` frames ends before a frame that does or does not start a shot."""
         return length >= self.longest or (starts_shot and length >= self.shortest)

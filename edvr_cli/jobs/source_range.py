@@ -1,4 +1,4 @@
-"""The source's frames from any position on, exactly as a run from the beginning gets them."""
+"""The source's frames from any position, exactly as a run from the beginning reads them."""
 
 import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -8,16 +8,16 @@ from fractions import Fraction
 from itertools import islice
 
 from edvr_cli.errors import InputError
-from edvr_cli.jobs.segments import Mark, Position
+from edvr_cli.jobs.segments import FrameId, Position
 from edvr_cli.video.reading.info import VideoInfo
 from edvr_cli.video.reading.reader import SourceFrame, VideoReader
 
-__all__ = ["Excerpt", "mark"]
+__all__ = ["SourceRange", "frame_id"]
 
 
 @dataclass(frozen=True)
-class Excerpt:
-    """The part of a video that is to be restored: `VideoReader`'s arguments."""
+class SourceRange:
+    """The part of a video to restore, as arguments of `VideoReader`."""
 
     info: VideoInfo
     start: Fraction | None = None
@@ -28,20 +28,20 @@ class Excerpt:
     on_transparency: Callable[[Fraction], None] | None = None
 
     def frames(self, position: Position) -> Generator[SourceFrame, None, None]:
-        """The frames that ``position`` knows from before it, then those after it.
+        """The frames just before ``position`` that it lists, then those after it.
 
-        A decoder that starts in the middle may produce other frames than one that got there from the beginning,
-        in damaged files above all: then this reads from the beginning. Raises InputError where not even that
-        leads to the frames that ``position`` knows.
+        A decoder that starts in the middle may produce other frames than one that read from the beginning, above
+        all in damaged files: then this reads from the beginning. Raises InputError where not even that reproduces
+        the listed frames.
         """
         known = position.before
         if not known:
             yield from self._read(self.start, self.max_frames)
             return
         first = position.frame - len(known)
-        left = None if self.max_frames is None else self.max_frames - first
+        remaining = None if self.max_frames is None else self.max_frames - first
         begin = known[0].pts * self.info.time_base - self.info.start_time
-        with closing(self._read(begin, left)) as frames:
+        with closing(self._read(begin, remaining)) as frames:
             found = _first(frames, len(known))
             if _checksums(found) == [(item.pts, item.checksum) for item in known]:
                 yield from found
@@ -51,7 +51,7 @@ class Excerpt:
             found = list(islice(frames, first, position.frame))
             # Pixels of a damaged frame may differ from one decoding to the next; its time does not.
             if [frame.pts for frame in found] != [item.pts for item in known]:
-                raise InputError(f"{self.info.path} decodes otherwise than before; start over with --fresh.")
+                raise InputError(f"{self.info.path} decodes differently than in the interrupted run.", hint="fresh")
             yield from found
             yield from frames
 
@@ -70,13 +70,13 @@ class Excerpt:
             yield from reader
 
 
-def mark(frame: SourceFrame, *, starts_shot: bool) -> Mark:
-    """What ``frame`` is recognized by."""
-    return Mark(frame.pts, _checksum(frame), starts_shot)
+def frame_id(frame: SourceFrame, *, starts_shot: bool) -> FrameId:
+    """What identifies ``frame``."""
+    return FrameId(frame.pts, _checksum(frame), starts_shot)
 
 
 def _first(frames: Iterator[SourceFrame], count: int) -> list[SourceFrame]:
-    """As many of them, or as there are."""
+    """Up to ``count`` of them."""
     try:
         return list(islice(frames, count))
     except InputError:  # Nothing decodes from there.

@@ -1,7 +1,7 @@
-"""Segments as tasks that carry what they need: one machine divides a video, others restore the parts.
+"""Segments as self-contained tasks: one machine splits a video into tasks, others run them.
 
-A task's frames travel as the source's own packets. Whoever decodes them compares each frame with its checksum, so
-that the result is that of one machine; where packets are not enough, the frames themselves travel.
+A task carries its frames as the source's packets. Whoever decodes them compares each frame with its checksum, so
+that the result is that of one machine; where packets are not enough, the task carries the frames.
 """
 
 from collections import deque
@@ -17,99 +17,103 @@ import torch
 
 from edvr_cli.errors import InputError
 from edvr_cli.inference.engine import StreamingEDVR
-from edvr_cli.jobs.manifest import Gap
-from edvr_cli.jobs.pipeline import Decoded, Seen, restore_segments, rgb_of, see
+from edvr_cli.jobs.manifest import MissingRange
+from edvr_cli.jobs.pipeline import LabelledFrame, LabelledRgb, read_labelled, restore_segments, to_rgb
 from edvr_cli.jobs.segment_files import SegmentWriter
-from edvr_cli.jobs.segments import Lengths, Mark, Position, Segment
-from edvr_cli.jobs.source_range import Excerpt, mark
+from edvr_cli.jobs.segments import FrameId, Position, Segment, SegmentLimits
+from edvr_cli.jobs.source_range import SourceRange, frame_id
 from edvr_cli.video.pixels.color import ColorSpec
 from edvr_cli.video.pixels.layout import PixelLayout
 from edvr_cli.video.reading.info import VideoInfo
-from edvr_cli.video.reading.packet_extract import PacketCutter, Part
+from edvr_cli.video.reading.packet_extract import PacketExtractor, SourceFragment
 from edvr_cli.video.reading.reader import SourceFrame, VideoReader
 from edvr_cli.video.reading.sources import FileSource
 from edvr_cli.video.writing.encoders import EncoderPlan
 
-__all__ = ["Task", "divide", "perform", "with_frames"]
+__all__ = ["SegmentTask", "embed_frames", "run_task", "split_into_tasks"]
 
-_UNDIVIDED = Lengths(1 << 60, 1 << 60)
-
+_UNLIMITED = SegmentLimits(1 << 60, 1 << 60)
 
 Format = tuple[PixelLayout, ColorSpec]
 """What the samples of a frame are, and what they mean."""
 
 
 @dataclass(frozen=True)
-class Task:
+class SegmentTask:
     """A segment to restore: frame ``begin`` up to ``end``, and the frames around them that windows reach.
 
-    ``marks``, ``durations`` and ``formats`` are those of the frames from number ``first`` on; ``part`` or ``planes``
-    hold them.
+    ``frame_ids``, ``durations`` and ``formats`` belong to the frames from number ``first`` on, which ``fragment`` or
+    ``planes`` contain.
     """
 
     begin: int
     end: Position
     first: int
-    marks: tuple[Mark, ...]
+    frame_ids: tuple[FrameId, ...]
     durations: tuple[int | None, ...]
     formats: tuple[Format, ...]
-    part: Part | None
+    fragment: SourceFragment | None
     planes: tuple[tuple[np.ndarray, ...], ...] = ()
 
     @property
     def frame_count(self) -> int:
-        """How many frames are to be restored."""
+        """Number of frames to restore."""
         return self.end.frame - self.begin
 
 
 @dataclass(frozen=True)
-class _Known:
+class _ReadFrame:
     number: int
-    mark: Mark
+    frame_id: FrameId
     duration: int | None
     format: Format
     motion: tuple[float, ...]
 
 
-def divide(source: Excerpt, gap: Gap, *, shots: bool, lengths: Lengths, reach: int) -> Generator[Task, None, None]:
-    """The segments of ``gap``, in order, as one machine would make them; windows reach ``reach`` frames far."""
-    cutter = PacketCutter(source.info) if isinstance(source.info.source, FileSource) else None
-    held: deque[_Known] = deque()  # frames that tasks may still need
-    closed: deque[tuple[int, Position]] = deque()  # segments that wait for the frames behind them
-    begin = gap.begin.frame
+def split_into_tasks(
+    source: SourceRange, missing: MissingRange, *, split_at_cuts: bool, limits: SegmentLimits, reach: int
+) -> Generator[SegmentTask, None, None]:
+    """The segments of ``missing``, in order, as one machine would make them; windows reach ``reach`` frames."""
+    extractor = PacketExtractor(source.info) if isinstance(source.info.source, FileSource) else None
+    held: deque[_ReadFrame] = deque()  # frames that later tasks may still need
+    # Segments whose end is known, but not yet the ``reach`` frames after it, which their last windows need.
+    closed: deque[tuple[int, Position]] = deque()
+    begin = missing.begin.frame
     try:
-        with closing(see(source, gap.begin, shots=shots)) as frames:
-            for seen in frames:
-                length = seen.number - begin
-                ends = lengths.ends(length, seen.starts_shot) or seen.number == gap.end
-                if length > 0 and ends and (gap.end is None or begin < gap.end):
+        with closing(read_labelled(source, missing.begin, split_at_cuts=split_at_cuts)) as frames:
+            for labelled in frames:
+                length = labelled.number - begin
+                ends = limits.end_before(length, labelled.starts_shot) or labelled.number == missing.end
+                if length > 0 and ends and (missing.end is None or begin < missing.end):
                     closed.append((begin, _position(held, reach)))
-                    begin = seen.number
-                held.append(_known(seen))
-                while closed and closed[0][1].frame + reach <= seen.number + 1:
-                    yield _task(*closed.popleft(), held, reach, cutter)
-                if gap.end is not None and seen.number + 1 >= gap.end + reach:
+                    begin = labelled.number
+                held.append(_read_frame(labelled))
+                while closed and closed[0][1].frame + reach <= labelled.number + 1:
+                    yield _task(*closed.popleft(), held, reach, extractor)
+                if missing.end is not None and labelled.number + 1 >= missing.end + reach:
                     break
-        if held and held[-1].number >= begin and (gap.end is None or begin < gap.end):
+        if held and held[-1].number >= begin and (missing.end is None or begin < missing.end):
             closed.append((begin, _position(held, reach)))
         while closed:
-            yield _task(*closed.popleft(), held, reach, cutter)
+            yield _task(*closed.popleft(), held, reach, extractor)
     finally:
-        if cutter is not None:
-            cutter.close()
+        if extractor is not None:
+            extractor.close()
 
 
-def with_frames(task: Task, source: Excerpt) -> Task:
-    """The task with the frames themselves."""
-    known = task.marks[: max(1, task.begin - task.first)]
+def embed_frames(task: SegmentTask, source: SourceRange) -> SegmentTask:
+    """The task with decoded frames instead of packets."""
+    known = task.frame_ids[: max(1, task.begin - task.first)]
     with closing(source.frames(Position(task.first + len(known), known))) as frames:
         planes = tuple(
-            tuple(plane.numpy() for plane in frame.planes) for frame, _ in zip(frames, task.marks, strict=False)
+            tuple(plane.numpy() for plane in frame.planes) for frame, _ in zip(frames, task.frame_ids, strict=False)
         )
-    return replace(task, part=None, planes=planes)
+    return replace(task, fragment=None, planes=planes)
 
 
-def perform(task: Task, info: VideoInfo, engine: StreamingEDVR, encoder: EncoderPlan) -> tuple[Segment, bytes] | None:
+def run_task(
+    task: SegmentTask, info: VideoInfo, engine: StreamingEDVR, encoder: EncoderPlan
+) -> tuple[Segment, bytes] | None:
     """Restore and encode a task's segment; None where its packets do not decode to its frames."""
     segments: list[Segment] = []
     engine.prepare(info.height, info.width)
@@ -117,12 +121,12 @@ def perform(task: Task, info: VideoInfo, engine: StreamingEDVR, encoder: Encoder
         folder = Path(name)
         try:
             restore_segments(
-                _decode(task, info, folder, engine),
+                _read(task, info, folder, engine),
                 engine,
                 SegmentWriter(folder, encoder, info.time_base, segments.append),
                 begin=task.begin,
                 end=task.end.frame,
-                lengths=_UNDIVIDED,
+                limits=_UNLIMITED,
                 on_frame=lambda: None,
                 stop=lambda: False,
             )
@@ -133,34 +137,36 @@ def perform(task: Task, info: VideoInfo, engine: StreamingEDVR, encoder: Encoder
 
 
 class _MismatchError(InputError):
-    """Other frames than the task's came out of its packets."""
+    """The task's packets decode to other frames than the task's."""
 
 
-def _decode(task: Task, info: VideoInfo, folder: Path, engine: StreamingEDVR) -> Generator[Decoded, None, None]:
-    device = engine.device if engine.whole_frames else torch.device("cpu")
-    frames = _sent(task, info) if task.part is None else _decoded(task, task.part, info, folder)
-    parts = zip(frames, task.marks, task.durations, task.formats, strict=True)
+def _read(
+    task: SegmentTask, info: VideoInfo, folder: Path, engine: StreamingEDVR
+) -> Generator[LabelledRgb, None, None]:
+    fragment = task.fragment
+    frames = _embedded(task) if fragment is None else _decoded(task, fragment, info, folder)
+    parts = zip(frames, task.frame_ids, task.durations, task.formats, strict=True)
     for number, (planes, known, duration, (layout, color)) in enumerate(parts):
         frame = SourceFrame(planes, layout, number, known.pts, info.time_base, duration, color)
-        if mark(frame, starts_shot=known.starts_shot) != known:
-            raise _MismatchError(f"frame {task.first + number} decodes otherwise")
-        seen = Seen(task.first + number, frame, known.starts_shot, ())
-        yield seen, rgb_of(frame, device)
+        if frame_id(frame, starts_shot=known.starts_shot) != known:
+            raise _MismatchError(f"frame {task.first + number} decodes differently")
+        labelled = LabelledFrame(task.first + number, frame, known.starts_shot, ())
+        yield labelled, to_rgb(frame, engine.staging_device)
 
 
 _Planes = tuple[torch.Tensor, ...]
 
 
-def _sent(task: Task, info: VideoInfo) -> Iterator[_Planes]:
+def _embedded(task: SegmentTask) -> Iterator[_Planes]:
     for planes in task.planes:
         yield tuple(torch.from_numpy(plane.copy()) for plane in planes)
 
 
-def _decoded(task: Task, part: Part, info: VideoInfo, folder: Path) -> Iterator[_Planes]:
+def _decoded(task: SegmentTask, fragment: SourceFragment, info: VideoInfo, folder: Path) -> Iterator[_Planes]:
     """As many frames as the task has, from its first one on."""
     path = folder / "source.mkv"
-    path.write_bytes(part.data)
-    times = iter(known.pts - part.origin for known in task.marks)
+    path.write_bytes(fragment.data)
+    times = iter(known.pts - fragment.origin for known in task.frame_ids)
     wanted = next(times)
     with VideoReader(path, info=replace(info, source=FileSource(path), start_time=Fraction(0)), threads=1) as reader:
         try:
@@ -176,23 +182,26 @@ def _decoded(task: Task, part: Part, info: VideoInfo, folder: Path) -> Iterator[
     raise _MismatchError(f"frame at {wanted} does not decode")
 
 
-def _known(seen: Seen) -> _Known:
-    frame = seen.frame
-    known = mark(frame, starts_shot=seen.starts_shot)
-    return _Known(seen.number, known, frame.duration, (frame.layout, frame.color), seen.motion)
+def _read_frame(item: LabelledFrame) -> _ReadFrame:
+    frame = item.frame
+    known = frame_id(frame, starts_shot=item.starts_shot)
+    return _ReadFrame(item.number, known, frame.duration, (frame.layout, frame.color), item.motion)
 
 
-def _position(held: deque[_Known], reach: int) -> Position:
-    """Where the last of these frames ends."""
+def _position(held: deque[_ReadFrame], reach: int) -> Position:
+    """The position after the last of these frames."""
     last = list(held)[-reach:]
-    return Position(last[-1].number + 1, tuple(known.mark for known in last), last[-1].motion)
+    return Position(last[-1].number + 1, tuple(item.frame_id for item in last), last[-1].motion)
 
 
-def _task(begin: int, end: Position, held: deque[_Known], reach: int, cutter: PacketCutter | None) -> Task:
+def _task(
+    begin: int, end: Position, held: deque[_ReadFrame], reach: int, extractor: PacketExtractor | None
+) -> SegmentTask:
     while held[0].number < begin - reach:
         held.popleft()
-    frames = [known for known in held if known.number < end.frame + reach]
-    part = cutter.cut(frames[0].mark.pts, frames[-1].mark.pts) if cutter is not None else None
-    marks = tuple(known.mark for known in frames)
-    durations, formats = tuple(known.duration for known in frames), tuple(known.format for known in frames)
-    return Task(begin, end, frames[0].number, marks, durations, formats, part)
+    frames = [item for item in held if item.number < end.frame + reach]
+    first, last = frames[0].frame_id.pts, frames[-1].frame_id.pts
+    fragment = extractor.extract(first, last) if extractor is not None else None
+    frame_ids = tuple(item.frame_id for item in frames)
+    durations, formats = tuple(item.duration for item in frames), tuple(item.format for item in frames)
+    return SegmentTask(begin, end, frames[0].number, frame_ids, durations, formats, fragment)

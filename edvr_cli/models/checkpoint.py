@@ -1,6 +1,5 @@
 """Checkpoint files: read them, and build the network that their parameters describe."""
 
-import hashlib
 import json
 import re
 import struct
@@ -20,7 +19,9 @@ from edvr_cli.models.key_names import is_counter, published_key
 from edvr_cli.models.registry import MODELS, ModelEntry, find_model
 from edvr_cli.network.edvr import EDVR, EDVRConfig
 from edvr_cli.network.windows import PADDINGS, Padding
-from edvr_cli.system.files import write_file
+from edvr_cli.system.files import sha256_of, write_file
+from edvr_cli.system.hardware import resolve_device
+from edvr_cli.system.text import first_line
 
 __all__ = ["config_of", "load_model", "read_state_dict", "save_model"]
 
@@ -30,7 +31,9 @@ _UNREADABLE = (
 )  # fmt: skip
 
 
-def load_model(name_or_path: str | Path, device: str | torch.device = "cpu", *, padding: Padding | None = None) -> EDVR:
+def load_model(
+    name_or_path: str | Path, device: str | torch.device = "auto", *, padding: Padding | None = None
+) -> EDVR:
     """Load a model by name or from a ``.pth`` or ``.safetensors`` file, ready to restore: on ``device``, eval mode.
 
     The file decides the architecture. ``padding`` overrides the recipe's window padding. Raises ModelError for
@@ -45,9 +48,9 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu", *, 
         model.padding = padding or _padding(stated, path)
     model.name = str(recipe.get("name") or (entry and entry.name) or path.stem)
     try:
-        return model.to(device).eval()
+        return model.to(resolve_device(device)).eval()
     except (RuntimeError, AssertionError) as error:
-        raise DeviceError(f"device {str(device)!r} cannot be used here: {_first_line(error)}") from error
+        raise DeviceError(f"device {str(device)!r} cannot be used here: {first_line(error)}") from error
 
 
 def save_model(model: EDVR, path: str | Path, *, dtype: torch.dtype = torch.float16, **recipe: str) -> None:
@@ -77,7 +80,7 @@ def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
-        raise ModelError(f"{path} is no readable checkpoint: {_first_line(error)}") from error
+        raise ModelError(f"{path} is no readable checkpoint: {first_line(error)}") from error
     for wrapper in ("params_ema", "params", "state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
@@ -174,11 +177,6 @@ def _count(state: Mapping[str, Tensor], stack: str) -> int:
     return highest + 1 if highest < len(state) else len(numbers)
 
 
-def _first_line(error: Exception) -> str:
-    """What went wrong in one line; some errors have no words."""
-    return next(iter(str(error).splitlines()), type(error).__name__)[:200]
-
-
 def _padding(stated: object, path: Path) -> Padding:
     if stated not in PADDINGS:
         raise ModelError(f"{path} asks for window padding {stated!r}; known are {', '.join(get_args(Padding))}")
@@ -193,8 +191,7 @@ def _entry_of(name_or_path: str | Path, path: Path) -> ModelEntry | None:
     entry = MODELS.get(str(name_or_path))
     if entry and not entry.sha256:
         return entry
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = sha256_of(path)
     if entry and not digest.startswith(entry.sha256):
         raise ModelError(f"{path} is damaged: its sha256 is {digest}, not {entry.sha256}…; download it again")
     return entry or next((e for e in MODELS.values() if e.sha256 and digest.startswith(e.sha256)), None)

@@ -84,7 +84,7 @@ def add(file: Path, *, name: str = "", overwrite: bool = False) -> tuple[str, Pa
     entry = next((e for e in MODELS.values() if e.sha256 and digest.startswith(e.sha256)), None)
     called = entry.name if entry else name or file.stem
     if entry is None and called in MODELS:
-        raise ModelError(f"{called!r} is the name of a published model, which {file} is not: choose another --name")
+        raise ModelError(f"{called!r} is the name of a published model, which {file} is not", hint="name")
     if entry is None and Path(called).name != called:
         raise ModelError(f"{called!r} cannot be a model's name: leave out slashes")
     suffix = ".safetensors" if file.suffix == ".safetensors" else ".pth"
@@ -92,7 +92,7 @@ def add(file: Path, *, name: str = "", overwrite: bool = False) -> tuple[str, Pa
     existing = next((target.with_name(called + s) for s in _SUFFIXES if target.with_name(called + s).exists()), None)
     occupied = target if target.exists() else existing if entry is None else None
     if occupied is not None and sha256_of(occupied) != digest and not overwrite:
-        raise OutputError(f"{occupied} exists and is another model: choose another --name, or pass --overwrite")
+        raise OutputError(f"{occupied} exists and is another model", hint="overwrite")
     target.parent.mkdir(parents=True, exist_ok=True)
     with file.open("rb") as original, replacing(target) as copy:
         shutil.copyfileobj(original, copy)
@@ -143,7 +143,7 @@ def _check_target(target: Path, suffixes: tuple[str, ...], *, overwrite: bool) -
     if target.suffix not in suffixes:
         raise OutputError(f"{target} must be named {' or '.join(suffixes)}")
     if target.exists() and not overwrite:
-        raise OutputError(f"{target} exists: choose another name, or pass --overwrite")
+        raise OutputError(f"{target} exists", hint="overwrite")
 
 
 def describe(name: str) -> dict[str, Any]:

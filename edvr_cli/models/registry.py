@@ -175,8 +175,8 @@ def default_model(task: Task) -> str:
             return entry.name
     published = ", ".join(e.name for e in MODELS.values() if e.task == task)
     raise ModelError(
-        f"no {task} model ships with this version: pass --model (or --weights) with a checkpoint file, "
-        f"or the name of one in {model_folders()[-1]} (published: {published})"
+        f"no {task} model ships with this version (published: {published}; folder for models: {model_folders()[-1]})",
+        hint="model",
     )
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from edvr_cli.network.windows import Padding
 from edvr_cli.ops.conv import Conv, UpConv
 from edvr_cli.ops.deform_conv import deform_conv2d_packed
+from edvr_cli.ops.upsample import concat_upsampled
 
 __all__ = ["EDVR", "SLOPE", "TAIL_REACH", "EDVRConfig", "PCDAlignment", "Pyramid"]
 
@@ -183,10 +184,10 @@ class PCDAlignment(nn.Module):
         for level in range(top - 1, 0, -1):
             name = f"l{level}"
             # A displacement is twice as many pixels on a map twice as large.
-            offset = torch.cat((pairs[level - 1], _up(offset) * 2), dim=1)
+            offset = concat_upsampled(pairs[level - 1], offset, 2.0)
             offset = self.offset_conv3[name](self.offset_conv2[name](offset, SLOPE), SLOPE)
             own = self.dcn_pack[name](neighbor[level - 1], offset)
-            aligned = self.feat_conv[name](torch.cat((own, _up(aligned)), dim=1), SLOPE if level > 1 else 1.0)
+            aligned = self.feat_conv[name](concat_upsampled(own, aligned), SLOPE if level > 1 else 1.0)
         if compare is None:
             return aligned
         offset = self.cas_offset_conv2(compare(aligned), SLOPE)
@@ -309,10 +310,7 @@ def _pools(x: Tensor) -> Tensor:
     return torch.cat((F.max_pool2d(x, 3, 2, padding=1), F.avg_pool2d(x, 3, 2, padding=1)), dim=1)
 
 
-def _up(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-
-
 def _up_to(x: Tensor, like: Tensor) -> Tensor:
     """Bilinear ×2, cut to the size of ``like`` where halving had rounded up."""
-    return _up(x)[..., : like.shape[-2], : like.shape[-1]]
+    up = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+    return up[..., : like.shape[-2], : like.shape[-1]]

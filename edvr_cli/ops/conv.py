@@ -1,14 +1,13 @@
 """Convolutions together with what follows them in EDVR, so that an implementation can fuse them.
 
-Maps are (N, C, H, W). These are the definitions; ``winograd_cpu`` has the same in one pass for CPUs, and on a GPU
-one Triton kernel does all that follows a convolution (``triton.epilogue``).
+Maps are (N, C, H, W). These are the definitions; ``cpu.winograd`` has the same in one pass for CPUs, and on a GPU
+one Triton kernel does all that follows a convolution (``triton.epilogue``, ``triton.resize``).
 """
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edvr_cli.ops.triton_status import attempt, triton_fault
+from edvr_cli.ops.triton_status import attempt, fuses, is_pixels_first
 
 __all__ = ["Conv", "UpConv", "activated_sum"]
 
@@ -26,7 +25,7 @@ class Conv(nn.Conv2d):
         """
         if add is None and negative_slope == 1.0 and self.bias is None:
             return super().forward(x)
-        if not _fuses(x, self.weight, self.bias, add):
+        if not fuses(x, self.weight, self.bias, add):
             return _finished(super().forward(x), None, add, negative_slope, in_place=True)
         y = self._conv_forward(x, self.weight, None)
         return _fused(y, self.bias, add, negative_slope, in_place=True)
@@ -40,6 +39,10 @@ class UpConv(Conv):
 
     def forward(self, x: Tensor, negative_slope: float = 1.0, add: Tensor | None = None) -> Tensor:
         """x (N, C, H, W) → (N, O, 2·H, 2·W); ``add`` has four times the outputs, before the shuffle."""
+        if add is None and fuses(x, self.weight, self.bias):
+            whole = self._conv_forward(x, self.weight, None)
+            y = attempt(x.device, lambda: _shuffled_by_triton(whole, self.bias, negative_slope))
+            return _shuffled(_fused(whole, self.bias, None, negative_slope, in_place=True)) if y is None else y
         y = super().forward(x, negative_slope, add)
         # Torch's own keeps channels side by side on a CPU alone; elsewhere they would be brought together again.
         return F.pixel_shuffle(y, 2) if y.device.type == "cpu" else _shuffled(y)
@@ -47,32 +50,29 @@ class UpConv(Conv):
 
 def activated_sum(a: Tensor, b: Tensor, negative_slope: float) -> Tensor:
     """LeakyReLU of a + b as a new map; the images of b (M, C, H, W) are repeated in turn for a (N, C, H, W)."""
-    finish = _fused if _fuses(a, b) else _finished
+    finish = _fused if fuses(a, b) else _finished
     return finish(a, None, b, negative_slope, in_place=False)
-
-
-def _fuses(x: Tensor, *others: Tensor | None) -> bool:
-    """Whether one kernel may follow a convolution of these: on a GPU where Triton works, without gradients."""
-    return (
-        x.is_cuda
-        and not torch.compiler.is_compiling()
-        and not (torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, *others)))
-        and triton_fault(x.device) is None
-    )
 
 
 def _fused(x: Tensor, bias: Tensor | None, add: Tensor | None, negative_slope: float, *, in_place: bool) -> Tensor:
     """:func:`_finished` by one Triton kernel where that works."""
 
     def launch() -> Tensor | None:
-        from edvr_cli.ops.triton.epilogue import epilogue_triton, suits_triton  # noqa: PLC0415 (triton is optional)
+        from edvr_cli.ops.triton.epilogue import epilogue_triton  # noqa: PLC0415 (triton is optional)
 
-        if not suits_triton(x, bias, add):
+        if not is_pixels_first(x, add):
             return None
         return epilogue_triton(x, bias, add, negative_slope, in_place=in_place)
 
     y = attempt(x.device, launch)
     return _finished(x, bias, add, negative_slope, in_place=in_place) if y is None else y
+
+
+def _shuffled_by_triton(x: Tensor, bias: Tensor | None, negative_slope: float) -> Tensor | None:
+    from edvr_cli.ops.triton.resize import shuffled_triton  # noqa: PLC0415 (triton is optional)
+
+    C = x.shape[1]
+    return shuffled_triton(x, bias, negative_slope) if is_pixels_first(x) and C & (C - 1) == 0 and x.numel() else None
 
 
 def _finished(x: Tensor, bias: Tensor | None, add: Tensor | None, negative_slope: float, *, in_place: bool) -> Tensor:

@@ -1,5 +1,6 @@
-"""Whether numba compiles the kernels for processors: without it, torch computes the same, several times as slowly."""
+"""Whether the CPU kernels can be used: without them, torch computes the same, several times as slowly."""
 
+import os
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -16,7 +17,9 @@ _IMPORT_ERRORS = (ImportError, AttributeError, TypeError, ValueError, OSError, R
 
 @lru_cache
 def numba_fault() -> Fault | None:
-    """Why the kernels for processors are not used; None where they are."""
+    """Why the CPU kernels are not used; None where they are."""
+    if os.environ.get("EDVR_CPU_KERNELS") == "0":
+        return Fault("EDVR_CPU_KERNELS=0 switches them off", "unset EDVR_CPU_KERNELS")
     if find_spec("numba") is None:
         return Fault("numba is not installed", "pip install numba")
     try:

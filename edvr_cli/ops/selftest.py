@@ -3,8 +3,10 @@
 A driver, a compiler or a chip at fault would otherwise show as a damaged video, hours later.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache, partial
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -37,15 +39,31 @@ def check_kernel(device: torch.device, dtype: torch.dtype, features: int = 64, g
 
 
 def _verify_triton(arguments: tuple[Tensor, ...]) -> None:
-    from edvr_cli.ops.triton.deform_conv import deform_conv2d_packed_triton, tiles_on  # noqa: PLC0415
+    from edvr_cli.ops.triton.deform_conv import deform_conv2d_packed_triton, products_of_torch, tiles_on  # noqa: PLC0415
     from edvr_cli.ops.triton.epilogue import epilogue_triton  # noqa: PLC0415
 
     x, packed, weight, _ = arguments
     groups = packed.shape[1] // 27
     # Small and large maps are cut differently, into different machine code.
     for tiles in {tiles_on(x.device, pixels, weight, groups) for pixels in (1, 2**30)}:
-        verify(partial(deform_conv2d_packed_triton, tiles=tiles), arguments)
+        with _matrix_products(products_of_torch()):
+            verify(partial(deform_conv2d_packed_triton, tiles=tiles), arguments)
     verify_epilogue(partial(epilogue_triton, in_place=False), arguments)
+
+
+@contextmanager
+def _matrix_products(precision: Literal["ieee", "tf32"]) -> Iterator[None]:
+    """Have torch multiply float32 matrices on the GPU in this precision, as a kernel does that is held against it."""
+    matmul = torch.backends.cuda.matmul
+    # Torch 2.9 renamed the setting, and raises where the old name is asked for after the new one was set.
+    renamed = hasattr(matmul, "fp32_precision")
+    name, value = ("fp32_precision", precision) if renamed else ("allow_tf32", precision == "tf32")
+    before = getattr(matmul, name)
+    setattr(matmul, name, value)
+    try:
+        yield
+    finally:
+        setattr(matmul, name, before)
 
 
 def check_operation(device: torch.device, dtype: torch.dtype) -> str:
@@ -91,8 +109,8 @@ def _compare(what: str, result: Tensor, plain: Tensor, exact: Tensor) -> None:
         name = torch.cuda.get_device_name(result.device) if result.is_cuda else str(result.device)
         raise DeviceError(
             f"{what} computes wrongly on {name} in {str(result.dtype).removeprefix('torch.')}: "
-            f"its error is {error:.1e} where plain torch has {usual:.1e}. Update the GPU's driver and PyTorch, "
-            "or use --device cpu."
+            f"its error is {error:.1e} where plain torch has {usual:.1e}. Update the GPU's driver and PyTorch",
+            hint="device",
         )
 
 

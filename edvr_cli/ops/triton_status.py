@@ -12,11 +12,12 @@ from importlib.util import find_spec
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 from edvr_cli.errors import EdvrError
 from edvr_cli.system.gpu_errors import is_missing_image, is_out_of_memory, leaves_device_unusable
 
-__all__ = ["Fault", "attempt", "triton_fault"]
+__all__ = ["Fault", "attempt", "fuses", "is_pixels_first", "triton_fault"]
 
 T = TypeVar("T")
 
@@ -29,6 +30,7 @@ class Fault:
     remedy: str
 
 
+_TYPES = (torch.float16, torch.bfloat16, torch.float32)
 _failures: dict[torch.device, Fault] = {}
 
 
@@ -50,6 +52,21 @@ def attempt(device: torch.device, work: Callable[[], T]) -> T | None:
             raise
         _failures[device] = _diagnosed(error)
     return None
+
+
+def fuses(x: Tensor, *others: Tensor | None) -> bool:
+    """Whether a Triton kernel without backward may take these: on a GPU where Triton works, without gradients."""
+    return (
+        x.is_cuda
+        and not torch.compiler.is_compiling()
+        and not (torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, *others)))
+        and triton_fault(x.device) is None
+    )
+
+
+def is_pixels_first(*maps: Tensor | None) -> bool:
+    """Whether maps are of a type that kernels take, with the channels of a pixel side by side."""
+    return all(m is None or (m.dtype in _TYPES and m.is_contiguous(memory_format=torch.channels_last)) for m in maps)
 
 
 @lru_cache

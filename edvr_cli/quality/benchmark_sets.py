@@ -120,7 +120,7 @@ def _restored(small: list[Tensor], model: EDVR, options: Options) -> Iterator[Te
     arrays = [frame.permute(1, 2, 0).contiguous().numpy() for frame in small]
     # A clip of one frame is padded with copies of it.
     for clip in [[array] for array in arrays] if options.copies else [arrays]:
-        for output in restore_frames(clip, model, shots=False):
+        for output in restore_frames(clip, model, split_at_cuts=False):
             yield torch.as_tensor(output).permute(2, 0, 1)
 
 

@@ -125,8 +125,8 @@ def common_size(image: Footage, truth: Footage, size: Size = "larger") -> tuple[
         return size
     if abs(math.log(a[0] * b[1] / (a[1] * b[0]))) > _ASPECT_TOLERANCE:
         raise InputError(
-            f"{image.path} is {a[0]}×{a[1]}, {truth.path} {b[0]}×{b[1]}: other shapes cannot be compared, "
-            "unless --size says how"
+            f"{image.path} is {a[0]}×{a[1]}, {truth.path} {b[0]}×{b[1]}: different shapes cannot be compared",
+            hint="size",
         )
     return max(a, b) if size == "larger" else min(a, b)
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from edvr_cli.errors import InputError
+from edvr_cli.image.convert import to_uint8
 from edvr_cli.image.resize import resize
 from edvr_cli.video.pixels.color import planes_to_rgb
 from edvr_cli.video.reading.info import VideoInfo
@@ -95,5 +96,5 @@ def to_size(rgb: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _upright(rgb: Tensor, rotation: int) -> Tensor:
     """(3, H, W) float in [0, 1] as uint8, turned as a player turns it."""
-    pixels = (rgb * 255).round().clamp(0, 255).to(torch.uint8)
+    pixels = to_uint8(rgb)
     return torch.rot90(pixels, rotation // 90, dims=(1, 2)).contiguous() if rotation % 360 else pixels

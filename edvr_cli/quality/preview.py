@@ -12,14 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edvr_cli.errors import InputError
+from edvr_cli.image.convert import bt709_luma, to_uint8
 from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.scene_cuts import CutDetector
-from edvr_cli.network.windows import Window, windows
 from edvr_cli.quality.footage import Footage, Picture, to_size
 
-__all__ = ["Crop", "Restored", "difference_crop", "restored_from", "sheet", "split_screen", "spread"]
+__all__ = ["Crop", "Restored", "contact_sheet", "difference_crop", "evenly_spaced", "restored_from", "split_screen"]
 
-_LUMA = torch.tensor([0.2126, 0.7152, 0.0722])
 _GAP, _WHITE = 8, 255
 
 
@@ -50,7 +49,7 @@ class Crop:
         return picture[:, self.top : self.top + self.height, self.left : self.left + self.width]
 
 
-def spread(footage: Footage, count: int) -> list[float]:
+def evenly_spaced(footage: Footage, count: int) -> list[float]:
     """``count`` instants in seconds, spread evenly over what the file says is its duration; else its beginning."""
     if not footage.duration:
         return [0.0]
@@ -71,13 +70,12 @@ def restored_from(footage: Footage, engine: StreamingEDVR, instant: float, count
     pictures = footage.pictures(start=lead, most=count + 3 * config.frames)
     scaled = width * config.scale, height * config.scale
     found = 0
-    for window in windows(_labelled(pictures), config.frames, engine.model.padding):
-        picture = window.reference
+    for picture, window in engine.windows(_labelled(pictures)):
         if picture.seconds < instant - half:
             continue
         began = time.perf_counter()
-        output = engine.restore(Window(window.indices, tuple(p.rgb.float() / 255 for p in window.frames)))
-        after = (output * 255).round().clamp(0, 255).to(torch.uint8).cpu()
+        output = engine.restore(window)
+        after = to_uint8(output).cpu()
         took = time.perf_counter() - began
         yield Restored(to_size(picture.rgb, scaled), after, picture.seconds, took)
         found += 1
@@ -98,7 +96,7 @@ def difference_crop(before: Tensor, after: Tensor, part: int = 3) -> Crop:
     return Crop(row * step, column * step, h, w)
 
 
-def sheet(restored: Restored, part: int = 3) -> Tensor:
+def contact_sheet(restored: Restored, part: int = 3) -> Tensor:
     """One picture of both: whole frames side by side, before on the left, over the most different part magnified.
 
     Each pixel of the part becomes ``part`` × ``part``, so that nothing is smoothed. A white line around it marks it in
@@ -123,11 +121,12 @@ def split_screen(restored: Restored) -> Tensor:
     return picture
 
 
-def _labelled(pictures: Iterator[Picture]) -> Iterator[tuple[Picture, bool]]:
-    """Each with whether it starts a shot."""
+def _labelled(pictures: Iterator[Picture]) -> Iterator[tuple[Picture, Tensor, bool]]:
+    """Each picture, its RGB in [0, 1], and whether it starts a shot."""
     detector = CutDetector()
     for picture in pictures:
-        yield picture, detector.starts_shot(torch.einsum("chw,c->hw", picture.rgb.float() / 255, _LUMA))
+        rgb = picture.rgb.float() / 255
+        yield picture, rgb, detector.starts_shot(bt709_luma(rgb))
 
 
 def _outlined(picture: Tensor, crop: Crop) -> Tensor:

@@ -2,11 +2,10 @@
 
 import torch
 
-__all__ = ["is_missing_image", "is_out_of_memory", "leaves_device_unusable"]
+from edvr_cli.errors import DeviceError, lacks_memory
 
-# torch, Triton and "CUDA error" say "out of memory"; cuBLAS and cuDNN give the name of their status; torch's
-# allocator for processors says "not enough memory".
-_OUT_OF_MEMORY = ("out of memory", "ALLOC_FAILED", "not enough memory")
+__all__ = ["explanation", "is_missing_image", "is_out_of_memory", "leaves_device_unusable"]
+
 _MISSING_IMAGE = ("no kernel image is available", "device kernel image is invalid")
 _UNUSABLE = (
     "illegal memory access",
@@ -21,7 +20,7 @@ _UNUSABLE = (
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory of a device or of the host was lacking, whichever library noticed it."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or _says(error, _OUT_OF_MEMORY)
+    return isinstance(error, torch.OutOfMemoryError) or lacks_memory(error)
 
 
 def is_missing_image(error: BaseException) -> bool:
@@ -32,6 +31,24 @@ def is_missing_image(error: BaseException) -> bool:
 def leaves_device_unusable(error: BaseException) -> bool:
     """Whether every later call on the device fails too, so that trying something else is in vain."""
     return _says(error, _UNUSABLE)
+
+
+def explanation(error: BaseException) -> DeviceError | None:
+    """An error with a remedy for one that a device, not the program, is to blame for; None for others."""
+    if not isinstance(error, RuntimeError):
+        return None
+    first = next(iter(str(error).splitlines()), "")
+    sentence = ""
+    if is_missing_image(error):
+        sentence = (
+            f"PyTorch {torch.__version__} has no code for the GPU, or its driver is too old: "
+            "install a build for it from https://pytorch.org/get-started/locally/, or update the driver"
+        )
+    elif is_out_of_memory(error):
+        sentence = f"Out of memory: {first}. Close other programs, or choose smaller tiles"
+    elif leaves_device_unusable(error):
+        sentence = f"The GPU failed: {first}. What is finished is kept; update the driver, and start again"
+    return DeviceError(sentence, hint="device").with_traceback(error.__traceback__) if sentence else None
 
 
 def _says(error: BaseException, phrases: tuple[str, ...]) -> bool:

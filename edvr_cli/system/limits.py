@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-__all__ = ["cpu_count", "group_memory", "system_memory"]
+__all__ = ["available_memory", "cpu_count", "group_memory", "system_memory"]
 
 _ROOT = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
@@ -31,6 +31,12 @@ def group_memory(root: Path = _ROOT, own: Path = _OWN) -> int | None:
     """
     left = [_memory_left(group) for group in _groups(root, own, "memory")]
     return min((bytes_left for bytes_left in left if bytes_left is not None), default=None)
+
+
+def available_memory() -> int:
+    """Bytes that this process can still take, whatever bounds them."""
+    group = group_memory()
+    return system_memory() if group is None else min(system_memory(), group)
 
 
 def _groups(root: Path, own: Path, controller: str) -> list[Path]:

@@ -5,7 +5,7 @@ A terminal takes control characters for commands, and some invisible characters 
 
 import unicodedata
 
-__all__ = ["printable"]
+__all__ = ["first_line", "format_bytes", "format_duration", "printable"]
 
 # Marks and isolates that change the direction of the text around them, so that a name looks like another.
 _DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -24,3 +24,27 @@ def _shown(character: str) -> str:
     # Cc: controls, those of C1 included; Cs is for names that are not UTF-8, which the output's encoding deals with.
     hidden = unicodedata.category(character) == "Cc" or character in _DIRECTIONS
     return "" if hidden else character
+
+
+def format_bytes(count: float) -> str:
+    """Bytes in a suitable unit: ``800 kB``, ``2.5 GB``."""
+    size = float(count)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if size >= 10 or unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def format_duration(seconds: float) -> str:
+    """Seconds in suitable units: ``12.5 s``, ``3 min 05 s``, ``2 h 07 min``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{seconds:.1f} s"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, at most 200 characters; its type where there is no message."""
+    return next(iter(str(error).splitlines()), type(error).__name__)[:200]

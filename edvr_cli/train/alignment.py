@@ -1,6 +1,6 @@
 """Teaching a network to align, which the restoration loss alone does not on a small budget.
 
-Three means, each measured in ``docs/training.md``: start the offset branches from filters that compare a frame's
+Three means, each measured in ``docs/lab/training.md``: start the offset branches from filters that compare a frame's
 change in time with its slope in space (that is where motion shows), bring their activations to unit scale, and train
 them on scenes whose motion is known before anything else is trained.
 
@@ -20,6 +20,7 @@ from edvr_cli.network.edvr import EDVR, DeformConv
 __all__ = [
     "alignment_loss",
     "alignment_parameters",
+    "aligns",
     "mean_offset",
     "prepare",
     "recorded_offsets",
@@ -40,6 +41,11 @@ def alignment_parameters(model: EDVR) -> list[nn.Parameter]:
     """What the alignment stage trains: the pyramid's coarser levels and every branch that leads to offsets."""
     names = ("conv_l2", "conv_l3", "pcd_align.offset_conv", "pcd_align.dcn_pack")
     return [p for name, p in model.named_parameters() if name.startswith(names)]
+
+
+def aligns(model: EDVR) -> bool:
+    """Whether offsets depend on what is seen; those of a fresh network are zero everywhere."""
+    return bool(_convolution(model, "pcd_align.dcn_pack.l1.conv_offset").weight.any())
 
 
 def alignment_loss(model: EDVR, window: Tensor, flow: Tensor, weight: Tensor | None = None) -> Tensor:

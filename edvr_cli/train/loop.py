@@ -17,7 +17,7 @@ from edvr_cli.errors import EdvrError, ModelError
 from edvr_cli.image.metrics import psnr
 from edvr_cli.models.checkpoint import save_model
 from edvr_cli.network.edvr import EDVR
-from edvr_cli.train.alignment import prepare
+from edvr_cli.train.alignment import aligns, prepare
 from edvr_cli.train.checkpoint import STATE_FILE, Checkpoint, read_checkpoint, write_checkpoint
 from edvr_cli.train.clips import Clip
 from edvr_cli.train.divergence_guard import Guard, Reading
@@ -97,7 +97,8 @@ def train(
             if out_of_time:
                 trainer.settle()
                 break
-    save_model(trainer.average, target, name=target.stem, task=recipe.task)
+    teacher_file = Path(recipe.teacher or "none").name
+    save_model(trainer.average, target, name=target.stem, task=recipe.task, teacher=teacher_file)
     log.draw()
     pace = (trainer.step - first) * recipe.batch / (time.monotonic() - began)
     tell(Finished(target, trainer.step, complete=trainer.step >= recipe.steps, samples_per_second=pace))
@@ -264,7 +265,9 @@ class _Trainer:
         return Validated(self.step, with_time, with_time - without)
 
     def _prepare(self, model: EDVR) -> None:
-        """Start the alignment of ``model`` from features of known motion."""
+        """Start the alignment of ``model`` from features of known motion, unless it aligns already."""
+        if aligns(model):
+            return
         prepare(model, unit(self.samples.batch(self.recipe.skeleton, known=1.0).window))
 
     def _add_alignment(self, model: EDVR, stage: Stage) -> None:

@@ -1,7 +1,7 @@
 """What turns gradients into steps: Adam as published, or Muon for the convolutions.
 
 Muon gives every direction of a layer's update the same size; Adam's updates are ruled by the few directions in which
-gradients are large, and what else there is to learn comes late. docs/training.md has what that was worth.
+gradients are large, and what else there is to learn comes late. docs/lab/training.md has what that was worth.
 """
 
 from collections.abc import Sequence

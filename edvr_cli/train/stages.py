@@ -26,11 +26,12 @@ class Stage:
     name: StageName
     first: int
     last: int
+    keeps_attention: bool = False  # of a network that had it from the start
 
     @property
     def tsa(self) -> bool:
         """Whether its network has temporal and spatial attention."""
-        return self.name in ("fusion", "all")
+        return self.keeps_attention or self.name in ("fusion", "all")
 
 
 def stages(recipe: Recipe) -> list[Stage]:
@@ -41,7 +42,10 @@ def stages(recipe: Recipe) -> list[Stage]:
     fusion = min(recipe.fusion, with_tsa)
     bounds = [0, skeleton, align, recipe.steps - with_tsa, recipe.steps - with_tsa + fusion, recipe.steps]
     names: tuple[StageName, ...] = ("skeleton", "align", "plain", "fusion", "all")
-    return [Stage(name, *span) for name, span in zip(names, pairwise(bounds), strict=True) if span[1] > span[0]]
+    # Where no step is without attention, the alignment's must not drop it, either.
+    kept = with_tsa > 0 and bounds[2] == bounds[3]
+    spans = zip(names, pairwise(bounds), strict=True)
+    return [Stage(name, *span, keeps_attention=kept and name == "align") for name, span in spans if span[1] > span[0]]
 
 
 def learning_rate(recipe: Recipe, stage: Stage, step: int) -> float:

@@ -11,7 +11,7 @@ from av.video.codeccontext import VideoCodecContext
 from edvr_cli.video.containers import reason
 from edvr_cli.video.vmaf import vmaf_available
 
-__all__ = ["Abilities", "find_abilities"]
+__all__ = ["FFmpegCapabilities", "find_capabilities"]
 
 _SOFTWARE = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks")
 _HARDWARE = (
@@ -21,7 +21,7 @@ _HARDWARE = (
 
 
 @dataclass(frozen=True)
-class Abilities:
+class FFmpegCapabilities:
     """``encoders`` that are built in; ``hardware_encoders`` that are, too: "" for one that opens, else why it does not.
 
     ``hardware_decoders`` are the interfaces that FFmpeg was built with, whether or not there is a device.
@@ -35,9 +35,9 @@ class Abilities:
     vmaf: bool
 
 
-def find_abilities() -> Abilities:
+def find_capabilities() -> FFmpegCapabilities:
     """Opens every hardware encoder once, small."""
-    return Abilities(
+    return FFmpegCapabilities(
         libraries={name: ".".join(map(str, number)) for name, number in av.library_versions.items()},
         encoders=[name for name in _SOFTWARE if name in av.codecs_available],
         hardware_encoders={name: _try(name) for name in _HARDWARE if name in av.codecs_available},

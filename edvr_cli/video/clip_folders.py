@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from edvr_cli.errors import InputError
+from edvr_cli.image.convert import to_uint8
 from edvr_cli.video.pixels.color import planes_to_rgb
 from edvr_cli.video.reading.reader import VideoReader
 
@@ -39,7 +40,7 @@ def _decode(path: Path, most: int | None) -> Iterator[Tensor]:
     with VideoReader(path, max_frames=most) as reader:
         for frame in reader:
             rgb = planes_to_rgb(frame.planes, frame.layout, frame.color)
-            yield (rgb * 255).round().clamp(0, 255)
+            yield to_uint8(rgb).float()
 
 
 def _images(folder: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """Opening a source: local files only, one sentence for each way in which it is not a video."""
 
+import errno
 import os
 import re
 import sys
@@ -12,7 +13,8 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from edvr_cli.errors import InputError
+from edvr_cli.errors import InputError, reason_of
+from edvr_cli.system.pipes import PipeReader
 from edvr_cli.video.pyav import TAGS_AS_BYTES
 
 # Demuxers that follow references to other files, read devices, or draw text files as pictures.
@@ -24,6 +26,11 @@ _REFUSED_FORMATS = {
 _PERMISSIONS = {"protocol_whitelist": "file,crypto,data,http,https,httpproxy,tcp,tls,udp,rtp,rtmp,rtmps,ftp"}
 # What the boxes of an encrypted mp4 are called; looked for where FFmpeg can only say "invalid data".
 _ENCRYPTION_MARKS = (b"encv", b"pssh", b"sinf")
+
+
+_SYSTEM_ERRORS = {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ENOMEM, errno.ESTALE, errno.ELOOP}
+_BUFFER = 1 << 17  # bytes read from a pipe at once
+_PATIENCE = 60.0  # seconds without a byte from the network
 
 
 def open_source(
@@ -55,12 +62,15 @@ def open_pipe(path: Path, options: dict[str, str]) -> InputContainer:
     standard = path == Path("-")
     if standard and (sys.stdin is None or sys.stdin.isatty()):
         raise InputError("Nothing is piped into standard input; give a file, or pipe a video in.")
-    address, protocol = ("pipe:0", "pipe") if standard else (f"file:{path}", "file")
-    return _open(address, path, {**_restrictions(protocol), **options}, "rawvideo" if options else None)
+    try:
+        pipe = PipeReader(None if standard else path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {reason_of(error)}.") from error
+    return _open(pipe, path, {**_restrictions("pipe"), **options}, "rawvideo" if options else None)
 
 
 def _open(
-    address: str,
+    address: str | PipeReader,
     name: Path,
     options: dict[str, str],
     format_name: str | None = None,
@@ -68,10 +78,20 @@ def _open(
     hwaccel: HWAccel | None = None,
 ) -> InputContainer:
     try:
-        return av.open(address, format=format_name, options=options, hwaccel=hwaccel, **TAGS_AS_BYTES)
+        return av.open(
+            address,
+            format=format_name,
+            options=options,
+            hwaccel=hwaccel,
+            buffer_size=_BUFFER,
+            timeout=_PATIENCE if isinstance(address, str) and "://" in address else None,
+            **TAGS_AS_BYTES,
+        )
     except PermissionError as error:
         raise InputError(f"{name} cannot be read: permission denied.") from error
     except (av.FFmpegError, OSError, ValueError) as error:
+        if isinstance(error, OSError) and (not isinstance(error, av.FFmpegError) or error.errno in _SYSTEM_ERRORS):
+            raise InputError(f"{name} cannot be read: {reason_of(error)}.") from error
         if name.is_file() and _looks_encrypted(name):
             raise InputError(f"{name} is encrypted (DRM); a decrypted copy is needed.") from error
         raise InputError(f"{name} is not a video that can be read, or is damaged: {reason(error)}.") from error
@@ -116,6 +136,9 @@ def _allowed_formats() -> str:
 
 
 def _looks_encrypted(path: Path) -> bool:
-    with path.open("rb") as file:
-        head = file.read(1 << 20)
+    try:
+        with path.open("rb") as file:
+            head = file.read(1 << 20)
+    except OSError:
+        return False
     return any(mark in head for mark in _ENCRYPTION_MARKS)

@@ -17,6 +17,7 @@ from av.video.codeccontext import VideoCodecContext
 from torch import Tensor
 
 from edvr_cli.errors import EdvrError
+from edvr_cli.image.convert import to_uint8
 from edvr_cli.video.pixels.color import ColorSpec, planes_to_rgb, rgb_to_planes
 from edvr_cli.video.pixels.layout import native_layout
 
@@ -77,7 +78,7 @@ def recompress(frames: Tensor, codec: Codec, quality: int) -> Tensor:
     if len(decoded) != T:
         raise EdvrError(f"{codec} gave {len(decoded)} frames for {T}; leave it out of the codecs to train with")
     rgb = torch.stack([planes_to_rgb(planes, layout, color) for planes in decoded])[..., :H, :W]
-    return (rgb * 255).round().clamp(0, 255).byte()
+    return to_uint8(rgb)
 
 
 def _encoder(codec: Codec, quality: int, width: int, height: int, frames: int) -> VideoCodecContext:

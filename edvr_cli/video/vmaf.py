@@ -103,4 +103,4 @@ class Vmaf:
     def _failure(self) -> EdvrError:
         assert self._process.stderr is not None
         end = " ".join(self._process.stderr.read().decode("utf-8", "replace").split())[-300:]
-        return EdvrError(f"FFmpeg cannot measure VMAF: {end or 'it says nothing'}. Leave it out by --no-vmaf")
+        return EdvrError(f"FFmpeg cannot measure VMAF: {end or 'it says nothing'}.", hint="vmaf")

@@ -198,4 +198,4 @@ def test_a_precision_that_the_device_lacks_is_an_error(capfd):
     """In one sentence."""
     code, _, err = run(capfd, "--device", "cpu", "--precision", "fp16", "--quick")
     assert code == 1
-    assert "--precision auto, fp32 or bf16" in err
+    assert "pass --precision auto, bf16 or fp32" in err

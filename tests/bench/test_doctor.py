@@ -9,6 +9,7 @@ from edvr_cli.bench import doctor
 from edvr_cli.bench.doctor import diagnose
 from edvr_cli.cli import main
 from edvr_cli.errors import DeviceError
+from tests.support.networks import random_network
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +78,13 @@ def test_the_environment_in_a_bug_report_holds_no_secrets(monkeypatch):
     monkeypatch.setenv("EDVR_MODEL_URL", "https://user:secret@example.invalid")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     assert "secret" not in json.dumps(diagnose(speed=False).environment)
+
+
+def test_the_speed_names_the_model_that_was_measured(monkeypatch):
+    """Whichever is the default."""
+    model = random_network()
+    model.name = "measured"
+    monkeypatch.setattr(doctor, "load_model", lambda name, device: model)
+    monkeypatch.setattr(doctor, "_SPEED_SIZE", (16, 8))
+    speed = doctor._speed(torch.device("cpu"))
+    assert speed is not None and (speed.model, speed.size) == ("measured", (16, 8))

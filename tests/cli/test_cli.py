@@ -194,7 +194,7 @@ def test_overwrite_replaces_what_is_there(edvr):
     Path("out.mp4").write_bytes(b"old")
     refused = edvr(*UPSCALE, "in.mp4", "out.mp4")
     assert (refused.code, refused.out) == (1, "")
-    assert "out.mp4 exists; give --overwrite (-y) to replace it" in refused.err
+    assert "out.mp4 exists; pass --overwrite (-y) to replace it" in refused.err
     assert Path("out.mp4").read_bytes() == b"old"
     assert edvr(*UPSCALE, "in.mp4", "out.mp4", "-y").code == 0
     assert len(pictures(Path("out.mp4"))) == 6
@@ -282,7 +282,7 @@ def test_limits_can_be_set(edvr, monkeypatch: pytest.MonkeyPatch):
 
 FAILURES = {
     "missing file": (("no.mp4",), "no.mp4: no such file."),
-    "empty folder": (("folder",), "folder: no video there; --include PATTERN takes others, -r goes deeper."),
+    "empty folder": (("folder",), "folder: no videos found; try --include PATTERN for other suffixes, or --recursive."),
     "empty pattern": (("*.mov", "folder"), "*.mov: no file matches."),
     "empty": (("empty.mp4", "out.mp4"), "empty.mp4 is empty."),
     "not a video": (("text.txt", "out.mp4"), "text.txt is not a video that can be read"),
@@ -290,25 +290,31 @@ FAILURES = {
     "input is output": (("in.mp4", "in.mp4", "-y"), "in.mp4 is the input itself; give the output another name."),
     "no folder": (("in.mp4", "no/out.mp4"), "no does not exist; make the directory first."),
     "container": (("in.mp4", "out.gif"), "no container is known for the suffix '.gif'; use one of .mp4"),
-    "codec and container": (("in.mp4", "out.webm", "-c", "libx264"), "webm does not hold h264 video; use --codec"),
+    "codec and container": (
+        ("in.mp4", "out.webm", "-c", "libx264"),
+        "webm does not hold h264 video, but that of libsvtav1 or libvpx-vp9; choose another --codec",
+    ),
     "codec": (("in.mp4", "out.mp4", "-c", "h266"), "Unknown video encoder 'h266'; usual ones here:"),
     "audio codec": (("in.mp4", "out.mp4", "-c", "aac"), "'aac' is an encoder for audio"),
     "preset": (("in.mp4", "out.mp4", "--preset", "quick"), "libx264 has no preset 'quick'; it has ultrafast"),
     "pixel format": (("in.mp4", "out.mp4", "--pix-fmt", "pink"), "libx264 does not take pixel format 'pink'"),
     "option": (("in.mp4", "out.mp4", "-e", "tuna=film"), "libx264 has no option 'tuna'; did you mean tune"),
-    "crf without meaning": (("in.mp4", "o.mkv", "-c", "ffv1", "--crf", "9"), "--crf means nothing to ffv1"),
+    "crf without meaning": (
+        ("in.mp4", "o.mkv", "-c", "ffv1", "--crf", "9"),
+        "ffv1 has no constant quality (crf); leave out --crf",
+    ),
     "unknown model": (("in.mp4", "out.mp4", "-n", "edvr-s-x5"), "unknown model 'edvr-s-x5': did you mean 'edvr-s-x4'?"),
     "no model file": (("in.mp4", "out.mp4", "-n", "a/b.pth"), "model file a/b.pth does not exist"),
     "no model": (("in.mp4", "out.mp4", "-n", "text.txt"), "text.txt is no readable checkpoint"),
     "deblurring model": (
         ("in.mp4", "out.mp4", "-n", "deblur"),
-        "deblur is not a model for this: use it with edvr deblur",
+        "deblur is a model for edvr deblur; choose another with --model",
     ),
-    "past the end": (("in.mp4", "out.mp4", "--start", "9"), "no frame decodes between --start and --end"),
+    "past the end": (("in.mp4", "out.mp4", "--start", "9"), "no frame decodes in the chosen range"),
     "no device": (("in.mp4", "out.mp4", "-d", "cuda:99"), "device 'cuda:99' cannot be used here"),
     "half on a CPU": (
         ("in.mp4", "out.mp4", "-d", "cpu", "--precision", "fp16"),
-        "choose --precision auto, fp32 or bf16",
+        "pass --precision auto, bf16 or fp32",
     ),
 }
 
@@ -351,7 +357,7 @@ def test_an_upscaling_model_does_not_deblur(edvr):
     """And the message says what it is for."""
     run = edvr("deblur", "in.mp4", "out.mp4", "--model", "sr")
     assert run.code == 1
-    assert "sr is not a model for this: use it with edvr upscale" in run.err
+    assert "sr is a model for edvr upscale; choose another with --model" in run.err
 
 
 MISUSES = {
@@ -362,18 +368,18 @@ MISUSES = {
     "a file as folder": (("*.mp4", "in.mp4"), "in.mp4 is a file; several inputs need a folder for OUT."),
     "watching a file": (("in.mp4", "--watch"), "--watch needs a folder for IN."),
     "no list": (("--list", "no.txt"), "no.txt cannot be read: No such file or directory."),
-    "memory": (("in.mp4", "--max-memory", "much"), "'much' is no size; write 800M, 6G or 1.5G"),
+    "memory": (("in.mp4", "--max-memory", "much"), "invalid size 'much': expected 800M, 6G or 1.5G"),
     "segment": (("in.mp4", "--segment", "0"), "0.0 is not in the range 0.04<=x<=60"),
     "scale": (("in.mp4", "-s", "5"), "5.0 is not in the range 1<=x<=4"),
     "scale in words": (("in.mp4", "-s", "big"), "'big' is not a valid float"),
     "frames": (("in.mp4", "--frames", "0"), "0 is not in the range x>=1"),
-    "tile": (("in.mp4", "-t", "7"), "'7' is no tile size; write auto, 0 (whole frames), or 16 and more"),
+    "tile": (("in.mp4", "-t", "7"), "invalid tile size '7': expected auto, 0 (whole frames), or at least 16"),
     "tile pad": (("in.mp4", "--tile-pad", "-1"), "-1 is not in the range x>=0"),
-    "time": (("in.mp4", "--start", "soon"), "'soon' is no time; write 90, 1:30, 00:01:30.5 or 90500ms"),
+    "time": (("in.mp4", "--start", "soon"), "invalid time 'soon': expected 90, 1:30, 00:01:30.5 or 90500ms"),
     "times": (("in.mp4", "--start", "2", "--end", "1"), "--end must come after --start"),
-    "device": (("in.mp4", "-d", "gpu"), "'gpu' is no device; write auto, cpu, cuda, cuda:1 or mps"),
+    "device": (("in.mp4", "-d", "gpu"), "invalid device 'gpu': expected auto, cpu, cuda, cuda:1 or mps"),
     "precision": (("in.mp4", "--precision", "fp8"), "'fp8' is not one of 'auto', 'fp32', 'fp16', 'bf16'"),
-    "option": (("in.mp4", "-e", "tune"), "'tune' is not of the form key=value"),
+    "option": (("in.mp4", "-e", "tune"), "invalid option 'tune': expected key=value"),
     "unknown option": (("in.mp4", "--tiles", "64"), "No such option"),
 }
 

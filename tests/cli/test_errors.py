@@ -51,7 +51,7 @@ def buggy(*arguments: object, **options: object) -> None:
 
 def test_a_fault_of_the_program_s_own_is_a_sentence_with_where_to_report_it(edvr, monkeypatch: pytest.MonkeyPatch):
     """Its traceback stands in the log file."""
-    monkeypatch.setattr("edvr_cli.cli.restore.restore_video", buggy)
+    monkeypatch.setattr("edvr_cli.jobs.restore_video.restore_video", buggy)
     code, _, said = edvr("--log-file", "log.txt", *UPSCALE)
     assert code == 1 and "Traceback" not in said and len(said.splitlines()) == 1
     assert re.match(r"edvr: This is a fault of edvr: KeyError: 'nobody foresaw this' \(test_errors", said)
@@ -61,7 +61,7 @@ def test_a_fault_of_the_program_s_own_is_a_sentence_with_where_to_report_it(edvr
 
 def test_its_traceback_is_shown_on_request(edvr, monkeypatch: pytest.MonkeyPatch):
     """At the level of debugging."""
-    monkeypatch.setattr("edvr_cli.cli.restore.restore_video", buggy)
+    monkeypatch.setattr("edvr_cli.jobs.restore_video.restore_video", buggy)
     code, _, said = edvr("--log-level", "debug", *UPSCALE)
     assert code == 1 and "Traceback" in said and said.splitlines()[-1].startswith("edvr: This is a fault")
 
@@ -73,7 +73,7 @@ def test_a_fault_in_one_file_costs_a_folder_that_file_alone(edvr, monkeypatch: p
     def sometimes(source: Path, *arguments: object, **options: object) -> object:
         return buggy() if source.name == "a.mp4" else restore_video(source, *arguments, **options)
 
-    monkeypatch.setattr("edvr_cli.cli.restore.restore_video", sometimes)
+    monkeypatch.setattr("edvr_cli.jobs.restore_video.restore_video", sometimes)
     Path("clips").mkdir()
     for name in ("a.mp4", "b.mp4"):
         Path(f"clips/{name}").hardlink_to("in.mp4")

@@ -87,15 +87,30 @@ def test_what_the_work_would_take_is_told(clip: Path, tmp_path: Path):
     model = tmp_path / "tiny.safetensors"
     save_model(random_network(), model)
     text = " ".join(info(clip, "-n", model).stdout.split())
-    for part in ("Output: roughly", "of disk space during the work", "for the network", "tiny on cpu", "--measure"):
+    for part in ("Output: about", "of disk space during the work", "for the network", "tiny on cpu", "--measure"):
         assert part in text
     facts = json.loads(info(clip, "-n", model, "--json").stdout)
     assert 0 < facts["output"]["size"] < facts["output"]["space"]
     assert facts["work"]["memory"] > 0
     assert facts["work"]["seconds"] is None
     measured = json.loads(info(clip, "-n", model, "-d", "cpu", "--measure", "--json").stdout)["work"]
-    assert measured["seconds"] == pytest.approx(8 * measured["seconds_a_frame"]) != 0
+    assert measured["seconds"] == pytest.approx(8 * measured["seconds_per_frame"]) != 0
     assert [path.name for path in clip.parent.iterdir()] == ["film.mkv"]
+
+
+def test_the_plan_is_that_of_a_run_with_the_same_options(clip: Path, tmp_path: Path):
+    """Precision, tiles, memory and the number of frames."""
+    model = tmp_path / "tiny.safetensors"
+    save_model(random_network(), model)
+    options = ("-n", model, "-d", "cpu", "--json")
+    whole = json.loads(info(clip, *options, "--precision", "fp32").stdout)["work"]
+    tiled = json.loads(info(clip, *options, "--precision", "fp32", "--tile", "16", "--tile-pad", "8").stdout)["work"]
+    assert (whole["precision"], whole["tile"], tiled["tile"]) == ("fp32", 0, 16)
+    assert tiled["memory"] != whole["memory"]
+    limited = json.loads(info(clip, *options, "--max-memory", "1M").stdout)["work"]
+    assert limited["free_memory"] == 1 << 20 and limited["tile"] > 0
+    sizes = [json.loads(info(clip, *options, *part).stdout)["output"]["size"] for part in ((), ("--frames", "2"))]
+    assert sizes[1] < sizes[0]
 
 
 def test_failures_are_one_sentence(tmp_path: Path):

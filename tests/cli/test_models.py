@@ -1,7 +1,9 @@
 """``edvr models``: what it lists, fetches, checks, takes in and writes."""
 
 import hashlib
+import io
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +11,12 @@ import pytest
 import torch
 
 from edvr_cli.cli import main
+from edvr_cli.cli.fetch import available
 from edvr_cli.errors import DownloadError, ModelError, OutputError
 from edvr_cli.models import registry as models
 from edvr_cli.models.checkpoint import load_model, save_model
 from edvr_cli.models.library import add, convert, describe, list_models, pull
+from tests.support.errors import raises
 from tests.support.networks import random_network
 from tests.support.server import serving
 
@@ -119,7 +123,7 @@ def test_added_files_are_used_by_name(folder, checkpoint, published):
     assert add(other, name="mine")[0] == "mine"  # the same again is no conflict
     third = folder.parent / "third.pth"
     torch.save(random_network(2).state_dict(), third)
-    with pytest.raises(OutputError, match="choose another --name"):
+    with raises(OutputError, "another model", hint="overwrite"):
         add(third, name="mine")
     add(third, name="mine", overwrite=True)
     assert [m.path.name for m in list_models() if m.name == "mine"] == ["mine.pth"]
@@ -181,3 +185,48 @@ def test_info_tells_the_dimensions_of_what_is_here(folder, checkpoint, capsys):
     assert "edvr models pull edvr-l-x4-reds" in capsys.readouterr().out
     assert run("models", "info", "edvr-s-x4", "--json") == 0
     assert json.loads(capsys.readouterr().out)["parameters"] == models.MODELS["edvr-s-x4"].parameters
+
+
+class Terminal(io.StringIO):
+    """Standard input at a terminal, with what is typed."""
+
+    def isatty(self) -> bool:
+        """It is one."""
+        return True
+
+
+def use(*options: str) -> int:
+    """Use a published model on a video that is not one: what matters comes before."""
+    return run("upscale", "in.mp4", "out.mp4", "--model", NAME, *options)
+
+
+def test_a_model_that_is_not_here_is_fetched_with_pull_or_y(published, folder, capsys):
+    """Once; without them and without a terminal, the error says how."""
+    assert use() == 1
+    said = capsys.readouterr().err
+    assert "--pull" in said and f"edvr models pull {NAME}" in said
+    assert "about 13 MB, license Apache-2.0, from 127.0.0.1" in said
+    assert not published.requests and not list(folder.glob("*"))
+    for option in ("--pull", "-y"):
+        assert use(option) == 1
+        assert f"{NAME}: checked" in capsys.readouterr().err or option == "-y"
+    assert len(published.requests) == 1
+    assert load_model(NAME).name == NAME
+
+
+@pytest.mark.parametrize(("answer", "fetched"), [("y\n", True), ("n\n", False), ("\n", False)])
+def test_on_a_terminal_the_user_is_asked(published, folder, monkeypatch, capsys, answer: str, fetched: bool):
+    """With size, license and where it comes from; no means nothing is done."""
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert use() == (1 if fetched else 130)
+    said = capsys.readouterr().err
+    assert "about 13 MB, license Apache-2.0, from 127.0.0.1" in said and "Fetch it? [y/N]" in said
+    assert (len(published.requests) == 1) is fetched
+
+
+def test_models_that_ship_and_files_are_never_fetched(published, checkpoint):
+    """Nor is a file that has a published model's name."""
+    for name in ("edvr-s-x4", str(checkpoint), "no-such-model"):
+        assert available(name, agreed=True) == name
+    assert not published.requests

@@ -108,3 +108,12 @@ def test_mistakes_about_teachers_are_one_sentence(tmp_path, footage, capsys):
         assert sentence in printed
         assert "Traceback" not in printed
     assert not target.exists()
+
+
+def test_the_command_keeps_freed_memory(tmp_path, capsys, monkeypatch):
+    """Before anything else, once."""
+    called = []
+    monkeypatch.setattr("edvr_cli.cli.train.keep_memory", lambda: called.append(True))
+    assert run("train", tmp_path, tmp_path / "model.safetensors") == 1
+    assert "holds neither videos nor folders of images" in capsys.readouterr().err
+    assert called == [True]

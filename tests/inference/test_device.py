@@ -12,9 +12,10 @@ from edvr_cli.bench import network as bench_network
 from edvr_cli.errors import DeviceError
 from edvr_cli.inference import memory_plan as memory
 from edvr_cli.inference.engine import StreamingEDVR
+from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.jobs import pipeline
-from edvr_cli.jobs.pipeline import Seen, restore_segments, rgb_of
-from edvr_cli.jobs.segments import Lengths
+from edvr_cli.jobs.pipeline import LabelledFrame, restore_segments, to_rgb
+from edvr_cli.jobs.segments import SegmentLimits
 from edvr_cli.network import edvr
 from edvr_cli.network.windows import windows
 from edvr_cli.ops import conv
@@ -25,7 +26,8 @@ from edvr_cli.video.pixels.layout import nearest_layout
 from edvr_cli.video.reading.info import VideoInfo
 from edvr_cli.video.reading.reader import SourceFrame
 from edvr_cli.video.reading.sources import FileSource
-from edvr_cli.video.writing.encoders import Encoding, plan_encoder
+from edvr_cli.video.writing.encoders import plan_encoder
+from edvr_cli.video.writing.options import Encoding
 from tests.support.networks import random_network
 
 META = torch.device("meta")
@@ -86,20 +88,20 @@ def video_info(pix_fmt, width, height, path):
     )
 
 
-def restore_on_meta(model, info, encoder, monkeypatch, *, sound=True):
+def restore_on_meta(model, info, encoder, monkeypatch, *, is_finite=True):
     """Restore seven frames on the meta device, whence nothing can be copied: downloads are zeros."""
 
     class Zeros:
         def __init__(self, tensors):
             *planes, finite = tensors
             assert {t.device for t in (*planes, finite)} == {META}
-            self._zeros = (*(torch.zeros(t.shape, dtype=t.dtype) for t in planes), torch.tensor(sound))
+            self._zeros = (*(torch.zeros(t.shape, dtype=t.dtype) for t in planes), torch.tensor(is_finite))
 
         def wait(self):
             return self._zeros
 
     monkeypatch.setattr(pipeline, "Download", Zeros)
-    stream = StreamingEDVR(model.to(META), precision="fp16")
+    stream = StreamingEDVR(model.to(META), InferenceOptions(precision="fp16"))
     shapes = info.layout.plane_shapes(info.height, info.width)
     planes = tuple(torch.zeros(shape, dtype=info.layout.sample_dtype) for shape in shapes)
     sink = Sink(encoder)
@@ -107,10 +109,17 @@ def restore_on_meta(model, info, encoder, monkeypatch, *, sound=True):
     def decoded():
         for n in range(7):
             frame = SourceFrame(planes, info.layout, n, n, info.time_base, 1, info.color)
-            yield Seen(n, frame, n == 0, ()), rgb_of(frame, META)
+            yield LabelledFrame(n, frame, n == 0, ()), to_rgb(frame, META)
 
     restore_segments(
-        decoded(), stream, sink, begin=0, end=None, lengths=Lengths(99, 99), on_frame=lambda: None, stop=lambda: False
+        decoded(),
+        stream,
+        sink,
+        begin=0,
+        end=None,
+        limits=SegmentLimits(99, 99),
+        on_frame=lambda: None,
+        stop=lambda: False,
     )
     return sink
 
@@ -132,8 +141,8 @@ def test_a_frame_that_is_not_finite_is_an_error(tmp_path, monkeypatch):
     """Numbers of fp16 end at 65,504; a frame of NaN would be encoded as black."""
     info = video_info("yuv420p", 36, 26, tmp_path / "never.mkv")
     encoder = plan_encoder(Encoding(), info, width=144, height=104)
-    with pytest.raises(DeviceError, match=r"frame 0 is not finite in fp16.*--precision bf16 or fp32"):
-        restore_on_meta(random_network(), info, encoder, monkeypatch, sound=False)
+    with pytest.raises(DeviceError, match=r"frame 0 is not finite in fp16.*use bf16 or fp32"):
+        restore_on_meta(random_network(), info, encoder, monkeypatch, is_finite=False)
 
 
 def test_small_frames_take_few_launches(monkeypatch):
@@ -145,7 +154,7 @@ def test_small_frames_take_few_launches(monkeypatch):
     counts = []
     for limit in (256 * 1024, 0):
         monkeypatch.setattr(memory, "_AT_ONCE", limit)
-        stream = StreamingEDVR(model, precision="fp16", tile=0)
+        stream = StreamingEDVR(model, InferenceOptions(precision="fp16", tile=0))
         stream.restore(first)
         with Launches() as launches:
             stream.restore(second)

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from edvr_cli.errors import DeviceError
 from edvr_cli.inference import engine as engine_module
 from edvr_cli.inference.engine import StreamingEDVR, _strips
-from edvr_cli.inference.memory_plan import Plan
+from edvr_cli.inference.memory_plan import MemoryPlan
+from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.network.edvr import TAIL_REACH
 from edvr_cli.network.windows import PADDINGS, windows
 from tests.support.networks import random_network
@@ -48,7 +49,7 @@ def test_it_equals_the_network_on_every_window(changes, padding):
     model = random_network(**changes)
     frames = clip(12, 14, 18)
     starts = {0, 8, 11}
-    engine = StreamingEDVR(model, precision="fp32", tile=0)
+    engine = StreamingEDVR(model, InferenceOptions(precision="fp32", tile=0))
     count = 0
     for window in windows(((f, i in starts) for i, f in enumerate(frames)), model.config.frames, padding):
         torch.testing.assert_close(engine.restore(window), by_definition(model, window), atol=1e-4, rtol=0)
@@ -61,7 +62,7 @@ def test_it_equals_the_network_on_every_window(changes, padding):
 def test_any_size_works(size, changes):
     """Padded up, restored, cropped."""
     model = random_network(**changes)
-    engine = StreamingEDVR(model, precision="fp32")
+    engine = StreamingEDVR(model, InferenceOptions(precision="fp32"))
     window = next(windows([(f, False) for f in clip(5, *size)], 5, "replicate"))
     y = engine.restore(window)
     assert y.shape == (3, size[0] * model.config.scale, size[1] * model.config.scale)
@@ -87,10 +88,10 @@ def test_tiles_with_a_halo_beyond_the_network_s_reach_equal_the_whole_frame(chan
         if hasattr(module, "conv_offset"):
             module.conv_offset.weight.mul_(0.02)
     inward = 4 if model.config.hr_in else 1
-    monkeypatch.setattr(engine_module, "plan", lambda *_: Plan(64 * inward, keep_features=keep))
+    monkeypatch.setattr(engine_module, "plan_memory", lambda *_: MemoryPlan(64 * inward, keep_features=keep))
     count = model.config.frames
     frames = clip(count, 12 * inward, 144 * inward)
-    tiled = StreamingEDVR(model, precision="fp32", halo=48 * inward)
+    tiled = StreamingEDVR(model, InferenceOptions(precision="fp32", tile_pad=48 * inward))
     for number, window in enumerate(windows(((f, False) for f in frames), count, padding)):
         if number in (0, 1, count - 1):  # filled up on either side
             y = tiled.restore(window)
@@ -106,9 +107,9 @@ def test_neighbors_aligned_at_once_are_those_aligned_one_by_one(changes, padding
     """As on a GPU, also where a window has a frame twice."""
     model = random_network(**changes)
     count = model.config.frames
-    one_by_one = StreamingEDVR(model, precision="fp32", tile=0)
-    monkeypatch.setattr(engine_module, "plan", lambda *_: Plan(0, keep_features=True, at_once=True))
-    at_once = StreamingEDVR(model, precision="fp32")
+    one_by_one = StreamingEDVR(model, InferenceOptions(precision="fp32", tile=0))
+    monkeypatch.setattr(engine_module, "plan_memory", lambda *_: MemoryPlan(0, keep_features=True, at_once=True))
+    at_once = StreamingEDVR(model, InferenceOptions(precision="fp32"))
     for window in windows(((f, False) for f in clip(count, 14, 18)), count, padding):
         torch.testing.assert_close(at_once.restore(window), one_by_one.restore(window), atol=1e-5, rtol=0)
 
@@ -121,9 +122,11 @@ def test_neighbors_aligned_at_once_are_those_aligned_one_by_one(changes, padding
 def test_several_windows_in_one_go_are_those_one_by_one(changes, padding, count, monkeypatch):
     """Groups of any length, also across shots, where a window names a frame twice."""
     model = random_network(**changes)
-    single = StreamingEDVR(model, precision="fp32", tile=0)
-    monkeypatch.setattr(engine_module, "plan", lambda *_: Plan(0, keep_features=True, at_once=True, windows=count))
-    several = StreamingEDVR(model, precision="fp32")
+    single = StreamingEDVR(model, InferenceOptions(precision="fp32", tile=0))
+    monkeypatch.setattr(
+        engine_module, "plan_memory", lambda *_: MemoryPlan(0, keep_features=True, at_once=True, windows=count)
+    )
+    several = StreamingEDVR(model, InferenceOptions(precision="fp32"))
     frames = [(frame, n in (0, 7)) for n, frame in enumerate(clip(10, 14, 18))]
     stream = list(windows(frames, model.config.frames, padding))
     expected = [single.restore(window) for window in stream]
@@ -140,8 +143,10 @@ def test_several_windows_need_no_feature_twice(monkeypatch):
     counts = []
     extract = model.extract
     monkeypatch.setattr(model, "extract", lambda frames: counts.append(len(frames)) or extract(frames))
-    monkeypatch.setattr(engine_module, "plan", lambda *_: Plan(0, keep_features=True, at_once=True, windows=4))
-    engine = StreamingEDVR(model, precision="fp32")
+    monkeypatch.setattr(
+        engine_module, "plan_memory", lambda *_: MemoryPlan(0, keep_features=True, at_once=True, windows=4)
+    )
+    engine = StreamingEDVR(model, InferenceOptions(precision="fp32"))
     stream = list(windows(((f, False) for f in clip(12, 8, 8)), 5, "replicate"))
     for first in range(0, 12, 4):
         engine.restore_windows(stream[first : first + 4])
@@ -165,7 +170,7 @@ def test_features_are_computed_once_per_frame(monkeypatch):
     calls = []
     extract = model.extract
     monkeypatch.setattr(model, "extract", lambda frame: calls.append(1) or extract(frame))
-    engine = StreamingEDVR(model, precision="fp32", tile=0)
+    engine = StreamingEDVR(model, InferenceOptions(precision="fp32", tile=0))
     for window in windows(((f, False) for f in clip(12, 8, 8)), 5, "reflection_circle"):
         engine.restore(window)
         assert len(engine._features) <= 5
@@ -185,9 +190,9 @@ def test_when_memory_runs_out_the_frame_is_redone_with_smaller_tiles(monkeypatch
 
     monkeypatch.setattr(model.pcd_align, "align", short_of_memory)
     told = []
-    engine = StreamingEDVR(model, precision="fp32", tile=0, halo=0, on_notice=told.append)
+    engine = StreamingEDVR(model, InferenceOptions(precision="fp32", tile=0, tile_pad=0), on_notice=told.append)
     restored = [engine.restore(w) for w in windows(((f, False) for f in clip(6, 96, 96)), 5, "replicate")]
-    assert told == [f"Out of memory: went on with tiles of {size} pixels." for size in (48, 32)]
+    assert told == [f"Out of memory: continuing with tiles of {size} pixels." for size in (48, 32)]
     assert len(restored) == 6
     assert all(y.shape == (3, 384, 384) and y.isfinite().all() for y in restored)
 
@@ -203,13 +208,15 @@ def test_when_memory_runs_out_windows_go_one_by_one_before_tiles(monkeypatch):
         return align(neighbor, *args)
 
     stream = list(windows(((f, False) for f in clip(6, 16, 16)), 5, "replicate"))
-    expected = [StreamingEDVR(model, precision="fp32", tile=0).restore(window) for window in stream]
+    expected = [StreamingEDVR(model, InferenceOptions(precision="fp32", tile=0)).restore(window) for window in stream]
     monkeypatch.setattr(model.pcd_align, "align", short_of_memory)
-    monkeypatch.setattr(engine_module, "plan", lambda *_: Plan(0, keep_features=True, at_once=True, windows=3))
+    monkeypatch.setattr(
+        engine_module, "plan_memory", lambda *_: MemoryPlan(0, keep_features=True, at_once=True, windows=3)
+    )
     told = []
-    engine = StreamingEDVR(model, precision="fp32", on_notice=told.append)
+    engine = StreamingEDVR(model, InferenceOptions(precision="fp32"), on_notice=told.append)
     restored = engine.restore_windows(stream)
-    assert told == ["Out of memory: went on with one frame at a time."]
+    assert told == ["Out of memory: continuing with one frame at a time."]
     assert engine.windows_at_once == 1
     for y, wanted in zip(restored, expected, strict=True):
         torch.testing.assert_close(y, wanted, atol=1e-4, rtol=0)
@@ -223,7 +230,7 @@ def test_when_nothing_fits_the_error_says_what_to_do(monkeypatch):
         raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes.")
 
     monkeypatch.setattr(model.pcd_align, "align", never)
-    engine = StreamingEDVR(model, precision="fp32", tile=0)
+    engine = StreamingEDVR(model, InferenceOptions(precision="fp32", tile=0))
     window = next(windows([(f, False) for f in clip(5, 64, 64)], 5, "replicate"))
     with pytest.raises(DeviceError, match="out of memory on cpu even with tiles of 32 pixels"):
         engine.restore(window)
@@ -239,7 +246,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch):
     monkeypatch.setattr(model.pcd_align, "align", broken)
     window = next(windows([(f, False) for f in clip(5, 8, 8)], 5, "replicate"))
     with pytest.raises(RuntimeError, match="shape mismatch"):
-        StreamingEDVR(model, precision="fp32").restore(window)
+        StreamingEDVR(model, InferenceOptions(precision="fp32")).restore(window)
 
 
 def test_bf16_stays_close_to_fp32_and_leaves_the_caller_s_model_alone():
@@ -247,7 +254,10 @@ def test_bf16_stays_close_to_fp32_and_leaves_the_caller_s_model_alone():
     model = random_network(features=32, groups=8, tail=32)
     for parameter in (model.conv_last.weight, model.conv_last.bias):
         parameter.mul_(0.1)  # a trained network adds about this much
-    coarse, exact = StreamingEDVR(model, precision="bf16"), StreamingEDVR(model, precision="fp32")
+    coarse, exact = (
+        StreamingEDVR(model, InferenceOptions(precision="bf16")),
+        StreamingEDVR(model, InferenceOptions(precision="fp32")),
+    )
     for window in windows(((f, False) for f in clip(5, 32, 32)), 5, "replicate"):
         y, expected = coarse.restore(window), exact.restore(window)
         assert y.dtype == torch.float32
@@ -258,15 +268,15 @@ def test_bf16_stays_close_to_fp32_and_leaves_the_caller_s_model_alone():
 def test_precisions_are_refused_where_they_make_no_sense():
     """With the choices that there are."""
     model = random_network()
-    with pytest.raises(DeviceError, match="--precision auto, fp32 or bf16"):
-        StreamingEDVR(model, precision="fp16")
+    with pytest.raises(DeviceError, match="auto, fp32 or bf16"):
+        StreamingEDVR(model, InferenceOptions(precision="fp16"))
     with pytest.raises(ValueError, match="auto, fp32, fp16, bf16"):
-        StreamingEDVR(model, precision="half")
+        StreamingEDVR(model, InferenceOptions(precision="half"))
 
 
 def test_a_device_without_a_kernel_is_told(monkeypatch):
     """In a sentence with the reason."""
-    engine = StreamingEDVR(random_network(), precision="fp32")
+    engine = StreamingEDVR(random_network(), InferenceOptions(precision="fp32"))
     assert engine.notes == ()
     monkeypatch.setattr(engine_module, "missing_kernel", lambda device: "numba is not installed")
     assert engine.notes == (
@@ -276,5 +286,5 @@ def test_a_device_without_a_kernel_is_told(monkeypatch):
 
 def test_compiling_what_is_compiled_already_is_declined():
     """The kernels for processors are compiled and fused as they are."""
-    (note,) = StreamingEDVR(random_network(), precision="fp32", compiled=True).notes
-    assert note.startswith("--compile is for GPUs")
+    (note,) = StreamingEDVR(random_network(), InferenceOptions(precision="fp32", torch_compile=True)).notes
+    assert note.startswith("torch.compile is for GPUs")

@@ -1,6 +1,6 @@
 """The memory planner, with budgets of its own."""
 
-from edvr_cli.inference.memory_plan import SMALLEST_TILE, Plan, bytes_needed, peak_memory, plan
+from edvr_cli.inference.memory_plan import SMALLEST_TILE, MemoryPlan, bytes_needed, peak_memory, plan_within
 from edvr_cli.network.edvr import EDVRConfig
 
 GIB = 1 << 30
@@ -9,14 +9,14 @@ M = EDVRConfig()
 
 def test_plenty_of_memory_is_used_for_whole_frames():
     """The cheapest way."""
-    assert plan(M, 180, 320, None, 32, 8 * GIB) == Plan(0, keep_features=True)
+    assert plan_within(M, 180, 320, tile=None, tile_pad=32, free=8 * GIB) == MemoryPlan(0, keep_features=True)
 
 
 def test_less_memory_gives_smaller_tiles_that_fit():
     """Each plan's own estimate is within the budget, and tiles only shrink with it."""
     last = 10**9
     for free in (32 * GIB, 8 * GIB, 2 * GIB, GIB // 2):
-        chosen = plan(M, 1080, 1920, None, 32, free)
+        chosen = plan_within(M, 1080, 1920, tile=None, tile_pad=32, free=free)
         side = chosen.tile + 64 if chosen.tile else 1920
         kept = 1080 * 1920 if chosen.keep_features else 0
         assert bytes_needed(M, min(1080, side), side, kept_pixels=kept) <= free
@@ -27,14 +27,14 @@ def test_less_memory_gives_smaller_tiles_that_fit():
 
 def test_a_full_hd_frame_fits_eight_gibibytes():
     """On paper; the network is the published M."""
-    chosen = plan(M, 1080, 1920, None, 32, 8 * GIB)
+    chosen = plan_within(M, 1080, 1920, tile=None, tile_pad=32, free=8 * GIB)
     assert chosen.tile >= 128
 
 
 def test_a_full_hd_frame_on_a_gpu_of_eight_gigabytes_goes_through_in_few_tiles():
     """In fp16, with a tenth of the 8 GB taken by the driver and the kernels; the estimate stays below what is left."""
     free = int(0.9 * 8e9)
-    chosen = plan(M, 1080, 1920, None, 32, free, itemsize=2)
+    chosen = plan_within(M, 1080, 1920, tile=None, tile_pad=32, free=free, itemsize=2)
     side = chosen.tile + 64
     kept = -(-1080 // chosen.tile) * -(-1920 // chosen.tile) * side**2 if chosen.keep_features else 0
     assert chosen.tile >= 480
@@ -43,19 +43,19 @@ def test_a_full_hd_frame_on_a_gpu_of_eight_gigabytes_goes_through_in_few_tiles()
 
 def test_a_tile_size_that_was_asked_for_is_kept():
     """Only what is kept between windows adapts."""
-    assert plan(M, 1080, 1920, 256, 32, 64 * GIB) == Plan(256, keep_features=True)
-    assert plan(M, 1080, 1920, 256, 32, 3 * GIB) == Plan(256, keep_features=False)
-    assert plan(M, 1080, 1920, 0, 32, GIB).tile == 0
+    assert plan_within(M, 1080, 1920, tile=256, tile_pad=32, free=64 * GIB) == MemoryPlan(256, keep_features=True)
+    assert plan_within(M, 1080, 1920, tile=256, tile_pad=32, free=3 * GIB) == MemoryPlan(256, keep_features=False)
+    assert plan_within(M, 1080, 1920, tile=0, tile_pad=32, free=GIB).tile == 0
 
 
 def test_with_next_to_nothing_the_smallest_tile_is_tried():
     """Rather than giving up on an estimate."""
-    assert plan(M, 1080, 1920, None, 32, 1) == Plan(SMALLEST_TILE, keep_features=False)
+    assert plan_within(M, 1080, 1920, tile=None, tile_pad=32, free=1) == MemoryPlan(SMALLEST_TILE, keep_features=False)
 
 
 def test_an_unknown_budget_means_whole_frames():
     """Out-of-memory handling does the rest."""
-    assert plan(M, 1080, 1920, None, 32, None) == Plan(0, keep_features=True)
+    assert plan_within(M, 1080, 1920, tile=None, tile_pad=32, free=None) == MemoryPlan(0, keep_features=True)
 
 
 def test_larger_networks_need_more():
@@ -76,12 +76,15 @@ def test_small_frames_go_through_several_at_once():
     """As many as keep a GPU busy, where they fit; each needs more memory."""
     limit = 256 * 1024
     for height, width, expected in ((180, 320, 4), (90, 160, 8), (45, 80, 8), (360, 640, 1), (1080, 1920, 1)):
-        assert plan(M, height, width, None, 32, 64 * GIB, 2, limit).windows == expected
-    assert plan(M, 180, 320, None, 32, 64 * GIB, 2).windows == 1
-    assert plan(M, 180, 320, 128, 32, 64 * GIB, 2, limit).windows == 1
+        assert (
+            plan_within(M, height, width, tile=None, tile_pad=32, free=64 * GIB, itemsize=2, at_once=limit).windows
+            == expected
+        )
+    assert plan_within(M, 180, 320, tile=None, tile_pad=32, free=64 * GIB, itemsize=2).windows == 1
+    assert plan_within(M, 180, 320, tile=128, tile_pad=32, free=64 * GIB, itemsize=2, at_once=limit).windows == 1
     last = 9
     for free in (8 * GIB, 3 * GIB, 2 * GIB, GIB):
-        chosen = plan(M, 180, 320, None, 32, free, 2, limit)
+        chosen = plan_within(M, 180, 320, tile=None, tile_pad=32, free=free, itemsize=2, at_once=limit)
         assert peak_memory(chosen, M, 180, 320, 32, 2) <= free
         assert chosen.windows <= last
         last = chosen.windows

@@ -6,7 +6,8 @@ import torch
 from edvr_cli.inference import engine as engine_module
 from edvr_cli.inference import torch_compile as compilation
 from edvr_cli.inference.engine import StreamingEDVR
-from edvr_cli.inference.memory_plan import Plan
+from edvr_cli.inference.memory_plan import MemoryPlan
+from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.inference.torch_compile import Compiler
 from edvr_cli.network.windows import windows
 from edvr_cli.ops.triton_status import Fault
@@ -36,15 +37,19 @@ def plain_torch(monkeypatch):
 
 def engines(model, monkeypatch, backend, chosen, told):
     """One that compiles, and one that does not, both with this plan."""
-    monkeypatch.setattr(engine_module, "plan", lambda *_: chosen)
+    monkeypatch.setattr(engine_module, "plan_memory", lambda *_: chosen)
     monkeypatch.setattr(compilation, "Compiler", lambda on_failure: Compiler(on_failure, backend))
-    plain = StreamingEDVR(model, precision="fp32", halo=4)
-    return StreamingEDVR(model, precision="fp32", halo=4, compiled=True, on_notice=told.append), plain
+    plain = StreamingEDVR(model, InferenceOptions(precision="fp32", tile_pad=4))
+    return StreamingEDVR(
+        model, InferenceOptions(precision="fp32", tile_pad=4, torch_compile=True), on_notice=told.append
+    ), plain
 
 
 def test_the_compiled_engine_equals_the_plain_one(monkeypatch):
     """With torch's own compiler, the deformable convolution as one operation in what it makes."""
-    compiled, plain = engines(random_network(**LEAST), monkeypatch, "inductor", Plan(0, keep_features=True), told := [])
+    compiled, plain = engines(
+        random_network(**LEAST), monkeypatch, "inductor", MemoryPlan(0, keep_features=True), told := []
+    )
     for window in windows(((f, False) for f in clip(3, 12, 16)), 5, "replicate"):
         torch.testing.assert_close(compiled.restore(window), plain.restore(window), atol=1e-5, rtol=0)
     assert told == []
@@ -53,10 +58,10 @@ def test_the_compiled_engine_equals_the_plain_one(monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "chosen"),
     [
-        ({}, Plan(0, keep_features=True, at_once=True)),
-        (LEAST, Plan(0, keep_features=True)),
-        (LEAST, Plan(16, keep_features=False, at_once=True)),
-        (LEAST, Plan(16, keep_features=True)),
+        ({}, MemoryPlan(0, keep_features=True, at_once=True)),
+        (LEAST, MemoryPlan(0, keep_features=True)),
+        (LEAST, MemoryPlan(16, keep_features=False, at_once=True)),
+        (LEAST, MemoryPlan(16, keep_features=True)),
     ],
     ids=["all of the network", "one by one", "tiles at once", "tiles"],
 )
@@ -81,7 +86,7 @@ def test_without_a_compiler_the_network_runs_as_it_is(monkeypatch):
         raise OSError("no compiler here")
 
     model = random_network()
-    compiled, plain = engines(model, monkeypatch, broken, Plan(0, keep_features=True), told := [])
+    compiled, plain = engines(model, monkeypatch, broken, MemoryPlan(0, keep_features=True), told := [])
     for window in windows(((f, False) for f in clip(3, 12, 16)), 5, "replicate"):
         torch.testing.assert_close(compiled.restore(window), plain.restore(window), atol=0, rtol=0)
     assert len(told) == 1

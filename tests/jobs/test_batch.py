@@ -121,7 +121,7 @@ def write(entry: Entry) -> Finished:
 def run(batch: list[Entry], restore: Callable[[Entry], Finished] = write, **options) -> tuple[list[str], list[Event]]:
     """The outcomes' states, and the events."""
     events: list[Event] = []
-    defaults = {"count": len(batch), "skip_existing": False, "stop": lambda: False, "tell": events.append}
+    defaults = {"count": len(batch), "skip_existing": False, "stop": lambda: False, "emit": events.append}
     outcomes = restore_batch(batch, restore, **{**defaults, **options})
     return [outcome.status for outcome in outcomes], events
 
@@ -161,7 +161,7 @@ def test_a_stop_ends_the_batch(tmp_path: Path):
     """Between two files, and within one; what was done is told all the same."""
     batch, events, asked = entries(tmp_path, "a.mp4", "c.mp4"), [], iter([False, True])
     with pytest.raises(StoppedError):
-        run(batch, stop=lambda: next(asked), tell=events.append)
+        run(batch, stop=lambda: next(asked), emit=events.append)
     assert [outcome.status for outcome in events[-1].outcomes] == ["done"]
 
     def stopped(entry: Entry) -> Finished:

@@ -11,12 +11,13 @@ import pytest
 
 from edvr_cli.errors import OutputError
 from edvr_cli.events import FrameRestored
-from edvr_cli.jobs.job_dir import Workspace
+from edvr_cli.jobs.job_dir import JobDirectory
 from edvr_cli.jobs.manifest import Manifest
-from edvr_cli.jobs.restore_video import restore_video
 from edvr_cli.video.writing.encoders import Encoding
 from tests.support.clips import frame_times, make_clip, pictures
+from tests.support.errors import raises
 from tests.support.networks import random_network
+from tests.support.run import restore as restore_video
 
 TINY = {"features": 8, "groups": 2, "tail": 4, "tsa": False, "levels": 1, "cascade": False}
 FRAMES = 14
@@ -47,13 +48,13 @@ def kept(whole: Path) -> Path:
 
     with pytest.raises(KeyboardInterrupt):
         restore(whole / "in.mp4", whole / "out.mp4", on_event=stop)
-    return Workspace(whole / "out.mp4").directory
+    return JobDirectory(whole / "out.mp4").directory
 
 
 @pytest.fixture
 def interrupted(kept: Path, tmp_path: Path) -> Path:
     """The manifest in a copy of that."""
-    workspace = Workspace(tmp_path / "out.mp4")
+    workspace = JobDirectory(tmp_path / "out.mp4")
     shutil.copytree(kept, workspace.directory)
     return workspace.manifest
 
@@ -79,7 +80,7 @@ OTHER_HEADERS: dict[str, Edit] = {
     "a size that is no number": lambda f: f[0]["source"].update(size="1"),
     "no digest": lambda f: f[0]["source"].update(sha256=None),
     "a model without a name": lambda f: f[0]["model"].pop("name"),
-    "a setting that is a list": lambda f: f[0]["settings"].update(shots=[]),
+    "a setting that is a list": lambda f: f[0]["settings"].update({"split at cuts": []}),
     "no window": lambda f: f[0]["settings"].pop("window"),
     "a negative tile": lambda f: f[0]["choices"].update(tile=-1),
     "a tile of one pixel": lambda f: f[0]["choices"].update(tile=1),
@@ -118,7 +119,7 @@ def test_another_header_is_refused(interrupted: Path, edit: Edit):
     facts = facts_of(interrupted)
     edit(facts)
     interrupted.write_text("\n".join(map(line, facts)))
-    with pytest.raises(OutputError, match="another version of this program; start over with --fresh"):
+    with raises(OutputError, "another version of this program", hint="fresh"):
         Manifest.read(interrupted)
 
 
@@ -158,5 +159,5 @@ def test_two_segments_of_one_time_are_never_joined(whole: Path, interrupted: Pat
     facts = facts_of(interrupted)
     facts[2]["segment"]["first_pts"] = facts[1]["segment"]["first_pts"]
     interrupted.write_text("\n".join(map(line, facts)))
-    with pytest.raises(OutputError, match="does not follow on the segment before it; start over with --fresh"):
+    with raises(OutputError, "does not follow on the segment before it", hint="fresh"):
         restore(whole / "in.mp4", interrupted.parent.parent / "out.mp4")

@@ -7,6 +7,7 @@ import pytest
 
 from edvr_cli.errors import OutputError
 from edvr_cli.jobs.output_path import check_target, put_in_place
+from tests.support.errors import raises
 
 
 @pytest.fixture
@@ -36,9 +37,9 @@ def test_an_existing_output_needs_overwrite(tmp_path: Path, source: Path, output
     """The message says how to go on; hours may pass between the check and the end, so that it is asked again."""
     target = tmp_path / "out.mp4"
     target.write_bytes(b"old")
-    with pytest.raises(OutputError, match="--overwrite"):
+    with raises(OutputError, "exist", hint="overwrite"):
         check_target(target, source=source)
-    with pytest.raises(OutputError, match="--overwrite"):
+    with raises(OutputError, "exist", hint="overwrite"):
         put_in_place(output, target, source=source)
     assert (target.read_bytes(), output.read_bytes()) == (b"old", b"result")
     assert check_target(target, source=source, overwrite=True) == target

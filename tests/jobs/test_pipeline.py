@@ -18,15 +18,16 @@ from edvr_cli.events import Event, Finished, FrameRestored, Joining, Notice, Sta
 from edvr_cli.inference.frames import output_size, restore_frames
 from edvr_cli.jobs import pipeline
 from edvr_cli.jobs import runner as job
-from edvr_cli.jobs.restore_video import restore_video
 from edvr_cli.models.checkpoint import save_model
 from edvr_cli.network.edvr import EDVRConfig
 from edvr_cli.video.reading import reader
 from edvr_cli.video.reading.sources import probe
-from edvr_cli.video.writing.encoders import Encoding
+from edvr_cli.video.writing.options import Encoding
 from edvr_cli.video.writing.writer import VideoWriter
 from tests.support.clips import frame_times, make_clip, packets, pictures
+from tests.support.errors import raises
 from tests.support.networks import Identity, random_network
+from tests.support.run import restore as run
 
 FAST = Encoding(preset="ultrafast")
 LOSSLESS = Encoding(preset="ultrafast", crf=0)
@@ -61,7 +62,7 @@ def deblurring_identity() -> Identity:
 
 def restore(source: Path, target: Path, **options) -> Finished:
     """`restore_video` with the identity network and a fast encoder, unless said otherwise."""
-    return restore_video(source, target, **{"model": Identity(LEAST), "encoding": FAST, **options})
+    return run(source, target, **{"model": Identity(LEAST), "encoding": FAST, **options})
 
 
 def names(directory: Path) -> list[str]:
@@ -144,7 +145,7 @@ def test_no_pixel_depends_on_another_shot(tmp_path: Path, cut: int):
         source = make_clip(tmp_path / f"in{second}.mp4", **SMALL, cut=(cut, second))
         for shots in (True, False):
             target = tmp_path / f"out{second}{shots}.mp4"
-            restore(source, target, model=model, shots=shots, encoding=LOSSLESS, precision="fp32")
+            restore(source, target, model=model, split_at_cuts=shots, encoding=LOSSLESS, precision="fp32")
     one, two = (pictures(tmp_path / f"out{second}True.mp4") for second in (1, 2))
     assert [np.array_equal(a[0], b[0]) for a, b in zip(one, two, strict=True)] == [True] * cut + [False] * (12 - cut)
     one, two = (pictures(tmp_path / f"out{second}False.mp4") for second in (1, 2))
@@ -161,7 +162,7 @@ def test_a_shot_is_restored_like_a_video_of_its_own():
     together = list(restore_frames(first + second, model))
     apart = [*restore_frames(first, model), *restore_frames(second, model)]
     assert all(torch.equal(a, b) for a, b in zip(together, apart, strict=True))
-    one_shot = list(restore_frames(first + second, model, shots=False))
+    one_shot = list(restore_frames(first + second, model, split_at_cuts=False))
     assert not torch.equal(one_shot[6], apart[6])
     assert not torch.equal(one_shot[7], apart[7])
 
@@ -238,7 +239,7 @@ def test_tiles_change_neither_size_nor_frames(tmp_path: Path, changes: dict):
     events: list[Event] = []
     for name, tile in (("whole", 0), ("tiled", 48)):
         target = tmp_path / f"{name}.mp4"
-        restore(source, target, model=model, tile=tile, halo=16, encoding=LOSSLESS, on_event=events.append)
+        restore(source, target, model=model, tile=tile, tile_pad=16, encoding=LOSSLESS, on_event=events.append)
     whole, tiled = pictures(tmp_path / "whole.mp4"), pictures(tmp_path / "tiled.mp4")
     assert all(np.array_equal(a, b) for x, y in zip(whole, tiled, strict=True) for a, b in zip(x, y, strict=True))
     tiles = [event.tile for event in events if isinstance(event, Started)]
@@ -259,10 +260,10 @@ def test_when_memory_runs_out_the_video_is_told_and_whole(tmp_path: Path, monkey
     monkeypatch.setattr(model.pcd_align, "align", short_of_memory)
     events: list[Event] = []
     finished = restore(
-        source, tmp_path / "out.mp4", model=model, tile=0, halo=8, precision="fp32", on_event=events.append
+        source, tmp_path / "out.mp4", model=model, tile=0, tile_pad=8, precision="fp32", on_event=events.append
     )
     assert finished.frames == len(pictures(tmp_path / "out.mp4")) == 4
-    assert Notice("Out of memory: went on with tiles of 48 pixels.") in events
+    assert Notice("Out of memory: continuing with tiles of 48 pixels.") in events
 
 
 # --- Color
@@ -468,7 +469,7 @@ def test_an_existing_output_is_refused_unless_told_otherwise(tmp_path: Path):
     """Before the model is even loaded."""
     source, target = make_clip(tmp_path / "in.mp4", **SMALL, frames=2), tmp_path / "out.mp4"
     target.write_bytes(b"old")
-    with pytest.raises(OutputError, match="--overwrite"):
+    with raises(OutputError, "exist", hint="overwrite"):
         restore(source, target, model="no-such-model")
     assert target.read_bytes() == b"old"
     restore(source, target, overwrite=True)

@@ -17,7 +17,7 @@ import ray
 from ray import cluster_utils
 
 from edvr_cli.errors import DeviceError
-from edvr_cli.jobs.ray_backend import Cluster
+from edvr_cli.jobs.ray_backend import RayCluster
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +53,9 @@ def test_a_cluster_makes_what_one_machine_makes_even_if_it_loses_a_node(tmp_path
         if isinstance(event, FrameRestored) and event.done == 1:
             nodes.remove_node(next(iter(nodes.worker_nodes)), allow_graceful=False)
 
-    cluster = Cluster(nodes.address)
+    cluster = RayCluster(nodes.address)
     assert cluster.slots == 2
-    finished = restore(source, tmp_path / "many.mp4", hire=cluster, on_event=lose)
+    finished = restore(source, tmp_path / "many.mp4", backend=cluster, on_event=lose)
     assert (finished.frames, finished.restored) == (40, 40)
     assert digests(tmp_path / "many.mp4") == digests(tmp_path / "one.mp4")
     assert names(tmp_path) == ["in.mp4", "many.mp4", "one.mp4"]
@@ -67,4 +67,4 @@ def test_a_cluster_makes_what_one_machine_makes_even_if_it_loses_a_node(tmp_path
 def test_a_cluster_without_gpus_says_so(nodes: cluster_utils.Cluster):
     """Before the work."""
     with pytest.raises(DeviceError, match="has no node with a GPU"):
-        Cluster(nodes.address, gpus=True)
+        RayCluster(nodes.address, gpus=True)

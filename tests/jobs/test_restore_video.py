@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,14 +21,15 @@ from edvr_cli.events import Event, Finished, FrameRestored, Joining, Notice, Pau
 from edvr_cli.jobs import disk_space as space
 from edvr_cli.jobs import runner as job
 from edvr_cli.jobs.fingerprint import fingerprint
-from edvr_cli.jobs.job_dir import Workspace
-from edvr_cli.jobs.restore_video import restore_video
+from edvr_cli.jobs.job_dir import JobDirectory
 from edvr_cli.jobs.segment_files import SegmentWriter
 from edvr_cli.video.reading.reader import VideoReader
-from edvr_cli.video.writing.encoders import Encoding
+from edvr_cli.video.writing.options import Encoding
 from edvr_cli.video.writing.writer import VideoWriter
 from tests.support.clips import frame_times, make_clip, packets, pictures
+from tests.support.errors import raises
 from tests.support.networks import random_network
+from tests.support.run import restore as run
 
 FAST = Encoding(preset="ultrafast")
 LOSSLESS = Encoding(preset="ultrafast", crf=0)
@@ -48,7 +50,7 @@ def restore(source: Path, target: Path, **options) -> Finished:
     """`restore_video` with a tiny network and segments of four frames, unless said otherwise."""
     model = random_network(**TINY)
     defaults = {"model": model, "encoding": FAST, "segment_seconds": SEGMENT, "precision": "fp32", "threads": 1}
-    return restore_video(source, target, **{**defaults, **options})
+    return run(source, target, **{**defaults, **options})
 
 
 def names(directory: Path) -> list[str]:
@@ -123,7 +125,7 @@ def at_the_join(event: Event) -> None:
 
 def manifest_lines(target: Path) -> list[bytes]:
     """The manifest's lines."""
-    return [line for line in Workspace(target).manifest.read_bytes().split(b"\n") if line]
+    return [line for line in JobDirectory(target).manifest.read_bytes().split(b"\n") if line]
 
 
 # --- Interruptions
@@ -152,7 +154,7 @@ def test_a_job_may_be_interrupted_after_each_segment(folder: Path, tmp_path: Pat
     for kept in (4, 8, 12, 16, 20):
         with pytest.raises(StoppedError):
             restore(folder / "in.mp4", target, stop=lambda: True, on_event=events.append)
-        assert events[-1] == Paused(kept, 22, Workspace(target).directory)
+        assert events[-1] == Paused(kept, 22, JobDirectory(target).directory)
     assert restore(folder / "in.mp4", target, stop=lambda: True).restored == 2
     assert same_as_whole(folder, target)
 
@@ -164,7 +166,7 @@ def test_a_job_may_be_interrupted_after_each_segment(folder: Path, tmp_path: Pat
         {"end": Fraction(18, 25)},
         {"max_frames": 15},
         {"start": Fraction(2, 25), "max_frames": 15},
-        {"shots": False},
+        {"split_at_cuts": False},
     ],
     ids=str,
 )
@@ -224,10 +226,10 @@ import torch
 from tests.jobs.test_restore_video import restore
 torch.set_num_threads(1)
 
-def tell(event):
+def show(event):
     print(type(event).__name__, flush=True)
 
-restore(Path(sys.argv[1]), Path(sys.argv[2]), on_event=tell)
+restore(Path(sys.argv[1]), Path(sys.argv[2]), on_event=show)
 """
 
 
@@ -250,7 +252,7 @@ def test_a_job_killed_after_its_output_got_its_name_is_done(
     target = tmp_path / "out.mp4"
     for clear in ("finish", "refuse"):
         with monkeypatch.context() as patch:
-            patch.setattr(Workspace, "clear", raising(KeyboardInterrupt()))
+            patch.setattr(JobDirectory, "clear", raising(KeyboardInterrupt()))
             with pytest.raises(KeyboardInterrupt):
                 restore(folder / "in.mp4", target)
         assert names(tmp_path) == [".out.mp4.edvr", "out.mp4"]
@@ -290,7 +292,7 @@ def test_a_damaged_segment_is_restored_again(
 ):
     """It alone, wherever it is."""
     source, target = interrupted(folder, tmp_path, frames=20)
-    segments = sorted(Workspace(target).directory.glob("*.mkv"))
+    segments = sorted(JobDirectory(target).directory.glob("*.mkv"))
     for number in which:
         damage(segments[number])
     events: list[Event] = []
@@ -305,7 +307,7 @@ def test_a_damaged_line_of_the_manifest_costs_a_segment_at_most(folder: Path, tm
     source, target = interrupted(folder, tmp_path, frames=20)
     lines = manifest_lines(target)
     lines[line] = lines[line][:-20]
-    Workspace(target).manifest.write_bytes(b"\n".join(lines))
+    JobDirectory(target).manifest.write_bytes(b"\n".join(lines))
     restore(source, target)
     assert same_as_whole(folder, target)
 
@@ -314,8 +316,8 @@ def test_a_damaged_line_of_the_manifest_costs_a_segment_at_most(folder: Path, tm
 def test_a_manifest_without_its_first_line_is_refused(folder: Path, tmp_path: Path, content: bytes):
     """Nobody can tell what its segments are; with --fresh they go."""
     source, target = interrupted(folder, tmp_path)
-    Workspace(target).manifest.write_bytes(content)
-    with pytest.raises(OutputError, match=r"is damaged.*--fresh"):
+    JobDirectory(target).manifest.write_bytes(content)
+    with raises(OutputError, "is damaged", hint="fresh"):
         restore(source, target)
     restore(source, target, resume="never")
     assert same_as_whole(folder, target)
@@ -326,7 +328,7 @@ def test_a_manifest_of_another_version_is_refused(folder: Path, tmp_path: Path, 
     with monkeypatch.context() as patch:
         patch.setattr("edvr_cli.jobs.manifest.FORMAT", 99)
         source, target = interrupted(folder, tmp_path)
-    with pytest.raises(OutputError, match=r"another version.*--fresh"):
+    with raises(OutputError, "another version", hint="fresh"):
         restore(source, target)
 
 
@@ -390,7 +392,7 @@ def test_a_disk_that_is_too_full_is_known_before_the_work(
     with pytest.raises(OutputError, match=r"too full: about .* kB are needed in .* and 100 bytes are free"):
         restore(folder / "in.mp4", tmp_path / "out.mp4", on_event=events.append)
     assert (events, names(tmp_path)) == ([], [])
-    monkeypatch.setattr(space, "_LEAST", 0)
+    monkeypatch.setattr(space, "_MIN_SHARE", 0)
     restore(folder / "in.mp4", tmp_path / "out.mp4", on_event=events.append)
     assert [event for event in events if isinstance(event, Notice) and "may get full" in event.message]
 
@@ -402,7 +404,7 @@ CHANGES = {
     "scale": ({"scale": 2}, r"output size \(128×96 → 64×48\)"),
     "crf": ({"encoding": Encoding(preset="ultrafast", crf=30)}, r"encoder option crf \(17 → 30\)"),
     "codec": ({"encoding": Encoding("libx265", preset="ultrafast")}, r"codec \(libx264 → libx265\)"),
-    "shots": ({"shots": False}, r"shots \(True → False\)"),
+    "shots": ({"split_at_cuts": False}, r"split at cuts \(True → False\)"),
     "start": ({"start": Fraction(1, 25)}, r"start \(none → 1/25 s\)"),
     "precision": ({"precision": "bf16"}, r"precision \(fp32 → bf16\)"),
     "segments": ({"segment_seconds": 1}, r"segment length \(0.16 → 1\)"),
@@ -414,7 +416,7 @@ CHANGES = {
 def test_a_change_is_named_and_refused(folder: Path, tmp_path: Path, options: dict, what: str):
     """Frames of two kinds are never mixed; nothing is lost either."""
     source, target = interrupted(folder, tmp_path)
-    with pytest.raises(OutputError, match=rf"changed since: {what}.*--fresh"):
+    with raises(OutputError, f"changed since: {what}", hint="fresh"):
         restore(source, target, **options)
     assert restore(source, target).restored < 22
     assert same_as_whole(folder, target)
@@ -453,7 +455,7 @@ def test_a_large_input_is_recognized_by_blocks(tmp_path: Path):
 
 def test_fresh_starts_over_and_resume_demands_something(folder: Path, tmp_path: Path):
     """The user may say which."""
-    with pytest.raises(OutputError, match="nothing to resume"):
+    with pytest.raises(OutputError, match="no interrupted job"):
         restore(folder / "in.mp4", tmp_path / "out.mp4", resume="require")
     source, target = interrupted(folder, tmp_path)
     events: list[Event] = []
@@ -470,7 +472,7 @@ def test_other_tiles_go_on_with_a_notice(tmp_path: Path):
     with pytest.raises(KeyboardInterrupt):
         restore(source, tmp_path / "out.mp4", on_event=after(9))
     events: list[Event] = []
-    restore(source, tmp_path / "out.mp4", tile=48, halo=32, on_event=events.append)
+    restore(source, tmp_path / "out.mp4", tile=48, tile_pad=32, on_event=events.append)
     assert any(isinstance(event, Notice) and "whole frames" in event.message for event in events)
     (tmp_path / "out.mp4").unlink()
     with pytest.raises(KeyboardInterrupt):
@@ -484,13 +486,13 @@ def test_other_tiles_go_on_with_a_notice(tmp_path: Path):
 
 def test_two_runs_never_work_on_one_job(folder: Path, tmp_path: Path):
     """The second is told who the first is; the lock of a dead one holds nobody up."""
-    workspace = Workspace(tmp_path / "out.mp4")
-    with workspace.locked():
+    job_dir = JobDirectory(tmp_path / "out.mp4")
+    with job_dir.locked():
         with pytest.raises(OutputError, match=rf"in use by another run \(process {os.getpid()} on .*\)"):
             restore(folder / "in.mp4", tmp_path / "out.mp4")
-        (workspace.directory / "00000000.mkv").touch()
+        (job_dir.directory / "00000000.mkv").touch()
     assert names(tmp_path) == [".out.mp4.edvr"]
-    (workspace.directory / "lock").touch()  # as after kill -9
+    (job_dir.directory / "lock").touch()  # as after kill -9
     restore(folder / "in.mp4", tmp_path / "out.mp4")
     assert same_as_whole(folder, tmp_path / "out.mp4")
     with FileLock(tmp_path / "unrelated.lock"):
@@ -501,7 +503,7 @@ def test_an_empty_directory_of_a_killed_run_is_swept_away(folder: Path, tmp_path
     """Also where the output is in place."""
     target = tmp_path / "out.mp4"
     target.touch()
-    directory = Workspace(target).directory
+    directory = JobDirectory(target).directory
     directory.mkdir()
     (directory / "lock").touch()
     with pytest.raises(OutputError, match="exists"):
@@ -512,7 +514,7 @@ def test_an_empty_directory_of_a_killed_run_is_swept_away(folder: Path, tmp_path
 def test_only_files_of_the_job_are_ever_removed(folder: Path, tmp_path: Path):
     """Whatever lies in its directory."""
     source, target = interrupted(folder, tmp_path)
-    foreign = Workspace(target).directory / "notes.txt"
+    foreign = JobDirectory(target).directory / "notes.txt"
     foreign.write_text("mine")
     restore(source, target)
     assert foreign.read_text() == "mine"
@@ -540,3 +542,50 @@ def test_a_long_name_is_no_hindrance(folder: Path, tmp_path: Path):
         restore(folder / "in.mp4", target, on_event=after(14))
     assert restore(folder / "in.mp4", target).restored < 22
     assert same_as_whole(folder, target)
+
+
+def test_a_directory_that_cannot_be_emptied_is_a_notice(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The output is in place by then."""
+    target, events = tmp_path / "out.mp4", []
+
+    def refuse(workspace: JobDirectory) -> None:
+        raise OSError(errno.EIO, "Input/output error", str(workspace.directory))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JobDirectory, "clear", refuse)
+        restore(folder / "in.mp4", target, on_event=events.append)
+    assert digests(target) == digests(folder / "whole.mp4") and isinstance(events[-1], Finished)
+    assert any("could not be emptied" in event.message for event in events if isinstance(event, Notice))
+    restore(folder / "in.mp4", target, overwrite=True)
+    assert names(tmp_path) == ["out.mp4"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("the reason"), KeyboardInterrupt("the reason")])
+def test_cleaning_up_never_hides_what_led_to_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+):
+    """As where the output's folder vanishes in the middle."""
+
+    def vanish(event: Event) -> None:
+        if isinstance(event, FrameRestored) and event.done == 9:
+            shutil.rmtree(tmp_path / "gone", ignore_errors=True)
+            raise error
+
+    (tmp_path / "gone").mkdir()
+    with pytest.raises(type(error), match="the reason"):
+        restore(folder / "in.mp4", tmp_path / "gone" / "out.mp4", on_event=vanish)
+
+
+@pytest.mark.parametrize("done", [9, 22])
+def test_a_source_that_changes_meanwhile_is_not_joined(folder: Path, tmp_path: Path, done: int):
+    """Nor are segments kept that may be of either."""
+    source, target = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    shutil.copy(folder / "in.mp4", source)
+
+    def change(event: Event) -> None:
+        if isinstance(event, FrameRestored) and event.done == done:
+            make_clip(tmp_path / "other.mp4", width=32, height=24, frames=22, audio=("aac",)).replace(source)
+
+    with pytest.raises(InputError, match=r"in\.mp4 changed while it was being restored"):
+        restore(source, target, on_event=change)
+    assert names(tmp_path) == ["in.mp4"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edvr_cli.ops.cpu import jit_cache as module
-from edvr_cli.ops.cpu.jit_cache import compiled
+from edvr_cli.ops.cpu.jit_cache import jit
 
 
 def divide(a, b):
@@ -18,7 +18,7 @@ def divide(a, b):
 
 def loads() -> int:
     """How often a new process, as far as the compiler is concerned, finds the machine code."""
-    dispatcher = compiled(error_model="numpy")(divide)
+    dispatcher = jit(error_model="numpy")(divide)
     assert dispatcher(1.0, 0.0) == np.inf  # the option has reached the compiler
     return sum(dispatcher.stats.cache_hits.values())
 

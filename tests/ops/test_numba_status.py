@@ -7,6 +7,7 @@ import torch
 
 from edvr_cli.errors import DeviceError
 from edvr_cli.inference.engine import StreamingEDVR
+from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.network.windows import windows
 from edvr_cli.ops import numba_status, selftest
 from edvr_cli.ops.deform_conv import missing_kernel
@@ -33,7 +34,7 @@ def forget():
 
 def restored() -> tuple[list[torch.Tensor], tuple[str, ...]]:
     """A clip through a new engine, and the engine's notes."""
-    engine = StreamingEDVR(random_network(), precision="fp32")
+    engine = StreamingEDVR(random_network(), InferenceOptions(precision="fp32"))
     frames = [(frame, number == 0) for number, frame in enumerate(clip(3, 16, 24))]
     return [engine.restore(window) for window in windows(frames, engine.config.frames, "reflection")], engine.notes
 
@@ -62,6 +63,15 @@ def test_without_a_working_numba_frames_are_the_same_and_the_user_is_told(monkey
         torch.testing.assert_close(frame, wanted, atol=1e-4, rtol=1e-4)
     assert said in missing_kernel(torch.device("cpu"))
     assert len(notes) == 1 and "slow" in notes[0] and said in notes[0]
+
+
+def test_the_kernels_can_be_switched_off(monkeypatch, expected):
+    """By a variable of the environment, with a note."""
+    monkeypatch.setenv("EDVR_CPU_KERNELS", "0")
+    found, notes = restored()
+    for frame, wanted in zip(found, expected, strict=True):
+        torch.testing.assert_close(frame, wanted, atol=1e-4, rtol=1e-4)
+    assert len(notes) == 1 and "EDVR_CPU_KERNELS=0" in notes[0]
 
 
 def test_a_fault_names_versions_and_a_remedy(monkeypatch):

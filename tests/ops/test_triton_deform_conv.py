@@ -23,6 +23,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from edvr_cli.errors import DeviceError
 from edvr_cli.ops import deform_conv, deform_conv_fallback, selftest
 from edvr_cli.ops.deform_conv import deform_conv2d_packed_reference, deform_conv2d_reference, split_packed
+from tests.support.errors import raises
 from tests.support.interpreter import interpret
 from tests.support.machine_code import CAPABILITIES, MachineCode, compile_kernel
 
@@ -228,20 +229,21 @@ def test_other_types_are_refused(interpreted: Callable):
         interpreted(compute, Case(torch.float64), "cpu")
 
 
-def products_after(setting: str) -> str:
-    from edvr_cli.ops.triton.deform_conv import _products_of_torch
+def products_after(allowed: bool) -> str:
+    from edvr_cli.ops.triton.deform_conv import products_of_torch
 
-    torch.set_float32_matmul_precision(setting)
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = allowed
     try:
-        return _products_of_torch()
+        return products_of_torch()
     finally:
-        torch.set_float32_matmul_precision("highest")
+        torch.backends.cudnn.allow_tf32 = before
 
 
-def test_float32_products_follow_torchs_own_setting(interpreted: Callable):
-    """True float32 unless the user asked torch for less."""
-    assert interpreted(products_after, "highest") == "ieee"
-    assert interpreted(products_after, "high") == "tf32"
+def test_float32_products_follow_torchs_setting_for_convolutions(interpreted: Callable):
+    """So that "fp32" means one thing for a whole network: TF32 where torch convolves in it, which is its default."""
+    assert interpreted(products_after, False) == "ieee"
+    assert interpreted(products_after, True) == "tf32"
 
 
 def verify_kernel(dtype: torch.dtype) -> None:
@@ -263,7 +265,7 @@ def test_selftest_passes_the_kernel(interpreted: Callable, dtype: torch.dtype):
 def test_selftest_stops_a_kernel_that_computes_wrongly(fault: float):
     """One percent off, or NaN: an error that names the device, the precision and the way out."""
     given = selftest._random_arguments(torch.device("cpu"), HALF, 16, 4)
-    with pytest.raises(DeviceError, match=r"wrongly on cpu in float16.*--device cpu"):
+    with raises(DeviceError, "wrongly on cpu in float16", hint="device"):
         selftest.verify(lambda *a: deform_conv2d_packed_reference(*a) * fault, given)
     with pytest.raises(DeviceError, match=r"sum after a convolution computes wrongly on cpu in float16"):
         selftest.verify_epilogue(lambda x, bias, add, slope: (x + bias.view(-1, 1, 1) + add) * fault, given)

@@ -13,6 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from edvr_cli.ops import conv, triton_status
 from edvr_cli.ops.conv import Conv, activated_sum
+from edvr_cli.ops.triton_status import fuses, is_pixels_first
 from tests.support.interpreter import interpreting
 from tests.support.machine_code import CAPABILITIES, compile_kernel
 
@@ -36,7 +37,7 @@ class Case:
 
 def compute(case: Case, device: str) -> tuple[Tensor, Tensor, bool]:
     """The kernel's result, the definition's in float64, and whether the input was overwritten."""
-    from edvr_cli.ops.triton.epilogue import epilogue_triton, suits_triton
+    from edvr_cli.ops.triton.epilogue import epilogue_triton
 
     random = torch.Generator().manual_seed(0)
     N, C, H, W = case.shape
@@ -52,7 +53,6 @@ def compute(case: Case, device: str) -> tuple[Tensor, Tensor, bool]:
     if add is not None:
         exact = exact + add.double().repeat(N // case.images, 1, 1, 1)
     exact = torch.where(exact > 0, exact, exact * case.slope)
-    assert suits_triton(x, bias, add)
     y = epilogue_triton(x, bias, add, case.slope, in_place=case.in_place)
     assert y.dtype == case.dtype
     assert y.is_contiguous(**last)
@@ -129,19 +129,14 @@ def test_wide_addresses_give_the_same_result(interpreted: Callable):
     assert torch.equal(interpreted(with_wide_index, case), interpreted(compute, case, "cpu")[0])
 
 
-def suitable() -> list[bool]:
-    from edvr_cli.ops.triton.epilogue import suits_triton
-
+def test_other_layouts_and_types_are_left_to_torch():
+    """Channels must lie side by side; float64 would be rounded."""
     x = torch.zeros(2, 8, 4, 4).contiguous(memory_format=torch.channels_last)
     nchw = torch.zeros(2, 8, 4, 4)
-    return [
-        suits_triton(*given) for given in ((x, None, x), (nchw, None, None), (x, None, nchw), (x.double(), None, None))
-    ]
-
-
-def test_other_layouts_and_types_are_left_to_torch(interpreted: Callable):
-    """Channels must lie side by side; float64 would be rounded."""
-    assert interpreted(suitable) == [True, False, False, False]
+    assert is_pixels_first(x, None, x)
+    assert not is_pixels_first(nchw)
+    assert not is_pixels_first(x, nchw)
+    assert not is_pixels_first(x.double())
 
 
 def convolved(forward: Callable[..., Tensor]) -> list[Tensor]:
@@ -172,7 +167,7 @@ def spelled_out(module: Conv, x: Tensor, slope: float, add: Tensor | None) -> Te
 
 
 def fused() -> list[Tensor]:
-    conv._fuses = lambda *_: True
+    conv.fuses = lambda *_: True
     with torch.no_grad():
         return convolved(as_on_a_gpu)
 
@@ -187,17 +182,17 @@ def test_a_convolution_equals_its_steps_fused_or_not(interpreted: Callable):
 
 def test_the_kernel_is_for_gpus_without_gradients(monkeypatch: pytest.MonkeyPatch):
     """Where Triton works."""
-    monkeypatch.setattr(conv, "triton_fault", lambda device: None)
-    assert not conv._fuses(torch.zeros(1))
+    monkeypatch.setattr(triton_status, "triton_fault", lambda device: None)
+    assert not fuses(torch.zeros(1))
     with FakeTensorMode():
         x = torch.empty(1, 8, 4, 4, device="cuda", dtype=HALF)
-        assert conv._fuses(x, None, x)
+        assert fuses(x, None, x)
         weight = torch.empty(8, device="cuda", requires_grad=True)
-        assert not conv._fuses(x, weight)
+        assert not fuses(x, weight)
         with torch.no_grad():
-            assert conv._fuses(x, weight)
-        monkeypatch.setattr(conv, "triton_fault", lambda device: triton_status.Fault("", ""))
-        assert not conv._fuses(x, None, x)
+            assert fuses(x, weight)
+        monkeypatch.setattr(triton_status, "triton_fault", lambda device: triton_status.Fault("", ""))
+        assert not fuses(x, None, x)
 
 
 @pytest.mark.parametrize("capability", CAPABILITIES)

@@ -11,9 +11,18 @@ from edvr_cli.cli.thumbnail import show_picture
 from edvr_cli.errors import InputError
 from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.frames import restore_frames
+from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.models.checkpoint import save_model
 from edvr_cli.quality.footage import Footage, to_size
-from edvr_cli.quality.preview import Crop, Restored, difference_crop, restored_from, sheet, split_screen, spread
+from edvr_cli.quality.preview import (
+    Crop,
+    Restored,
+    contact_sheet,
+    difference_crop,
+    evenly_spaced,
+    restored_from,
+    split_screen,
+)
 from edvr_cli.video.writing.preview_clip import write_clip
 from tests.support.clips import make_clip
 from tests.support.networks import random_network
@@ -30,8 +39,11 @@ def test_a_moment_is_what_a_whole_run_makes_of_it(footage):
     """At the beginning, the end, and on both sides of a cut."""
     model = random_network()
     arrays = [p.rgb.permute(1, 2, 0).contiguous().numpy() for p in footage.pictures()]
-    whole = [torch.as_tensor(f).permute(2, 0, 1) for f in restore_frames(arrays, model, precision="fp32")]
-    engine = StreamingEDVR(model, precision="fp32")
+    whole = [
+        torch.as_tensor(f).permute(2, 0, 1)
+        for f in restore_frames(arrays, model, inference=InferenceOptions(precision="fp32"))
+    ]
+    engine = StreamingEDVR(model, InferenceOptions(precision="fp32"))
     for index in (0, 1, 5, 11, 12, 23):
         (found,) = restored_from(footage, engine, index / 25, 1)
         assert found.seconds == pytest.approx(index / 25)
@@ -42,7 +54,7 @@ def test_a_moment_is_what_a_whole_run_makes_of_it(footage):
 
 def test_several_frames_follow_each_other(footage):
     """And a moment behind the end is an error."""
-    engine = StreamingEDVR(random_network(), precision="fp32")
+    engine = StreamingEDVR(random_network(), InferenceOptions(precision="fp32"))
     times = [frame.seconds for frame in restored_from(footage, engine, 0.2, 3)]
     assert times == pytest.approx([0.2, 0.24, 0.28])
     with pytest.raises(InputError):
@@ -51,7 +63,7 @@ def test_several_frames_follow_each_other(footage):
 
 def test_moments_are_spread_evenly(footage):
     """In the middle of equal parts."""
-    assert spread(footage, 2) == pytest.approx([0.24, 0.72])
+    assert evenly_spaced(footage, 2) == pytest.approx([0.24, 0.72])
 
 
 def test_the_crop_lies_where_the_pictures_differ_most():
@@ -65,7 +77,7 @@ def test_the_crop_lies_where_the_pictures_differ_most():
     assert crop.top + 20 >= 50
     assert crop.left <= 70
     assert crop.left + 30 >= 80
-    drawn = sheet(Restored(before, after, 0.0, 1.0))
+    drawn = contact_sheet(Restored(before, after, 0.0, 1.0))
     assert drawn.shape == (3, 60 + 8 + 60, 90 + 8 + 90)
     magnified = drawn[:, 68:, 98:]
     assert int((magnified == 200).sum()) == 3 * 9 * 100

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edvr_cli.errors import OutputError
-from edvr_cli.jobs.job_dir import Workspace
+from edvr_cli.jobs.job_dir import JobDirectory
 from edvr_cli.models.checkpoint import save_model
 from edvr_cli.models.library import add, convert
 from edvr_cli.system.charts import Panel, write_chart
@@ -142,13 +142,13 @@ def test_models_are_written_past_prepared_names(
 @pytest.mark.parametrize("name", ["owner", "lock", "manifest.jsonl", "00000000.mkv", "00000000.mkv.part", "output.mp4"])
 def test_names_in_a_job_s_directory_are_not_followed(tmp_path: Path, victim: Path, prepare: Prepare, name: str):
     """They are replaced, or the job is refused."""
-    workspace = Workspace(tmp_path / "out.mp4")
-    workspace.directory.mkdir()
-    prepare(workspace.directory / name, victim)
+    job_dir = JobDirectory(tmp_path / "out.mp4")
+    job_dir.directory.mkdir()
+    prepare(job_dir.directory / name, victim)
     try:
-        with workspace.locked():
-            workspace.clear()
-            write_file(workspace.manifest, b"ours")
+        with job_dir.locked():
+            job_dir.clear()
+            write_file(job_dir.manifest, b"ours")
     except OutputError as error:
         assert name in str(error) and name in ("lock", "manifest.jsonl")
     assert victim.read_text() == "victim"
@@ -160,9 +160,9 @@ def test_a_directory_that_is_a_link_is_refused(tmp_path: Path):
     (tmp_path / "mine").mkdir()
     for name in ("00000000.mkv", "output.mp4"):
         (tmp_path / "mine" / name).touch()
-    workspace = Workspace(tmp_path / "out.mp4")
-    workspace.directory.symlink_to(tmp_path / "mine")
-    with pytest.raises(OutputError, match=r"is a link; remove it"), workspace.locked():
+    job_dir = JobDirectory(tmp_path / "out.mp4")
+    job_dir.directory.symlink_to(tmp_path / "mine")
+    with pytest.raises(OutputError, match=r"is a link; remove it"), job_dir.locked():
         pass
     assert len(list((tmp_path / "mine").iterdir())) == 2
 
@@ -170,21 +170,21 @@ def test_a_directory_that_is_a_link_is_refused(tmp_path: Path):
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give a folder to somebody else")
 def test_a_directory_of_another_user_is_refused(tmp_path: Path):
     """Whoever made it can put anything into it at any time."""
-    workspace = Workspace(tmp_path / "out.mp4")
-    workspace.directory.mkdir()
-    os.chown(workspace.directory, 12345, 12345)
-    with pytest.raises(OutputError, match="another user's"), workspace.locked():
+    job_dir = JobDirectory(tmp_path / "out.mp4")
+    job_dir.directory.mkdir()
+    os.chown(job_dir.directory, 12345, 12345)
+    with pytest.raises(OutputError, match="another user's"), job_dir.locked():
         pass
 
 
 def test_a_stranger_s_folder_in_it_is_never_removed(tmp_path: Path):
     """One called as the output was; only a folder with a name of the job's own making is."""
-    workspace = Workspace(tmp_path / "out.png")
-    workspace.directory.mkdir()
-    for folder in (workspace.directory / "output.png", workspace.directory / "pictures", workspace.pictures()):
+    job_dir = JobDirectory(tmp_path / "out.png")
+    job_dir.directory.mkdir()
+    for folder in (job_dir.directory / "output.png", job_dir.directory / "pictures", job_dir.pictures()):
         folder.mkdir()
         (folder / "1.png").touch()
-    with workspace.locked():
-        workspace.clear()
-    assert sorted(path.name for path in workspace.directory.iterdir()) == ["output.png", "pictures"]
-    assert (workspace.directory / "output.png" / "1.png").exists()
+    with job_dir.locked():
+        job_dir.clear()
+    assert sorted(path.name for path in job_dir.directory.iterdir()) == ["output.png", "pictures"]
+    assert (job_dir.directory / "output.png" / "1.png").exists()

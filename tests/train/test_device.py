@@ -8,6 +8,7 @@ import torch
 from edvr_cli.image.resize import resize
 from edvr_cli.models.checkpoint import load_model, save_model
 from edvr_cli.network.edvr import EDVR, EDVRConfig
+from edvr_cli.train.device.blur import BlurSampler
 from edvr_cli.train.device.optimizer import StackedOptimizer
 from edvr_cli.train.device.phase import Phase
 from edvr_cli.train.device.phases import run_phases
@@ -143,6 +144,31 @@ def test_a_gradient_that_is_not_finite_moves_nothing():
     assert torch.equal(kernel, before[0])
     assert torch.equal(bias, before[1])
     assert int(optimizer.refused) == 1
+
+
+def test_blurred_windows_are_of_their_sharp_frames(pool: Pool):
+    """With next to no exposure the middle frame is the truth; with one it has less contrast."""
+    blurred = BlurSampler(pool, torch.Generator().manual_seed(5), batch=32, patch=48).draw()
+    assert blurred.window.shape == (32, 5, 3, 48, 48)
+    error = (blurred.window[:, 2] - blurred.truth).abs().mean(dim=(1, 2, 3))
+    assert error.min() < 0.5 / 255  # next to no exposure, or no motion
+    assert error.max() > 2 / 255
+    most = error.argmax()
+    assert blurred.window[most, 2].std() < blurred.truth[most].std()
+    assert blurred.window.min() >= 0
+    assert blurred.window.max() <= 1
+
+
+def test_a_deblurring_model_is_trained_on_blur(pool: Pool, tmp_path: Path):
+    torch.manual_seed(0)
+    start = tmp_path / "start.safetensors"
+    config = EDVRConfig(
+        features=8, groups=2, extraction_blocks=1, reconstruction_blocks=1, tail=4, predeblur=True, hr_in=True
+    )
+    save_model(EDVR(config), start)
+    phase = Phase("sharp", str(start), 1, steps=2, batch=2, patch=48, task="deblur", relative=True)
+    run_phases([phase], pool, tmp_path, say=lambda _: None)
+    assert load_model(tmp_path / "sharp.safetensors").config.hr_in
 
 
 def test_phases_follow_one_another_and_leave_models(pool: Pool, tmp_path: Path):

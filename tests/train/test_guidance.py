@@ -89,11 +89,12 @@ def test_features_are_recorded_with_their_gradients():
     ("teacher", "changes", "reason"),
     [
         (None, {"teacher_frame": 1.0}, "no teacher is given"),
+        (None, {"teacher": "teacher.pth"}, "learns from teacher.pth, and no teacher is given"),
         (random_teacher(blocks=1), {"task": "deblur"}, "cannot teach to deblur"),
         (random_network(), {}, "no optical flow"),
         (random_network(frames=3), {"teacher_features": 1.0}, "×4 from 3 frames, the network to be trained ×4 from 5"),
     ],
-    ids=["none", "basicvsr", "edvr without flow", "edvr of three frames"],
+    ids=["none", "none of a run that had one", "basicvsr", "edvr without flow", "edvr of three frames"],
 )
 def test_teachers_that_cannot_teach_are_refused(teacher, changes, reason):
     """Each with its reason."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from edvr_cli.errors import EdvrError, ModelError
-from edvr_cli.models.checkpoint import load_model
+from edvr_cli.models.checkpoint import load_model, read_state_dict
 from edvr_cli.network.edvr import EDVR
 from edvr_cli.train import loop, objective
 from edvr_cli.train.checkpoint import STATE_FILE, read_checkpoint
@@ -323,6 +323,17 @@ def test_training_starts_from_the_weights_it_is_given(tmp_path):
     assert all(torch.equal(value, start.state_dict()[key]) for key, value in weights(tmp_path).items())
 
 
+def test_an_alignment_stage_keeps_what_a_start_has_learned(tmp_path):
+    """Only its offset branches and coarse levels are trained, from where they are; attention is not dropped."""
+    start = random_network(features=8, groups=8, tail=8)
+    recipe = replace(SHORT, steps=2, align=1, attention=1.0, fusion=0, learning_rate=0.0, align_rate=1e-4, ema=0.0)
+    run(tmp_path, recipe, start=start)
+    found, trained_keys = weights(tmp_path), ("conv_l2", "conv_l3", "pcd_align.offset_conv", "pcd_align.dcn_pack")
+    for key, value in start.state_dict().items():
+        assert torch.allclose(found[key], value, atol=1e-3), key
+        assert key.startswith(trained_keys) or torch.equal(found[key], value), key
+
+
 def test_the_network_that_grows_attention_starts_where_the_plain_one_ended():
     """Up to the activation that follows the fusion: equal where all fused features are positive."""
     plain = random_network(tsa=False)
@@ -393,6 +404,8 @@ def test_a_run_with_a_skeleton_and_a_teacher_resumes_to_the_same_weights(tmp_pat
     run(tmp_path / "killed", recipe, teacher=teacher, resume=True)
     expected, found = weights(tmp_path / "whole"), weights(tmp_path / "killed")
     assert all(torch.equal(found[key], expected[key]) for key in expected)
+    _, metadata = read_state_dict(tmp_path / "killed" / "model.safetensors")
+    assert metadata["teacher"] == "teacher.pth"  # for the model's card
 
 
 def test_what_a_skeleton_learned_arrives_in_the_next_stage(tmp_path):

@@ -40,7 +40,14 @@ def test_checkpoints_of_other_networks_are_refused(tmp_path):
     with pytest.raises(ModelError, match="not a BasicVSR checkpoint"):
         load_teacher(tmp_path / "edvr.safetensors")
     state = random_teacher().state_dict()
-    for change in ({"fusion.bias": None}, {"fusion.bias": torch.zeros(3)}):
+    for change in (
+        {"fusion.bias": None},
+        {"fusion.bias": torch.zeros(3)},
+        {"conv_hr.weight": None},
+        {"conv_hr.weight": torch.zeros(())},
+        {"forward_trunk.main.0.weight": torch.zeros(0, 3, 3, 3)},
+        {"more.weight": torch.zeros(3)},
+    ):
         damaged = {k: v for k, v in {**state, **change}.items() if v is not None}
         torch.save({"params": damaged}, tmp_path / "damaged.pth")
         with pytest.raises(ModelError, match="does not fit"):

@@ -14,13 +14,15 @@ import pytest
 
 from edvr_cli.errors import OutputError
 from edvr_cli.events import Notice
-from edvr_cli.jobs.restore_video import restore_video
 from edvr_cli.video.muxing.tags import advanced_timecode
-from edvr_cli.video.reading.sources import Reading, probe
-from edvr_cli.video.writing.encoders import Encoding
+from edvr_cli.video.reading.options import InputOptions
+from edvr_cli.video.reading.sources import probe
+from edvr_cli.video.writing.options import Encoding
 from tests.jobs.test_pipeline import LEAST
 from tests.support.clips import frame_times, make_clip, packets
+from tests.support.errors import raises
 from tests.support.networks import Identity
+from tests.support.run import restore as run
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 PICTURE = "testsrc2=s=32x24:d=0.24:r=25"
@@ -88,7 +90,7 @@ def restore(source: Path, target: str, **options: object) -> tuple[Path, list[st
     told: list[str] = []
     path = source.with_name(target)
     given = {"encoding": Encoding(preset="ultrafast"), **options}
-    restore_video(
+    run(
         source,
         path,
         model=Identity(LEAST),
@@ -135,7 +137,7 @@ def test_interlaced_mpeg2_is_announced_or_removed(ffmpeg: Callable[..., Path]):
     kept, told = restore(source, "kept.mkv")
     assert any("interlaced" in message for message in told)
     assert len(frame_times(kept)) == 10
-    smooth, told = restore(source, "smooth.mp4", reading=Reading(deinterlace="field"))
+    smooth, told = restore(source, "smooth.mp4", input=InputOptions(deinterlace="field"))
     times = frame_times(smooth)
     assert len(times) == 20
     assert {after - before for before, after in pairwise(times)} == {Fraction(1, 50)}
@@ -291,7 +293,7 @@ def test_what_no_encoder_here_writes_is_said(
     assert len(told) == 1
     assert len(frame_times(result)) == 3
     assert probe(result).unkept == ()
-    with pytest.raises(OutputError, match="--strict-streams"):
+    with raises(OutputError, "unchanged", hint="strict"):
         restore(source, "strict.mp4", strict_streams=True)
 
 
@@ -300,7 +302,7 @@ def test_transparency_that_is_lost_is_said(ffmpeg: Callable[..., Path]):
     source = ffmpeg("-f", "lavfi", "-i", f"{PICTURE}:alpha=100,format=rgba", "-c:v", "png", "in.mov")
     _, told = restore(source, "out.mp4")
     assert any("Transparency is dropped" in message and "ffv1" in message for message in told)
-    with pytest.raises(OutputError, match="--strict-streams"):
+    with raises(OutputError, "unchanged", hint="strict"):
         restore(source, "strict.mp4", strict_streams=True)
 
 

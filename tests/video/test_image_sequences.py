@@ -12,15 +12,17 @@ import torch
 
 from edvr_cli.errors import EdvrError, InputError, OutputError
 from edvr_cli.events import Notice
-from edvr_cli.jobs.restore_video import restore_video
 from edvr_cli.video.image_sequences import output_names
 from edvr_cli.video.pixels.color import alpha_plane, planes_to_rgb
+from edvr_cli.video.reading.options import InputOptions
 from edvr_cli.video.reading.reader import VideoReader
-from edvr_cli.video.reading.sources import Reading, as_source, probe
-from edvr_cli.video.writing.encoders import Encoding
+from edvr_cli.video.reading.sources import as_source, probe
+from edvr_cli.video.writing.options import Encoding
 from tests.jobs.test_pipeline import LEAST
 from tests.support.clips import make_clip
+from tests.support.errors import raises
 from tests.support.networks import Identity
+from tests.support.run import restore
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 
@@ -60,7 +62,7 @@ def enlarged(path: Path, pix_fmt: str, count: int, dtype: str) -> np.ndarray:
 def test_pictures_become_pictures_exactly(tmp_path: Path, pix_fmt: str, suffix: str, channels: int, dtype: str):
     """Of the same depth, with the same names, in a folder of their own."""
     source = pictures(tmp_path / "in", pix_fmt, suffix)
-    finished = restore_video(source, tmp_path / "out", model=Identity(LEAST))
+    finished = restore(source, tmp_path / "out", model=Identity(LEAST))
     names = [f"shot_{number:04}{suffix}" for number in range(7, 11)]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
     assert finished.frames == 4
@@ -78,7 +80,7 @@ def test_transparent_pictures_stay_transparent(tmp_path: Path, pix_fmt: str, dty
     command = [FFMPEG, "-v", "error", "-f", "lavfi", "-i", f"nullsrc=s=20x14:d=1:r=25,format=rgba,{ramp}"]
     subprocess.run([*command, "-frames:v", "1", "-pix_fmt", pix_fmt, str(source / "shot.png")], check=True)
     told: list[str] = []
-    restore_video(
+    restore(
         source,
         tmp_path / "out",
         model=Identity(LEAST),
@@ -101,14 +103,14 @@ def test_a_picture_of_another_size_is_named(tmp_path: Path):
     wide = ["-i", str(tmp_path / "other" / "shot_0009.png"), "-vf", "scale=30:14", str(source / "shot_0009.png")]
     subprocess.run([FFMPEG, "-v", "error", *wide], check=True)
     with pytest.raises(InputError, match=r"shot_0009\.png is 30x14, the first picture 20x14"):
-        restore_video(source, tmp_path / "out", model=Identity(LEAST))
+        restore(source, tmp_path / "out", model=Identity(LEAST))
     assert not (tmp_path / "out").exists()
 
 
 def test_floating_pictures_keep_linear_light(tmp_path: Path):
     """EXR goes through the network after sRGB's curve, and comes back as light."""
     source = pictures(tmp_path / "in", "gbrpf32le", ".exr", count=1)
-    restore_video(source, tmp_path / "out", model=Identity(LEAST))
+    restore(source, tmp_path / "out", model=Identity(LEAST))
     assert probe(source).color.transfer == 8
     before = samples(source / "shot_0007.exr", "gbrpf32le").view("<f4").reshape(3, 14, 20)
     after = samples(tmp_path / "out" / "shot_0007.exr", "gbrpf32le").view("<f4").reshape(3, 56, 80)
@@ -120,15 +122,15 @@ def test_numbers_of_a_pattern_are_kept(tmp_path: Path):
     source = pictures(tmp_path / "in")
     pattern = tmp_path / "out" / "%03d.png"
     part = {"start": Fraction(1, 25), "max_frames": 2}
-    restore_video(source / "shot_%04d.png", pattern, model=Identity(LEAST), **part)
+    restore(source / "shot_%04d.png", pattern, model=Identity(LEAST), **part)
     assert sorted(path.name for path in pattern.parent.iterdir()) == ["008.png", "009.png"]
 
 
 def test_a_video_becomes_pictures_and_pictures_a_video(tmp_path: Path):
-    """Counted from 1; the frame rate is what --fps says, and what is lost is told."""
+    """Counted from 1; the frame rate is the one given, and what is lost is told."""
     clip = make_clip(tmp_path / "in.mkv", width=20, height=14, frames=3, audio=("flac",))
     told: list[str] = []
-    restore_video(
+    restore(
         clip,
         tmp_path / "out" / "%02d.png",
         model=Identity(LEAST),
@@ -136,7 +138,7 @@ def test_a_video_becomes_pictures_and_pictures_a_video(tmp_path: Path):
     )
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["01.png", "02.png", "03.png"]
     assert any("flac" in message and "dropped" in message for message in told)
-    restore_video(tmp_path / "out", tmp_path / "out.mp4", model=Identity(LEAST), reading=Reading(rate=Fraction(24)))
+    restore(tmp_path / "out", tmp_path / "out.mp4", model=Identity(LEAST), input=InputOptions(rate=Fraction(24)))
     with av.open(str(tmp_path / "out.mp4")) as video:
         assert (video.streams.video[0].frames, video.streams.video[0].average_rate) == (3, 24)
 
@@ -145,7 +147,7 @@ def test_the_assumed_frame_rate_is_said(tmp_path: Path):
     """Where it matters, once."""
     info = probe(pictures(tmp_path / "in"))
     assert (info.average_rate, info.frame_count, info.time_base) == (25, 4, Fraction(1, 25))
-    assert "--fps" in info.notes[0]
+    assert "25 per second are assumed" in info.notes[0]
 
 
 def test_missing_numbers_are_said_and_names_kept(tmp_path: Path):
@@ -153,7 +155,7 @@ def test_missing_numbers_are_said_and_names_kept(tmp_path: Path):
     source = pictures(tmp_path / "in")
     (source / "shot_0008.png").unlink()
     assert any("1 numbers" in note for note in probe(source).notes)
-    restore_video(source, tmp_path / "out", model=Identity(LEAST))
+    restore(source, tmp_path / "out", model=Identity(LEAST))
     assert [path.name for path in sorted((tmp_path / "out").iterdir())] == [
         f"shot_{number:04}.png" for number in (7, 9, 10)
     ]
@@ -174,12 +176,12 @@ def test_existing_pictures_are_not_overwritten_unasked(tmp_path: Path):
     out.mkdir()
     (out / "0008.png").write_text("old")
     (out / "notes.txt").write_text("mine")
-    with pytest.raises(OutputError, match="--overwrite"):
-        restore_video(source, out / "%04d.png", model=Identity(LEAST))
-    restore_video(source, out / "%04d.png", model=Identity(LEAST), overwrite=True)
+    with raises(OutputError, "exist", hint="overwrite"):
+        restore(source, out / "%04d.png", model=Identity(LEAST))
+    restore(source, out / "%04d.png", model=Identity(LEAST), overwrite=True)
     assert sorted(path.name for path in out.iterdir()) == [*(f"{n:04}.png" for n in range(7, 11)), "notes.txt"]
     with pytest.raises(OutputError, match="input itself"):
-        restore_video(source, source, model=Identity(LEAST), overwrite=True)
+        restore(source, source, model=Identity(LEAST), overwrite=True)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +202,7 @@ def test_what_cannot_be_done_is_known_before(tmp_path: Path, source: str, target
     pictures(tmp_path / "mixed")
     (tmp_path / "mixed" / "a.bmp").touch()
     with pytest.raises(EdvrError, match=message):
-        restore_video(tmp_path / source, tmp_path / target, model=Identity(LEAST))
+        restore(tmp_path / source, tmp_path / target, model=Identity(LEAST))
     assert not (tmp_path / "out").exists()
 
 
@@ -209,14 +211,14 @@ def test_a_broken_picture_is_named(tmp_path: Path):
     source = pictures(tmp_path / "in")
     (source / "shot_0009.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     with pytest.raises(InputError, match=r"shot_0009\.png"):
-        restore_video(source, tmp_path / "out", model=Identity(LEAST))
+        restore(source, tmp_path / "out", model=Identity(LEAST))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
 
 
 def test_a_single_picture_is_a_video_of_one_frame(tmp_path: Path):
     """In and out, under its own name."""
     source = pictures(tmp_path / "in", count=1) / "shot_0007.png"
-    restore_video(source, tmp_path / "large.png", model=Identity(LEAST))
+    restore(source, tmp_path / "large.png", model=Identity(LEAST))
     assert np.array_equal(samples(tmp_path / "large.png", "rgb24"), enlarged(source, "rgb24", 3, "u1").ravel())
 
 
@@ -242,7 +244,7 @@ def test_animated_webp_is_read_with_its_times(tmp_path: Path):
     drawn = [image.new("RGBA", (32, 24), color) for color in colors]
     drawn[0].save(path, save_all=True, append_images=drawn[1:], duration=[100, 40, 200], lossless=True, exact=True)
     result = tmp_path / "out.mkv"
-    restore_video(path, result, model=Identity(LEAST), encoding=Encoding(codec="ffv1"))
+    restore(path, result, model=Identity(LEAST), encoding=Encoding(codec="ffv1"))
     with VideoReader(result) as reader:
         frames = list(reader)
     assert [frame.pts * frame.time_base for frame in frames] == [0, Fraction(1, 10), Fraction(14, 100)]

@@ -12,8 +12,9 @@ import imageio_ffmpeg
 import pytest
 
 from edvr_cli.errors import InputError
+from edvr_cli.video.reading.options import InputOptions
 from edvr_cli.video.reading.reader import VideoReader
-from edvr_cli.video.reading.sources import Reading, as_source, probe
+from edvr_cli.video.reading.sources import as_source, probe
 from tests.support.clips import make_clip
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -144,7 +145,7 @@ def test_a_name_with_a_protocol_is_a_file(tmp_path: Path, server: Server, monkey
 
 def test_with_permission_files_may_lead_elsewhere(tmp_path: Path, server: Server):
     """--allow-network takes addresses and playlists."""
-    allowed = Reading(allow_network=True)
+    allowed = InputOptions(allow_network=True)
     assert as_source(server.address, allowed).describe().codec == "mpeg2video"
     assert as_source(playlist(tmp_path, server.address), allowed).describe().codec == "mpeg2video"
     assert server.asked

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edvr_cli.ops.cpu.jit_cache import compiled
+from edvr_cli.ops.cpu.jit_cache import jit
 from edvr_cli.ops.cpu.matmul import chunk, flat, multiplies_bfloat16, pack, product
-from edvr_cli.ops.cpu.simd import LANES, ROWS, VECTORS, blend, get, place, power_of_two, prefetch, put
+from edvr_cli.ops.cpu.simd import LANES, ROWS, VECTORS, blend, load_f32, pixel_offset, power_of_two, prefetch, store_f32
 
 __all__ = ["deform_conv2d_compiled", "deform_conv2d_packed_compiled"]
 
@@ -148,7 +148,7 @@ def _filler(lanes: int, C: int, K: int) -> Callable[..., None]:
     """
     pairs = C // lanes * K
 
-    @compiled(nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
+    @jit(nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
     def fill(x, image, H, W, taps, offset, o, offset_step, mask, m, mask_step, logit, start, stop, columns, at, share):  # type: ignore[no-untyped-def]
         rows_ahead = max(1, min(_ROWS_AHEAD, _AHEAD_BYTES // (W * C * 4)))
         for p in range(start, stop):
@@ -169,16 +169,16 @@ def _filler(lanes: int, C: int, K: int) -> Callable[..., None]:
     return fill
 
 
-@compiled(nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
+@jit(nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
 def weigh(mask, m, logit, pairs, share, s):  # type: ignore[no-untyped-def]
     """share[s + j] = mask[m + j], or its sigmoid, to float32's rounding; a loop that vectorizes."""
     if not logit:
         for j in range(pairs):
-            put(share, s + j, get(mask, m + j))
+            store_f32(share, s + j, load_f32(mask, m + j))
         return
     for j in range(pairs):
         # e to the -x as 2ⁿ · e to the r, |r| ≤ ln 2 / 2, by Cephes's polynomial. NaN comes out as one end.
-        x = min(max(-get(mask, m + j), _f4(-87)), _f4(87))
+        x = min(max(-load_f32(mask, m + j), _f4(-87)), _f4(87))
         n = np.floor(x * _f4(1.44269504) + _f4(0.5))
         r = x - n * _f4(0.693359375) + n * _f4(2.12194440e-4)
         e = _f4(1.9875691e-4) * r + _f4(1.3981999e-3)
@@ -187,10 +187,10 @@ def weigh(mask, m, logit, pairs, share, s):  # type: ignore[no-untyped-def]
         e = e * r + _f4(1.6666666e-1)
         e = e * r + _f4(0.5)
         e = (e * r * r + r + _f4(1)) * power_of_two(_i4(n))
-        put(share, s + j, _f4(1) / (_f4(1) + e))
+        store_f32(share, s + j, _f4(1) / (_f4(1) + e))
 
 
-@compiled(nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
+@jit(nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
 def locate(H, W, C, row, column, taps, offset, o, pairs, at, share):  # type: ignore[no-untyped-def]
     """Where the four corners of all pairs of a pixel begin, and their weights; a loop that vectorizes.
 
@@ -199,11 +199,11 @@ def locate(H, W, C, row, column, taps, offset, o, pairs, at, share):  # type: ig
     last_y, last_x = _f4(H - 1), _f4(W - 1)
     for j in range(pairs):
         # Far outside is as good as just outside, and fits an int32. NaN does not: all that follows is bounded.
-        y = min(max(get(offset, o + 2 * j) + (_f4(row) + get(taps, j)), _f4(-1)), _f4(H))
-        z = min(max(get(offset, o + 2 * j + 1) + (_f4(column) + get(taps, pairs + j)), _f4(-1)), _f4(W))
+        y = min(max(load_f32(offset, o + 2 * j) + (_f4(row) + load_f32(taps, j)), _f4(-1)), _f4(H))
+        z = min(max(load_f32(offset, o + 2 * j + 1) + (_f4(column) + load_f32(taps, pairs + j)), _f4(-1)), _f4(W))
         floor_y, floor_z = np.floor(y), np.floor(z)
         right = z - floor_z
-        masked = get(share, 4 * pairs + j)
+        masked = load_f32(share, 4 * pairs + j)
         bottom = (y - floor_y) * masked
         top, left = masked - bottom, _f4(1) - right
         top = top if (floor_y >= 0) & (floor_y <= last_y) else _f4(0)
@@ -212,15 +212,15 @@ def locate(H, W, C, row, column, taps, offset, o, pairs, at, share):  # type: ig
         right = right if (floor_z >= -1) & (floor_z < last_x) else _f4(0)
         up, down = min(max(floor_y, _f4(0)), last_y), min(max(floor_y + _f4(1), _f4(0)), last_y)
         west, east = min(max(floor_z, _f4(0)), last_x), min(max(floor_z + _f4(1), _f4(0)), last_x)
-        at[j], at[pairs + j] = place(up, west, W, C), place(up, east, W, C)
-        at[2 * pairs + j], at[3 * pairs + j] = place(down, west, W, C), place(down, east, W, C)
-        put(share, j, top * left)
-        put(share, pairs + j, top * right)
-        put(share, 2 * pairs + j, bottom * left)
-        put(share, 3 * pairs + j, bottom * right)
+        at[j], at[pairs + j] = pixel_offset(up, west, W, C), pixel_offset(up, east, W, C)
+        at[2 * pairs + j], at[3 * pairs + j] = pixel_offset(down, west, W, C), pixel_offset(down, east, W, C)
+        store_f32(share, j, top * left)
+        store_f32(share, pairs + j, top * right)
+        store_f32(share, 2 * pairs + j, bottom * left)
+        store_f32(share, 3 * pairs + j, bottom * right)
 
 
-@compiled(nogil=True, error_model="numpy")
+@jit(nogil=True, error_model="numpy")
 def _multiply(columns, rows, inputs, taps, bias, slope, sums, y, first):  # type: ignore[no-untyped-def]
     """y's pixels from ``first`` on = LeakyReLU(columns · taps + bias)."""
     O = bias.size
@@ -230,5 +230,5 @@ def _multiply(columns, rows, inputs, taps, bias, slope, sums, y, first):  # type
         product(columns, 0, rows, inputs, taps, inputs * left, width, sums, 0)
         for r in range(rows):
             for c in range(left, min(right, O)):
-                value = get(sums, r * width + c - left) + get(bias, c)
-                put(y, (first + r) * O + c, value if value > 0 else value * slope)
+                value = load_f32(sums, r * width + c - left) + load_f32(bias, c)
+                store_f32(y, (first + r) * O + c, value if value > 0 else value * slope)

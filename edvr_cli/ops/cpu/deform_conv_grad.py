@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from edvr_cli.ops.cpu.deform_conv import _workers, deform_conv2d_packed_compiled
-from edvr_cli.ops.cpu.jit_cache import compiled
+from edvr_cli.ops.cpu.jit_cache import jit
 
 __all__ = ["deform_conv2d_packed_trained"]
 
@@ -165,7 +165,7 @@ def _pusher(lanes: int) -> Callable[..., None]:
     to_places (P, 3·G·K) is written, the mask's part with respect to what is before its sigmoid.
     """
 
-    @compiled(nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
+    @jit(nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
     def push(x, H, W, taps, places, start, columns, to_x, to_places):  # type: ignore[no-untyped-def]
         GK = taps.shape[1]
         C = x.size // (H * W)

@@ -21,12 +21,12 @@ from edvr_cli.errors import OutputError
 from edvr_cli.system.files import only_trusted_write, read_regular, write_file
 from edvr_cli.system.user_folders import cache_folder
 
-__all__ = ["compiled"]
+__all__ = ["jit"]
 
 _DIGEST_SIZE = hashlib.sha256().digest_size
 
 
-def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+def jit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """``numba.njit`` with these options, and with the cache."""
 
     def decorate(function: Callable[..., Any]) -> Any:

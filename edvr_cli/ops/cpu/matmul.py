@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from edvr_cli.ops.cpu.jit_cache import compiled
+from edvr_cli.ops.cpu.jit_cache import jit
 from edvr_cli.ops.cpu.simd import LANES, ROWS, VECTORS, multiply
 
 __all__ = ["chunk", "flat", "multiplies_bfloat16", "pack", "product"]
@@ -42,7 +42,7 @@ def pack(weight: Tensor, narrow: bool) -> np.ndarray:
     return flat(torch.cat(parts))
 
 
-@compiled()
+@jit()
 def chunk(O, number):  # type: ignore[no-untyped-def]
     """From and to which output the chunk of that number goes: equal parts of at most ``VECTORS`` vectors."""
     vectors = (O + LANES - 1) // LANES
@@ -50,7 +50,7 @@ def chunk(O, number):  # type: ignore[no-untyped-def]
     return vectors * number // chunks * LANES, vectors * (number + 1) // chunks * LANES
 
 
-@compiled(nogil=True)
+@jit(nogil=True)
 def product(a, i, rows, C, weight, j, width, out, o):  # type: ignore[no-untyped-def]
     """out[o :] = a[i :] · weight[j :], (rows, C) · (C, width), float32; both may be touched up to whole ``ROWS``."""
     for r in range(0, rows, ROWS):

@@ -21,14 +21,14 @@ __all__ = [
     "TILE",
     "VECTORS",
     "blend",
-    "enter",
-    "get",
-    "leave",
+    "input_transform",
+    "load_f32",
     "multiply",
-    "place",
+    "output_transform",
+    "pixel_offset",
     "power_of_two",
     "prefetch",
-    "put",
+    "store_f32",
 ]
 
 TILE, PATCH = 4, 6  # side of an output tile, and of the input it depends on
@@ -61,7 +61,7 @@ class _BFloat(ir.Type):
 
 
 @intrinsic
-def enter(typingctx, x, i, down, right, out, o, plane):  # type: ignore[no-untyped-def]
+def input_transform(typingctx, x, i, down, right, out, o, plane):  # type: ignore[no-untyped-def]
     """out[o + plane·f :] = Bᵀ d B, for the products f = 0 ... 35; d is the patch of x at ``i``.
 
     ``down`` and ``right`` are the strides to the patch's next row and column.
@@ -84,7 +84,7 @@ def enter(typingctx, x, i, down, right, out, o, plane):  # type: ignore[no-untyp
 
 
 @intrinsic
-def leave(typingctx, x, i, plane, bias, b, add, a, add_down, add_right, slope, out, o, down, right):  # type: ignore[no-untyped-def]
+def output_transform(typingctx, x, i, plane, bias, b, add, a, add_down, add_right, slope, out, o, down, right):  # type: ignore[no-untyped-def]
     """out[tile at o] = LeakyReLU(Aᵀ m A + bias[b :] + add[tile at a]); the products m are at x[i + plane·f :].
 
     ``down`` and ``right`` are the strides to the tile's next row and column, as ``add``'s are in its tile.
@@ -180,7 +180,7 @@ def blend(typingctx, x, c, at, share, j, pairs, out, o, lanes):  # type: ignore[
 
 
 @intrinsic
-def get(typingctx, x, i):  # type: ignore[no-untyped-def]
+def load_f32(typingctx, x, i):  # type: ignore[no-untyped-def]
     """x[i] as float32; for loops that LLVM is to vectorize, without a check of the index."""
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
@@ -195,8 +195,8 @@ def get(typingctx, x, i):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def put(typingctx, x, i, value):  # type: ignore[no-untyped-def]
-    """x[i] = value, a float32; as :func:`get`."""
+def store_f32(typingctx, x, i, value):  # type: ignore[no-untyped-def]
+    """x[i] = value, a float32; as :func:`load_f32`."""
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         memory = _Memory(context, builder, signature, args)
@@ -211,7 +211,7 @@ def put(typingctx, x, i, value):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def place(typingctx, row, column, width, size):  # type: ignore[no-untyped-def]
+def pixel_offset(typingctx, row, column, width, size):  # type: ignore[no-untyped-def]
     """(row · width + column) · size as uint32, of whole float32 row and column; numba would do that in 64 bits."""
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]

@@ -6,7 +6,7 @@ Shapes: N images, H W pixels, C channels in, O out; maps channels_last. A tile o
 
 with the matrices of Toom and Cook. Each thread takes a block of tiles through all three steps, so that between
 them nothing leaves its cache. In float32 that errs about 3 times as much as a direct convolution; in bfloat16,
-where the factors of the products are rounded, 5 times (docs/performance.md says what that does to pictures).
+where the factors of the products are rounded, 5 times (docs/lab/performance.md says what that does to pictures).
 """
 
 from functools import lru_cache
@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from edvr_cli.ops.conv import UpConv
 from edvr_cli.ops.cpu.deform_conv import _workers
-from edvr_cli.ops.cpu.jit_cache import compiled
+from edvr_cli.ops.cpu.jit_cache import jit
 from edvr_cli.ops.cpu.matmul import chunk, flat, multiplies_bfloat16, pack, product
-from edvr_cli.ops.cpu.simd import LANES, PATCH, POINTS, TILE, VECTORS, enter, leave
+from edvr_cli.ops.cpu.simd import LANES, PATCH, POINTS, TILE, VECTORS, input_transform, output_transform
 
 __all__ = ["WinogradConv2d", "winograd"]
 
@@ -137,7 +137,7 @@ def _memory(maps: Tensor) -> tuple[np.ndarray, tuple[int, int, int]]:
     return flat(maps.as_strided((extent,), (1,))), (image, row, pixel)
 
 
-@compiled(nogil=True, error_model="numpy")
+@jit(nogil=True, error_model="numpy")
 def _convolve(x, add, y, span, layout, strides, weight, bias, slope, entered, products, border):  # type: ignore[no-untyped-def]
     """Fill the tiles ``span`` (from, to) of y. entered, products and border are scratch.
 
@@ -156,7 +156,7 @@ def _convolve(x, add, y, span, layout, strides, weight, bias, slope, entered, pr
         corner = row // down * x_image + top * x_row + left * x_pixel
         if top >= 0 and left >= 0 and top + PATCH <= H and left + PATCH <= W:
             for c in range(0, C, LANES):
-                enter(x, corner + c, x_row, x_pixel, entered, t * C + c, entered_plane)
+                input_transform(x, corner + c, x_row, x_pixel, entered, t * C + c, entered_plane)
             continue
         border[: PATCH * PATCH * C] = 0
         for r in range(max(0, -top), min(PATCH, H - top)):
@@ -164,7 +164,7 @@ def _convolve(x, add, y, span, layout, strides, weight, bias, slope, entered, pr
                 pixel = corner + r * x_row + q * x_pixel
                 border[(r * PATCH + q) * C : (r * PATCH + q + 1) * C] = x[pixel : pixel + C]
         for c in range(0, C, LANES):
-            enter(border, c, PATCH * C, C, entered, t * C + c, entered_plane)
+            input_transform(border, c, PATCH * C, C, entered, t * C + c, entered_plane)
 
     spill, spill_add = PATCH * PATCH * C, PATCH * PATCH * C + TILE * TILE * LANES
     spill_row = TILE * LANES
@@ -188,7 +188,7 @@ def _convolve(x, add, y, span, layout, strides, weight, bias, slope, entered, pr
                 y_down, y_right = finer * y_row, finer * y_pixel
                 a = add_corner + c if adds else 0
                 if rows == TILE and columns == TILE:
-                    leave(
+                    output_transform(
                         products, i, plane, bias, c, add, a, add_row, add_pixel, slope, y, o, y_down, y_right
                     )  # fmt: skip
                     continue
@@ -198,7 +198,7 @@ def _convolve(x, add, y, span, layout, strides, weight, bias, slope, entered, pr
                         for q in range(columns):
                             pixel, cell = a + r * add_row + q * add_pixel, spill_add + r * spill_row + q * LANES
                             border[cell : cell + LANES] = add[pixel : pixel + LANES]
-                leave(
+                output_transform(
                     products, i, plane, bias, c, border, spill_add, spill_row, LANES, slope,
                     border, spill, spill_row, LANES,
                 )  # fmt: skip

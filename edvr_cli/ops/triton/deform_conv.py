@@ -20,7 +20,15 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-__all__ = ["Products", "Tiles", "choose_tiles", "deform_conv2d_packed_triton", "deform_conv2d_triton", "tiles_on"]
+__all__ = [
+    "Products",
+    "Tiles",
+    "choose_tiles",
+    "deform_conv2d_packed_triton",
+    "deform_conv2d_triton",
+    "products_of_torch",
+    "tiles_on",
+]
 
 Products = Literal["ieee", "tf32"]
 """How float32 values are multiplied: exactly, or on tensor cores with 10-bit mantissas."""
@@ -52,7 +60,7 @@ def deform_conv2d_triton(
 
     x float16, bfloat16 or float32, and weight cast to that; the others any of them, as offset and mask are
     used in float32. Fastest where all are channels_last already, as the output is. ``products`` matters for
-    float32 alone; by default it is what torch is set to do in matrix products. ``tiles`` are for measuring.
+    float32 alone; by default it is what torch is set to do in convolutions. ``tiles`` are for measuring.
     Raises ValueError on an x of another type.
     """
     return _launch(x, _pixels_first(offset), _pixels_first(mask), weight, bias, 1.0, products, tiles, packed=False)
@@ -186,7 +194,7 @@ def _launch(
             MASK_IS_LOGIT=packed,
             WIDE=_needs_wide_index(H * W, C, O, pairs),
             TAPS_FIRST=tiles.taps_first,
-            PRODUCTS=products or _products_of_torch(),
+            PRODUCTS=products or products_of_torch(),
             PIXELS=tiles.pixels,
             PAIRS=tiles.columns // channels,
             CHANNELS=channels,
@@ -198,12 +206,13 @@ def _launch(
     return y
 
 
-def _products_of_torch() -> Products:
-    """How torch multiplies float32 matrices on the GPU at present."""
-    cuda = torch.backends.cuda.matmul
+def products_of_torch() -> Products:
+    """How torch multiplies float32 values in convolutions on the GPU at present."""
+    cudnn = torch.backends.cudnn
     # Torch 2.9 renamed the setting, and raises where the old name is asked for after the new one was set.
-    tf32 = cuda.fp32_precision == "tf32" if hasattr(cuda, "fp32_precision") else cuda.allow_tf32
-    return "tf32" if tf32 else "ieee"
+    if hasattr(cudnn, "conv"):
+        return "tf32" if cudnn.conv.fp32_precision == "tf32" else "ieee"
+    return "tf32" if cudnn.allow_tf32 else "ieee"
 
 
 def _needs_wide_index(pixels: int, C: int, O: int, pairs: int) -> bool:

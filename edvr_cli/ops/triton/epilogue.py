@@ -12,18 +12,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-__all__ = ["epilogue_triton", "suits_triton"]
+__all__ = ["epilogue_triton"]
 
 _BLOCK = 2048  # values per program: 16 per thread of four warps
-_TYPES = (torch.float16, torch.bfloat16, torch.float32)
-
-
-def suits_triton(x: Tensor, bias: Tensor | None, add: Tensor | None) -> bool:
-    """Whether :func:`epilogue_triton` takes these: one of its types, channels side by side."""
-    maps = (x,) if add is None else (x, add)
-    return all(m.dtype in _TYPES and m.is_contiguous(memory_format=torch.channels_last) for m in maps) and (
-        bias is None or bias.is_contiguous()
-    )
 
 
 def epilogue_triton(

@@ -177,7 +177,7 @@ _FAITHFUL = (
 )
 _CHANGED = (
     "The result against the source enlarged by bicubic interpolation. Lower values mean that more was added; whether "
-    "it is true they do not say: only a comparison with an original (--ref) does."
+    "it is true they do not say: only a comparison with an original does."
 )
 _CHANGED_SAME = "The result against the source, which has the same size. Lower values mean that more was changed."
 

@@ -13,6 +13,7 @@ class Phase:
     name: str
     start: str  # a model, or the name of an earlier phase whose last weights it goes on from
     seconds: float
+    task: Literal["sr", "deblur"] = "sr"
     rate: float = 5e-4
     trunk_rate: float = 1.0  # factor of the rate for the residual blocks
     schedule: Literal["constant", "cosine"] = "cosine"
@@ -23,6 +24,7 @@ class Phase:
     sharpen: float = 0.0  # strength of an unsharp mask on the truth
     batch: int = 16
     patch: int = 64  # input pixels, a multiple of 16
+    relative: bool = False  # each sample's loss counts by its share of what doing nothing loses
     average: float = 0.998  # of the weights, per step
     warm_up: int = 50  # steps
     keep: bool = True  # whether the average is written

@@ -8,6 +8,7 @@ import torch
 
 from edvr_cli.models.checkpoint import load_model, save_model
 from edvr_cli.network.edvr import EDVR
+from edvr_cli.train.device.blur import BlurSampler
 from edvr_cli.train.device.phase import Phase
 from edvr_cli.train.device.pool import Pool
 from edvr_cli.train.device.sampler import Sampler
@@ -37,19 +38,26 @@ def run_phases(
     for number, phase in enumerate(phases):
         model = copy.deepcopy(ended[phase.start]) if phase.start in ended else load_model(phase.start)
         model = model.to(device)
-        sampler = Sampler(
-            pool,
-            torch.Generator(device).manual_seed(seed * 1000 + number),
-            frames=model.config.frames,
-            batch=phase.batch,
-            patch=phase.patch,
-            degraded=phase.degraded,
-            taught=phase.taught > 0,
-            motion=phase.supervision > 0,
-        )
+        generator = torch.Generator(device).manual_seed(seed * 1000 + number)
+        sampler = _sampler(phase, pool, generator, model.config.frames)
         average = train_phase(phase, model, sampler, speedups=frozenset(speedups), say=say)
         ended[phase.name] = model.cpu()
         if phase.keep:
-            save_model(average, folder / f"{phase.name}.safetensors", name=phase.name, task="sr")
-        if validation is not None:
+            save_model(average, folder / f"{phase.name}.safetensors", name=phase.name, task=phase.task)
+        if validation is not None and phase.task == "sr":
             say(f"{phase.name}: {validate(average, validation)}")
+
+
+def _sampler(phase: Phase, pool: Pool, generator: torch.Generator, frames: int) -> Sampler | BlurSampler:
+    if phase.task == "deblur":
+        return BlurSampler(pool, generator, frames=frames, batch=phase.batch, patch=phase.patch)
+    return Sampler(
+        pool,
+        generator,
+        frames=frames,
+        batch=phase.batch,
+        patch=phase.patch,
+        degraded=phase.degraded,
+        taught=phase.taught > 0,
+        motion=phase.supervision > 0,
+    )

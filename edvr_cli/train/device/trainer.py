@@ -12,7 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edvr_cli.network.edvr import EDVR, ResBlock
-from edvr_cli.train.device.objective import charbonnier, displacement, offset_distance, restore_windows, sharpen
+from edvr_cli.train.device.blur import BlurSampler
+from edvr_cli.train.device.objective import (
+    charbonnier,
+    displacement,
+    offset_distance,
+    relative_loss,
+    restore_windows,
+    sharpen,
+)
 from edvr_cli.train.device.optimizer import StackedOptimizer
 from edvr_cli.train.device.phase import Phase
 from edvr_cli.train.device.sampler import DeviceBatch, Sampler
@@ -29,7 +37,12 @@ _TRUNKS = ("feature_extraction.", "reconstruction.")
 
 
 def train_phase(
-    phase: Phase, model: EDVR, sampler: Sampler, *, speedups: frozenset[Speedup], say: Callable[[str], None]
+    phase: Phase,
+    model: EDVR,
+    sampler: Sampler | BlurSampler,
+    *,
+    speedups: frozenset[Speedup],
+    say: Callable[[str], None],
 ) -> EDVR:
     """Train ``model`` for the phase's seconds and leave its last weights in it; returns the averaged network."""
     model.train().requires_grad_(True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -75,7 +88,7 @@ def train_phase(
 class _Steps:
     """The steps of a phase. All that changes from step to step lies on the device, so that one can be recorded."""
 
-    def __init__(self, phase: Phase, model: EDVR, sampler: Sampler) -> None:
+    def __init__(self, phase: Phase, model: EDVR, sampler: Sampler | BlurSampler) -> None:
         self.phase, self.model, self.sampler = phase, model, sampler
         factors = {p: phase.trunk_rate if name.startswith(_TRUNKS) else 1.0 for name, p in model.named_parameters()}
         self.optimizer = StackedOptimizer(factors, kind=phase.optimizer)
@@ -117,11 +130,12 @@ class _Steps:
         truth = sharpen(batch.truth, phase.sharpen) if phase.sharpen else batch.truth
         with torch.autocast(batch.window.device.type, torch.bfloat16):
             output, offsets = restore_windows(self.model, batch.window)
-        loss = charbonnier(output, truth)
+        losses = charbonnier(output, truth)
         if batch.taught is not None:
-            loss = loss.lerp(charbonnier(output, batch.taught), phase.taught)
+            losses = losses.lerp(charbonnier(output, batch.taught), phase.taught)
+        loss = losses.mean()
         size = torch.stack([displacement(o).abs().mean() for o in offsets.values()]).mean()
-        total = loss
+        total = relative_loss(losses, batch.window, truth) if phase.relative else loss
         if phase.supervision and batch.flow is not None:
             total = total + self.supervision * offset_distance(offsets, batch.window, batch.flow)
         return total, loss, size

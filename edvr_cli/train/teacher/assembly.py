@@ -2,7 +2,7 @@
 
 The teacher's trunk extracts deep features and restores from them, the small network's offset branches are rebuilt on
 these features by least squares, and so are the layers in between. The result restores, and gains from time, before
-any training: docs/training.md has its figures.
+any training: docs/lab/training.md has its figures.
 
 Shapes: B windows, T frames, C features, S features of the small network, G groups, K taps, h w pixels.
 """
@@ -17,7 +17,6 @@ from edvr_cli.errors import ModelError
 from edvr_cli.network.edvr import EDVR, SLOPE, EDVRConfig, TSAFusion
 from edvr_cli.train.teacher.basicvsr import BasicVSR
 from edvr_cli.train.teacher.flow import warp
-from edvr_cli.train.teacher.guidance import recorded_features
 from edvr_cli.train.teacher.regression import ConvRegression
 from edvr_cli.train.teacher.transplant import transplant
 from edvr_cli.train.teacher.widening import channel_places, copy_widened
@@ -34,7 +33,8 @@ Report = dict[str, float]
 def assemble(teacher: BasicVSR, small: EDVR, model: EDVR, windows: Sequence[Tensor]) -> Report:
     """Set all of ``model`` from ``teacher``, a network as deep as it, and ``small``, a network that aligns.
 
-    ``windows`` (B, T, 3, h, w) in [0, 1], of footage degraded as the teacher knows it, are what least squares sees.
+    ``windows`` (B, T, 3, h, w) in [0, 1], of footage degraded as the teacher knows it, are what least squares sees;
+    they and the three networks are on one device.
     Returns R² per layer found so. Raises ModelError where the three do not fit together.
     """
     if reason := why_not_assembled(teacher, small.config, model.config):
@@ -44,7 +44,7 @@ def assemble(teacher: BasicVSR, small: EDVR, model: EDVR, windows: Sequence[Tens
     found = adopt_alignment(small, model, windows, features)
     _carry_through_cascade(teacher, model, features)
     found |= _fit_fusion(teacher, model, windows, features)
-    return found | _fit_tail(teacher, model, windows)
+    return found | _fit_tail(teacher, model, windows, features)
 
 
 def why_not_assembled(teacher: BasicVSR, small: EDVRConfig, model: EDVRConfig) -> str | None:
@@ -161,13 +161,12 @@ def _fit_fusion(teacher: BasicVSR, model: EDVR, windows: Sequence[Tensor], featu
     return {"feat_fusion": explained}
 
 
-def _fit_tail(teacher: BasicVSR, model: EDVR, windows: Sequence[Tensor]) -> Report:
+def _fit_tail(teacher: BasicVSR, model: EDVR, windows: Sequence[Tensor], features: Sequence[Tensor]) -> Report:
     """Fold the teacher's joining of both directions into the first layer of the tail."""
     regression = ConvRegression(3, margin=_MARGIN)
-    for window in windows:
-        with recorded_features(model) as features:
-            model(window)
-        regression.add(features[0], teacher.upconv1(teacher.middle(window)[0]))
+    for window, maps in zip(windows, features, strict=True):
+        restored = model.reconstruction(model.fuse(_aligned(model, maps, len(window))))
+        regression.add(restored, teacher.upconv1(teacher.middle(window)[0]))
     weight, bias, explained = regression.solve()
     model.upconv1.weight.copy_(weight)
     _bias(model.upconv1).copy_(bias)

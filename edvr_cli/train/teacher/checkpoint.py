@@ -16,6 +16,7 @@ from edvr_cli.train.teacher.guidance import Teacher
 __all__ = ["is_basicvsr", "load_teacher", "read_teacher"]
 
 _FIRST = "forward_trunk.main.0.weight"
+_TAIL = "conv_hr.weight"
 _BLOCK = re.compile(r"forward_trunk\.main\.2\.(\d+)\.conv1\.weight")
 
 
@@ -28,12 +29,12 @@ def load_teacher(path: str | Path, device: str | torch.device = "cpu") -> BasicV
     state, _ = read_state_dict(path)
     if not is_basicvsr(state):
         raise ModelError(f"{path} is not a BasicVSR checkpoint: it has no parameter {_FIRST!r}")
+    blocks = sum(1 for key in state if _BLOCK.fullmatch(key))
+    tail = state.get(_TAIL)
+    if tail is None or tail.dim() != 4 or 0 in (*tail.shape, *state[_FIRST].shape):
+        raise ModelError(f"{path} does not fit a BasicVSR network: its {_FIRST!r} or {_TAIL!r} is no convolution")
     with torch.device("meta"):
-        teacher = BasicVSR(
-            features=state[_FIRST].shape[0],
-            blocks=sum(1 for key in state if _BLOCK.fullmatch(key)),
-            tail=state["conv_hr.weight"].shape[0] if "conv_hr.weight" in state else 64,
-        )
+        teacher = BasicVSR(features=state[_FIRST].shape[0], blocks=blocks, tail=tail.shape[0])
     try:
         teacher.load_state_dict(state, assign=True)
     except RuntimeError as error:

@@ -61,11 +61,13 @@ def first_weights(
     start: EDVR | None,
     teacher: Teacher | None,
     on_note: Callable[[str], None],
+    device: str | torch.device = "cpu",
 ) -> EDVR | None:
     """The network that a run of ``recipe`` begins with, or None for random weights.
 
-    ``clips`` are footage to fit layers on. ``on_note`` is called with a sentence on what was done. Raises ModelError
-    where ``init`` needs a start or a teacher that is not given, or that does not fit.
+    ``clips`` are footage to fit layers on, which is done on ``device``. ``on_note`` is called with a sentence on what
+    was done. Returns a network on the CPU. Raises ModelError where ``init`` needs a start or a teacher that is not
+    given, or that does not fit.
     """
     if init == "random":
         return None
@@ -89,8 +91,9 @@ def first_weights(
     if not isinstance(teacher, BasicVSR):
         raise ModelError("a network is assembled from a BasicVSR checkpoint as the teacher and a small model")
     on_note(f"assembling a network from the teacher and {start.name}: this takes minutes")
-    explained = assemble(teacher, start, model, _windows(recipe, clips))
-    model.padding = start.padding
+    windows = [window.to(device) for window in _windows(recipe, clips)]
+    explained = assemble(teacher.to(device), start.to(device), model.to(device), windows)
+    model.cpu().padding = start.padding
     on_note("variance explained: " + ", ".join(f"{name} {share:.2f}" for name, share in explained.items()))
     return model
 

@@ -30,8 +30,8 @@ def check_teacher(teacher: Teacher | None, recipe: Recipe) -> None:
     """Raise ModelError where ``recipe`` needs a teacher and has none, or one that cannot teach it."""
     wanted = recipe.teacher_frame > 0 or recipe.teacher_features > 0
     if teacher is None:
-        if wanted:
-            raise ModelError("a teacher's frames or features are to be learned, and no teacher is given")
+        if wanted or recipe.teacher is not None:
+            raise ModelError(f"the run learns from {recipe.teacher or 'a teacher'}, and no teacher is given")
     elif isinstance(teacher, BasicVSR):
         if recipe.task != "sr":
             raise ModelError("this teacher enlarges four times: it cannot teach to deblur")

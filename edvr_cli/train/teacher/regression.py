@@ -29,6 +29,8 @@ class ConvRegression:
 
         A border of half a kernel, where the convolution would see padding, or of ``margin`` is left out.
         """
+        if inputs.device.type == "mps":  # which has no double precision
+            inputs, outputs = inputs.cpu(), outputs.cpu()
         k, border = self._kernel, max(self._margin, -(-(self._kernel // 2) // self._stride))
         x = F.unfold(inputs.float(), k, padding=k // 2, stride=self._stride).unflatten(2, outputs.shape[-2:])
         inner = slice(border, -border or None)

@@ -26,7 +26,7 @@ from edvr_cli.video.muxing.stream_copy import StreamCopier
 from edvr_cli.video.muxing.subtitles import SubtitleConverter
 from edvr_cli.video.muxing.tags import advanced_timecode, kept_metadata
 from edvr_cli.video.muxing.timeline import Timeline, VideoClock
-from edvr_cli.video.muxing.trim import Cut, cutter_for
+from edvr_cli.video.muxing.trim import TrimRange, trimmer_for
 from edvr_cli.video.pyav import TAGS_AS_BYTES, fraction
 from edvr_cli.video.reading.info import VideoInfo
 from edvr_cli.video.writing.writer import EncodedVideo
@@ -41,13 +41,13 @@ def mux(
     plan: MuxPlan,
     target: str | os.PathLike[str],
     *,
-    cut_start: bool = False,
-    cut_end: bool = False,
+    trim_start: bool = False,
+    trim_end: bool = False,
     on_frames: Callable[[int], None] | None = None,
 ) -> Timeline:
     """Write ``target``: the encoded video (segments in order) and what ``plan`` says of the source's streams.
 
-    ``cut_start`` and ``cut_end`` say that the video leaves out the source's beginning or end, so that the other
+    ``trim_start`` and ``trim_end`` say that the video leaves out the source's beginning or end, so that the other
     streams must too. ``on_frames`` is told now and then how many frames are written. Raises OutputError where
     writing fails; ``target`` is then of no use. Returns when its frames and its sound must be.
     """
@@ -56,10 +56,10 @@ def mux(
     if plan.images is not None:
         write_images(segments, plan.images, Path(target))
         return clock.timeline(Fraction(0))
-    cut = Cut(
-        start=clock.begin if cut_start else None,
-        end=clock.end if cut_end else None,
-        shift=-clock.begin if cut_start or clock.begin < 0 else Fraction(0),
+    cut = TrimRange(
+        start=clock.begin if trim_start else None,
+        end=clock.end if trim_end else None,
+        shift=-clock.begin if trim_start or clock.begin < 0 else Fraction(0),
     )
     options = _muxer_options(plan, info, clock.time_base)
     try:
@@ -72,7 +72,7 @@ def mux(
         ):
             copier = StreamCopier(output, plan.format)
             video_stream, routes = _add_streams(copier, source, encoded.streams.video[0], info, plan, clock, cut)
-            _set_timecode(video_stream, info, clock if cut_start else None)
+            _set_timecode(video_stream, info, clock if trim_start else None)
             output.metadata.update(kept_metadata(info.metadata))
             if source is not None:
                 output.set_chapters(_chapters(source, cut))
@@ -120,7 +120,7 @@ def _add_streams(
     info: VideoInfo,
     plan: MuxPlan,
     clock: VideoClock,
-    cut: Cut,
+    cut: TrimRange,
 ) -> tuple[Stream, dict[int, Route]]:
     """Give the output its streams in the source's order; returns the video's and the others' routes."""
     if source is None:
@@ -179,7 +179,7 @@ def _set_timecode(stream: Stream, info: VideoInfo, cut: VideoClock | None) -> No
 
 
 def _add_other(
-    copier: StreamCopier, original: Stream, item: StreamPlan, info: VideoInfo, plan: MuxPlan, cut: Cut
+    copier: StreamCopier, original: Stream, item: StreamPlan, info: VideoInfo, plan: MuxPlan, cut: TrimRange
 ) -> Route | None:
     if item.stream.cover and plan.format == "matroska":
         kind = "png" if item.stream.codec == "png" else "jpeg"
@@ -193,10 +193,10 @@ def _add_other(
     stream.disposition = original.disposition
     if original.type == "attachment":
         return None
-    cutter = cutter_for(original, cut, plan.format)
+    trimmer = trimmer_for(original, cut, plan.format)
     # Matroska takes two packets of one time, and its ticks are too coarse for anything else.
     min_step = None if original.type == "subtitle" else 0 if plan.format in ("matroska", "webm") else 1
-    return Route(stream, cutter, min_step, converter)
+    return Route(stream, trimmer, min_step, converter)
 
 
 def _picture(info: VideoInfo, index: int) -> bytes:
@@ -206,7 +206,7 @@ def _picture(info: VideoInfo, index: int) -> bytes:
         return next((bytes(packet) for packet in container.demux(container.streams[index]) if packet.size), b"")
 
 
-def _chapters(source: InputContainer, cut: Cut) -> list:
+def _chapters(source: InputContainer, cut: TrimRange) -> list:
     """The source's chapters, those of a cut moved and trimmed with it."""
     kept = []
     for chapter in source.chapters():

@@ -13,7 +13,7 @@ from edvr_cli.video.containers import reason
 from edvr_cli.video.muxing.stream_copy import StreamCopier
 from edvr_cli.video.reading.info import VideoInfo
 
-__all__ = ["first_packets", "holds_video", "refusal_of"]
+__all__ = ["first_packets", "holds_video", "why_muxer_refuses"]
 
 # Packets read to find the first one of each stream for the trial.
 _TRIAL_PACKETS = 400
@@ -47,7 +47,7 @@ def first_packets(source: InputContainer, info: VideoInfo) -> dict[int, Packet]:
     return found
 
 
-def refusal_of(template: Stream, packet: Packet | None, format_name: str, *, cover: bool) -> str | None:
+def why_muxer_refuses(template: Stream, packet: Packet | None, format_name: str, *, cover: bool) -> str | None:
     """None where the muxer takes the stream, else its reason."""
     if cover and format_name == "matroska":
         return None  # Written as an attachment.

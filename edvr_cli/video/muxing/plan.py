@@ -14,20 +14,18 @@ from av.container import InputContainer
 from av.packet import Packet
 
 from edvr_cli.errors import OutputError
+from edvr_cli.video.file_names import RAW, STANDARD_OUTPUT, Y4M, PipeFormat, container_format
 from edvr_cli.video.image_sequences import ENCODERS, ImageNames, output_names
-from edvr_cli.video.muxing.muxer_probe import first_packets, holds_video, refusal_of
+from edvr_cli.video.muxing.muxer_probe import first_packets, holds_video, why_muxer_refuses
 from edvr_cli.video.muxing.tags import lost_tags
 from edvr_cli.video.reading.info import Source, StreamInfo, VideoInfo
 from edvr_cli.video.reading.pictures import ImageSource
-from edvr_cli.video.writing.encoders import DEFAULT_CODEC, EncoderPlan, Encoding, in_y4m
+from edvr_cli.video.writing.encoders import EncoderPlan, in_y4m
+from edvr_cli.video.writing.options import DEFAULT_CODEC, Encoding
 
 Action = Literal["copy", "convert", "drop"]
 
-STANDARD_OUTPUT = Path("-")
-
-PICTURES, Y4M, RAW = "pictures", "y4m", "raw"
-PipeFormat = Literal["y4m", "raw"]
-FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+PICTURES = "pictures"
 # What text subtitles become in a container that does not take them as they are.
 _TEXT_SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
 _TEXT_CODECS = {"subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text"}
@@ -76,20 +74,6 @@ class MuxPlan:
         return (*changed, *self.notes)
 
 
-def container_format(target: str | os.PathLike[str]) -> str:
-    """libav's name of the container that a file name's suffix asks for. Raises OutputError for other suffixes."""
-    suffix = Path(target).suffix.lower()
-    if suffix not in FORMATS:
-        usual = ", ".join(FORMATS)
-        what = f"the suffix {suffix!r}" if suffix else "a name without a suffix"
-        pictures = ", ".join(ENCODERS)
-        raise OutputError(
-            f"{target}: no container is known for {what}; use one of {usual} (.mkv holds anything), "
-            f"or for pictures one of {pictures}, as in frames/%06d.png."
-        )
-    return FORMATS[suffix]
-
-
 def encoding_for(target: str | os.PathLike[str], source: Source, encoding: Encoding | None = None) -> Encoding:
     """What is asked of the encoder, with one that suits the target where none is named.
 
@@ -107,7 +91,7 @@ def encoding_for(target: str | os.PathLike[str], source: Source, encoding: Encod
         usual = "libvpx-vp9" if path.suffix.lower() == ".webm" else DEFAULT_CODEC
         return replace(encoding, codec=encoding.codec or usual)
     if encoding.codec not in (None, only):
-        raise OutputError(f"{what} is not written by {encoding.codec}; leave --codec out.")
+        raise OutputError(f"{what} is not written by {encoding.codec}.", hint="no_codec")
     return replace(encoding, codec=only)
 
 
@@ -131,7 +115,7 @@ def plan_mux(
     images = output_names(path, _pictures_of(info.source))
     if path == STANDARD_OUTPUT:
         if pipe_format == Y4M and not in_y4m(encoder.layout):
-            raise OutputError(f"y4m holds no {encoder.layout.name}; leave --pix-fmt out, or write raw samples.")
+            raise OutputError(f"y4m does not hold {encoder.layout.name}; raw samples do.", hint="pix_fmt")
         plan = MuxPlan(pipe_format, _all_dropped(info, "a pipe holds the video alone"), _pipe_notes(info, encoder))
     elif images is not None:
         _check_pictures(images, info, encoder)
@@ -143,7 +127,7 @@ def plan_mux(
     notes = (*_source_notes(info, plan), *plan.notes)
     plan = replace(plan, streams=streams, notes=notes, remarks=info.source.clock.remarks)
     if strict and plan.warnings:
-        raise OutputError(f"{target}: --strict-streams refuses what would change: {' '.join(plan.warnings)}")
+        raise OutputError(f"{target} cannot hold every stream unchanged: {' '.join(plan.warnings)}", hint="strict")
     return plan
 
 
@@ -220,8 +204,7 @@ def _check_video(encoder: EncoderPlan, format_name: str, target: str | os.PathLi
     if not holds_video(encoder.codec_id, encoder.width, encoder.height, format_name):
         other = "libsvtav1 or libvpx-vp9" if format_name == "webm" else "libx264 or libx265"
         raise OutputError(
-            f"{target}: {format_name} does not hold {encoder.codec_id} video; "
-            f"use --codec {other}, or a name that ends in .mkv."
+            f"{target}: {format_name} does not hold {encoder.codec_id} video, but that of {other}.", hint="codec"
         )
 
 
@@ -233,14 +216,14 @@ def _plan_stream(
         return StreamPlan(stream, "drop", "", "")  # The chapters' own text track; they are written anew.
     if stream.kind == "data" and "timecode" in template.metadata and not template.name:
         return StreamPlan(stream, "drop", "", "")  # Written anew from the video's metadata, which repeats it.
-    refusal = refusal_of(template, packet, format_name, cover=stream.cover)
+    refusal = why_muxer_refuses(template, packet, format_name, cover=stream.cover)
     if refusal is None:
         return StreamPlan(stream, "copy", stream.codec)
     if stream.codec in _TEXT_CODECS:
         becomes = _TEXT_SUBTITLES[format_name]
         loss = ", its styling is lost" if stream.codec in ("ass", "ssa") else ""
         return StreamPlan(stream, "convert", becomes, f"{format_name} holds text as {becomes}{loss}")
-    kept = format_name != "matroska" and refusal_of(template, packet, "matroska", cover=stream.cover) is None
+    kept = format_name != "matroska" and why_muxer_refuses(template, packet, "matroska", cover=stream.cover) is None
     hint = "; .mkv would keep it" if kept and stream.kind != "data" else ""
     return StreamPlan(stream, "drop", "", f"{format_name} does not hold it ({refusal}){hint}")
 

@@ -10,7 +10,7 @@ from av.stream import Stream
 
 from edvr_cli.video.muxing.subtitles import SubtitleConverter
 from edvr_cli.video.muxing.timeline import Span
-from edvr_cli.video.muxing.trim import Cut, Cutter
+from edvr_cli.video.muxing.trim import PacketTrimmer, TrimRange
 from edvr_cli.video.pyav import time_base
 from edvr_cli.video.reading.source_clock import SourceClock
 
@@ -32,7 +32,7 @@ class Route:
     """
 
     stream: Stream
-    cutter: Cutter
+    trimmer: PacketTrimmer
     min_step: int | None
     converter: SubtitleConverter | None = None
     begin: Fraction | None = field(default=None, init=False)
@@ -45,7 +45,7 @@ class Route:
 
 
 def side_packets(
-    source: InputContainer, routes: Mapping[int, Route], cut: Cut, clock: SourceClock
+    source: InputContainer, routes: Mapping[int, Route], cut: TrimRange, clock: SourceClock
 ) -> Iterator[TimedPacket]:
     """The packets of the kept streams, in the file's order, for a target whose header is written."""
     if not routes:
@@ -61,7 +61,7 @@ def side_packets(
         latest[index] = decoded
         if cut.end is not None and decoded * unit > cut.end + _INTERLEAVING:
             return
-        kept = route.cutter(packet, shown)
+        kept = route.trimmer(packet, shown)
         if kept is None:
             continue
         part, begin = kept

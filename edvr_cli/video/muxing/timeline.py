@@ -61,7 +61,7 @@ class VideoClock:
                 found = len(stored) - before
                 raise OutputError(f"{segment.path} holds {found} frames instead of {segment.frame_count}.")
             if before and min(stored[before:]) <= latest:
-                raise OutputError(f"{segment.path} does not follow on the segment before it; start over with --fresh.")
+                raise OutputError(f"{segment.path} does not follow on the segment before it.", hint="fresh")
             latest = max(stored[before:])
         self._shown = array("q", sorted(stored))
         self._beginnings = frozenset(accumulate((segment.frame_count for segment in segments[:-1]), initial=0))
@@ -129,7 +129,7 @@ def _check_alike(segments: Sequence[EncodedVideo]) -> None:
             headers.add(bytes(container.streams.video[0].codec_context.extradata or b""))
     if len(headers) > 1:
         directory = segments[0].path.parent
-        raise OutputError(f"Different encoders made the segments in {directory}; start over with --fresh.")
+        raise OutputError(f"Different encoders made the segments in {directory}.", hint="fresh")
 
 
 def _reorder_delay(stored: Sequence[int], shown: Sequence[int]) -> int:

@@ -17,7 +17,7 @@ from av.stream import Stream
 
 from edvr_cli.video.pyav import time_base
 
-__all__ = ["Cut", "Cutter", "cutter_for"]
+__all__ = ["PacketTrimmer", "TrimRange", "trimmer_for"]
 
 # PCM whose packets are samples alone, interleaved: those of discs have headers.
 _PLAIN_PCM = re.compile(r"pcm_(?:[suf](8|16|24|32|64)(?:le|be)?|alaw|mulaw)")
@@ -26,7 +26,7 @@ _PREROLL = Fraction(1, 10)
 
 
 @dataclass(frozen=True)
-class Cut:
+class TrimRange:
     """The part of the source that the video covers, in seconds of its clock; None is without bound."""
 
     start: Fraction | None
@@ -48,10 +48,10 @@ class Cut:
         return begin, end if self.end is None else min(end, self.end)
 
 
-class Cutter:
+class PacketTrimmer:
     """Cuts the packets of one stream; this one takes those that begin in the cut, whole."""
 
-    def __init__(self, cut: Cut) -> None:
+    def __init__(self, cut: TrimRange) -> None:
         self._cut = cut
 
     def __call__(self, packet: Packet, pts: int) -> tuple[Packet, int] | None:
@@ -59,17 +59,17 @@ class Cutter:
         return (packet, pts) if self._cut.holds_instant(pts * time_base(packet)) else None
 
 
-def cutter_for(stream: Stream, cut: Cut, format_name: str) -> Cutter:
+def trimmer_for(stream: Stream, cut: TrimRange, format_name: str) -> PacketTrimmer:
     """What cuts the packets of ``stream`` on their way into a container."""
     if stream.type == "subtitle":
         return _SubtitleCutter(cut)
     context = stream.codec_context
     if isinstance(context, AudioCodecContext) and context.sample_rate and context.channels:
         return _SoundCutter(cut, context, format_name)
-    return Cutter(cut)
+    return PacketTrimmer(cut)
 
 
-class _SubtitleCutter(Cutter):
+class _SubtitleCutter(PacketTrimmer):
     """Takes what is seen in the cut, for as long as it is."""
 
     def __call__(self, packet: Packet, pts: int) -> tuple[Packet, int] | None:
@@ -83,10 +83,10 @@ class _SubtitleCutter(Cutter):
         return packet, round(begin / unit)
 
 
-class _SoundCutter(Cutter):
+class _SoundCutter(PacketTrimmer):
     """Takes what is heard in the cut, to the sample where ``format_name`` and the codec allow it."""
 
-    def __init__(self, cut: Cut, context: AudioCodecContext, format_name: str) -> None:
+    def __init__(self, cut: TrimRange, context: AudioCodecContext, format_name: str) -> None:
         super().__init__(cut)
         codec = context.codec
         self._rate = context.sample_rate

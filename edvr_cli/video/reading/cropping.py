@@ -47,7 +47,7 @@ class Cropper:
         source = graph.add_buffer(
             width=frame.width, height=frame.height, format=frame.format, time_base=time_base(frame)
         )
-        crop = graph.add("crop", f"{width}:{height}:{self.left}:{self.top}:exact=1")
+        crop = graph.add("crop", f"{width}:{height}:{self.left}:{self.top}")
         sink = graph.add("buffersink")
         source.link_to(crop)
         crop.link_to(sink)

@@ -99,7 +99,7 @@ def first_frame(track: VideoTrack, path: str | os.PathLike[str]) -> VideoFrame:
     """The first frame that decodes. Raises InputError where none of the first packets does, with the reason."""
     failure: Exception | None = None
     seen = 0
-    for packet in track.container.demux(track.stream):
+    for packet in _demuxed(track, path):
         seen += packet.size > 0
         if packet.has_sidedata("encryption_info"):
             raise InputError(f"{path} is encrypted (DRM); a decrypted copy is needed.")
@@ -116,6 +116,14 @@ def first_frame(track: VideoTrack, path: str | os.PathLike[str]) -> VideoFrame:
     detail = f": {reason(failure)}" if failure else ""
     codec = track.decoder.name
     raise InputError(f"{path}: none of the first {seen} packets of its {codec} video decodes{detail}.")
+
+
+def _demuxed(track: VideoTrack, path: str | os.PathLike[str]) -> Iterator[Packet]:
+    """The stream's packets. Raises InputError where the container gives none any more."""
+    try:
+        yield from track.container.demux(track.stream)
+    except av.FFmpegError as error:
+        raise InputError(f"{path} is damaged, so that no packet can be read: {reason(error)}.") from error
 
 
 def _seek(track: VideoTrack, instant: Fraction) -> bool:
@@ -191,7 +199,8 @@ class _Damage:
             self._warn(f"A video packet{at} does not decode: {reason(error)}.")
         if self._run >= _MAX_UNDECODABLE_RUN:
             raise InputError(
-                f"{self._path}: {self._run} video packets in a row do not decode; stop before with --end."
+                f"{self._path}: {self._run} video packets in a row do not decode.",
+                hint="end",
             ) from error
 
     def cut_off(self, error: av.FFmpegError) -> None:

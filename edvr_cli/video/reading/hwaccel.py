@@ -16,7 +16,7 @@ def hardware_decoder(name: str, codec: av.Codec) -> HWAccel | None:
     """
     known = hwdevices_available()
     if name != "auto" and name not in known:
-        raise InputError(f"--hwaccel: no device is called {name!r}; this FFmpeg knows auto, {', '.join(known)}.")
+        raise InputError(f"unknown decoding device {name!r}; this FFmpeg knows auto, {', '.join(known)}.")
     for kind in [kind for kind in _PREFERRED if kind in known] if name == "auto" else [name]:
         device = HWAccel(kind, allow_software_fallback=True)
         try:

@@ -1,4 +1,4 @@
-"""Parts of a source as bytes: the stream-copied packets that some of its frames need, as a small file of its own."""
+"""Fragments of a source: the packets that some of its frames need, copied into a small file in memory."""
 
 import io
 from collections.abc import Iterator
@@ -13,25 +13,25 @@ from av.video.stream import VideoStream
 from edvr_cli.video.containers import main_video, open_source
 from edvr_cli.video.reading.info import VideoInfo
 
-__all__ = ["PacketCutter", "Part"]
+__all__ = ["PacketExtractor", "SourceFragment"]
 
-# Packets kept of what comes before a part: as many as a decoder may have to begin with.
-_MOST_KEPT = 1500
+# Packets kept from before a fragment: a decoder may have to start with them.
+_MAX_KEPT = 1500
 
 
 @dataclass(frozen=True)
-class Part:
-    """A file's bytes; its milliseconds are the source's ticks from ``origin`` on."""
+class SourceFragment:
+    """The bytes of a small file; its milliseconds stand for ticks of the source, counted from ``origin``."""
 
     data: bytes
     origin: int
 
 
-class PacketCutter:
-    """Cuts parts, in order of time, out of a source's video stream; close it at the end.
+class PacketExtractor:
+    """Extracts fragments, in order of time, from a source's video stream; close it at the end.
 
-    A part may not be enough to decode its frames exactly (damaged streams, streams without key frames): whoever
-    decodes it has to compare.
+    A fragment may not be enough to decode its frames exactly (damaged streams, streams without key frames): whoever
+    decodes it must compare the frames.
     """
 
     def __init__(self, info: VideoInfo) -> None:
@@ -49,16 +49,16 @@ class PacketCutter:
         self._packets.close()  # type: ignore[attr-defined]
         self._container.close()
 
-    def cut(self, first: int, last: int) -> Part | None:
-        """The packets of the frames shown from tick ``first`` to tick ``last``; None where that cannot be told."""
-        # A frame is never shown before it is decoded: behind this no packet is needed.
+    def extract(self, first: int, last: int) -> SourceFragment | None:
+        """The packets of the frames shown from tick ``first`` to tick ``last``; None where they are unknown."""
+        # A frame is never shown before it is decoded: no packet after this one is needed.
         while not self._kept or self._kept[-1].dts is None or self._kept[-1].dts <= last:
             packet = next(self._packets, None)
             if packet is None:
                 break
             self._kept.append(packet)
         times = [packet.pts for packet in self._kept if packet.pts is not None]
-        if len(self._kept) > _MOST_KEPT or len(times) < len(self._kept):
+        if len(self._kept) > _MAX_KEPT or len(times) < len(self._kept):
             return None
         # Frames shown from a key frame on need nothing from before it.
         keys = [number for number, time in enumerate(times) if self._kept[number].is_keyframe and time <= first]
@@ -67,8 +67,8 @@ class PacketCutter:
         del self._kept[: keys[-1]]
         origin = min(times[keys[-1] :])
         try:
-            return Part(_file(self._stream, self._kept, origin), origin)
-        except (av.FFmpegError, ValueError):  # A codec that does not travel so.
+            return SourceFragment(_file(self._stream, self._kept, origin), origin)
+        except (av.FFmpegError, ValueError):  # Matroska does not hold this codec.
             return None
 
     def _read(self) -> Iterator[Packet]:
@@ -85,10 +85,10 @@ def _file(stream: VideoStream, packets: list[Packet], origin: int) -> bytes:
         output.start_encoding()
         for packet in packets:
             # A copy: muxing moves a packet's times to the target's clock.
-            part = Packet(bytes(packet))
-            part.pts = None if packet.pts is None else packet.pts - origin
-            part.dts = None if packet.dts is None else packet.dts - origin
-            part.is_keyframe, part.time_base = packet.is_keyframe, Fraction(1, 1000)
-            part.stream = copy
-            output.mux_one(part)
+            moved = Packet(bytes(packet))
+            moved.pts = None if packet.pts is None else packet.pts - origin
+            moved.dts = None if packet.dts is None else packet.dts - origin
+            moved.is_keyframe, moved.time_base = packet.is_keyframe, Fraction(1, 1000)
+            moved.stream = copy
+            output.mux_one(moved)
     return memory.getvalue()

@@ -16,7 +16,8 @@ from edvr_cli.video.pixels.color import LINEAR, UNSPECIFIED, ColorSpec, resolve
 from edvr_cli.video.pixels.layout import PixelLayout, native_layout, nearest_layout
 from edvr_cli.video.pixels.planes import is_opaque
 from edvr_cli.video.reading.decoder import Warn
-from edvr_cli.video.reading.info import VideoInfo, color_of, tags_of
+from edvr_cli.video.reading.describe import color_of, tags_of
+from edvr_cli.video.reading.info import VideoInfo
 from edvr_cli.video.reading.source_clock import STEADY, SourceClock
 
 __all__ = ["DEFAULT_RATE", "ImageSource"]
@@ -44,7 +45,7 @@ class ImageSource:
         # A layout of none of the pictures has a color of its own; then each says what it is.
         own = nearest_layout(frame.format.name) == layout
         rate = self.rate or DEFAULT_RATE
-        notes = [] if self.rate else [f"Pictures have no frame rate: {rate} a second are assumed; --fps sets it."]
+        notes = [] if self.rate else [f"Pictures have no frame rate: {rate} per second are assumed."]
         missing = gaps(self.pictures)
         if missing:
             notes.append(f"{missing} numbers between the first and the last picture have no picture.")

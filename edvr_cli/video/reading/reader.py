@@ -16,8 +16,9 @@ from edvr_cli.video.pixels.color import UNSPECIFIED, ColorSpec
 from edvr_cli.video.pixels.layout import PixelLayout
 from edvr_cli.video.pixels.planes import is_opaque, to_planes
 from edvr_cli.video.reading.decoder import Warn
+from edvr_cli.video.reading.describe import color_in, layout_in
 from edvr_cli.video.reading.frame_times import FrameTimes
-from edvr_cli.video.reading.info import Source, VideoInfo, color_in, layout_in
+from edvr_cli.video.reading.info import Source, VideoInfo
 from edvr_cli.video.reading.pictures import ImageSource
 from edvr_cli.video.reading.sources import as_source
 
@@ -132,7 +133,7 @@ class VideoReader:
         if corrupt:
             self._warn(f"{corrupt} of {count} frames are damaged in the source and may show it.")
         if count == 0:
-            between = "" if self._from is None and self._until is None else " between --start and --end"
+            between = "" if self._from is None and self._until is None else " in the chosen range"
             raise InputError(f"{info.path}: no frame decodes{between}.")
 
     def _tell_of_size(self, frame: VideoFrame, seconds: Fraction) -> None:

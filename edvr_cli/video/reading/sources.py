@@ -16,69 +16,49 @@ from av.video.frame import VideoFrame
 from torch import Tensor
 
 from edvr_cli.errors import InputError
+from edvr_cli.system.limits import available_memory
 from edvr_cli.video.containers import main_video, open_pipe, open_source
+from edvr_cli.video.file_names import STANDARD_INPUT
 from edvr_cli.video.image_sequences import find_images
 from edvr_cli.video.pixels.layout import native_layout, nearest_layout
 from edvr_cli.video.pixels.planes import is_opaque, to_planes
 from edvr_cli.video.reading.alpha_decoder import video_track
 from edvr_cli.video.reading.completeness import find_shortage
 from edvr_cli.video.reading.decoder import Warn, decode, decode_once, first_frame
-from edvr_cli.video.reading.deinterlace import INTERLACED_NOTE, Deinterlace, DeinterlacedSource, looks_interlaced
+from edvr_cli.video.reading.deinterlace import INTERLACED_NOTE, DeinterlacedSource, looks_interlaced
+from edvr_cli.video.reading.describe import describe_stream
 from edvr_cli.video.reading.hwaccel import hardware_decoder
-from edvr_cli.video.reading.info import Source, VideoInfo, describe_stream
+from edvr_cli.video.reading.info import Source, VideoInfo, plain_rate
+from edvr_cli.video.reading.options import InputOptions
 from edvr_cli.video.reading.pictures import DEFAULT_RATE, ImageSource
 from edvr_cli.video.reading.source_clock import STEADY, SourceClock, may_jump, read_clock
 from edvr_cli.video.reading.webp import AnimatedWebPSource, is_animated_webp
 
+_BYTES_A_PIXEL = 8  # of a decoded frame, its samples copied, and a part of them as numbers
 _LOOKED_AT = 8  # frames, for interlacing
-STANDARD_INPUT = Path("-")
+_MOST_PIXELS = 8 * 4096 * 2304  # of these frames together
+_LARGEST = (4096, 4096)  # (lines, columns) of one of them; of more the middle is enough
 
 
-@dataclass(frozen=True)
-class RawFormat:
-    """What raw samples on a pipe mean, which they do not say themselves."""
-
-    width: int
-    height: int
-    pix_fmt: str
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What the user says of the input.
-
-    ``rate`` is the frames a second of pictures and raw samples (None: 25), ``raw`` the meaning of a pipe without
-    a header. ``allow_network`` lets a file lead to others and to the network. ``deinterlace`` makes interlaced
-    pictures progressive, one frame for each or one for each field. ``hwaccel`` is the kind of device that decodes
-    (``cuda``, ``auto`` for the first there is, and so on), where it can.
-    """
-
-    rate: Fraction | None = None
-    raw: RawFormat | None = None
-    allow_network: bool = False
-    deinterlace: Deinterlace | None = None
-    hwaccel: str | None = None
-
-
-def as_source(path: str | os.PathLike[str] | Source, reading: Reading | None = None) -> Source:
+def as_source(path: str | os.PathLike[str] | Source, options: InputOptions | None = None) -> Source:
     """What a name stands for: ``-`` or a pipe, a folder or pattern of pictures, or a file."""
     if not isinstance(path, str | os.PathLike):
         return path
-    reading = reading or Reading()
-    source = _plain_source(Path(path), reading)
-    return source if reading.deinterlace is None else DeinterlacedSource(source, reading.deinterlace)
+    options = options or InputOptions()
+    source = _plain_source(Path(path), options)
+    return source if options.deinterlace is None else DeinterlacedSource(source, options.deinterlace)
 
 
-def _plain_source(name: Path, reading: Reading) -> Source:
+def _plain_source(name: Path, options: InputOptions) -> Source:
     if name == STANDARD_INPUT or name.is_fifo():
-        return PipeSource(name, reading)
+        return PipeSource(name, options)
     if name.is_dir() or "%" in name.name:
         pictures = find_images(name)
         if pictures is not None:
-            return ImageSource(name, tuple(pictures), reading.rate)
+            return ImageSource(name, tuple(pictures), options.rate)
     if is_animated_webp(name):
         return AnimatedWebPSource(name)
-    return FileSource(name, allow_network=reading.allow_network, hwaccel=reading.hwaccel)
+    return FileSource(name, allow_network=options.allow_network, hwaccel=options.hwaccel)
 
 
 def probe(source: str | os.PathLike[str] | Source) -> VideoInfo:
@@ -102,9 +82,10 @@ class FileSource:
         """What is in it; decodes a few frames."""
         with self.side_streams() as container:
             track = video_track(container, self.path)
+            check_memory(self.path, track.stream.width, track.stream.height)
             frame = first_frame(track, self.path)
             info = describe_stream(self, track, frame)
-            frames = [frame, *islice(decode_once(track, self.path, _ignore), _LOOKED_AT - 1)]
+            frames = [frame, *islice(decode_once(track, self.path, _ignore), _looked_at(frame) - 1)]
         rate = _plausible_rate(info, frames)
         count = info.frame_count
         if rate != info.average_rate and info.duration and rate:  # The count was an estimate by the other rate.
@@ -150,7 +131,7 @@ class FileSource:
             codec = main_video(container, self.path).codec_context.codec
         device = hardware_decoder(self.hwaccel, codec)
         if device is None:
-            on_warning(f"--hwaccel {self.hwaccel}: no such device decodes {codec.name} here; the processor does.")
+            on_warning(f"No {self.hwaccel} device decodes {codec.name} on this machine; the CPU decodes it.")
         return device
 
 
@@ -159,9 +140,9 @@ class PipeSource:
 
     rereadable = False
 
-    def __init__(self, path: Path, reading: Reading) -> None:
+    def __init__(self, path: Path, options: InputOptions) -> None:
         self.path = path
-        self._reading = reading
+        self._options = options
         self._info: VideoInfo | None = None
         self._frames: Iterator[VideoFrame] = iter(())
         self._warnings: list[str] = []
@@ -169,8 +150,9 @@ class PipeSource:
     def describe(self) -> VideoInfo:
         """What is in it; waits for the first frame, which `frames` gives again."""
         if self._info is None:
-            container = open_pipe(self.path, self._options())
+            container = open_pipe(self.path, self._demuxer_options())
             track = video_track(container, self.path)
+            check_memory(self.path, track.stream.width, track.stream.height)
             decoded = decode_once(track, self.path, self._warnings.append)
             frame = next(decoded, None)
             if frame is None:
@@ -211,13 +193,13 @@ class PipeSource:
     def _name(self) -> str:
         return "Standard input" if self.path == STANDARD_INPUT else str(self.path)
 
-    def _options(self) -> dict[str, str]:
-        raw = self._reading.raw
+    def _demuxer_options(self) -> dict[str, str]:
+        raw = self._options.raw
         if raw is None:
             return {}
         if native_layout(raw.pix_fmt) is None:
-            raise InputError(f"--raw-input: {raw.pix_fmt!r} is no pixel format that is read as it is.")
-        rate = self._reading.rate or DEFAULT_RATE
+            raise InputError(f"unsupported pixel format of raw samples: {raw.pix_fmt!r}.", hint="raw")
+        rate = self._options.rate or DEFAULT_RATE
         return {"video_size": f"{raw.width}x{raw.height}", "pixel_format": raw.pix_fmt, "framerate": str(rate)}
 
 
@@ -229,13 +211,31 @@ def _plausible_rate(info: VideoInfo, frames: list[VideoFrame]) -> Fraction | Non
     seen = (len(times) - 1) / ((times[-1] - times[0]) * info.time_base)
     if info.average_rate is not None and info.average_rate < 4 * seen:
         return info.average_rate
-    return seen.limit_denominator(1001)
+    return plain_rate(seen)
+
+
+def check_memory(path: Path, width: int, height: int) -> None:
+    """Raises InputError where there is not even memory for a few of a source's frames."""
+    needed, free = width * height * _BYTES_A_PIXEL, available_memory()
+    if needed > free:
+        raise InputError(
+            f"{path}: pictures of {width}×{height} need {needed / 1e9:.1f} GB of memory to be looked at, "
+            f"and {free / 1e9:.1f} GB are free."
+        )
+
+
+def _looked_at(frame: VideoFrame) -> int:
+    """How many frames are looked at for interlacing: of large ones fewer, as they are all in memory at once."""
+    return max(1, min(_LOOKED_AT, _MOST_PIXELS // (frame.width * frame.height)))
 
 
 def _luma(frame: VideoFrame) -> Tensor:
-    """(H, W) in [0, 1] of the frame's first plane; of packed formats a mixture of the channels."""
+    """(H, W) in [0, 1] of the middle of the frame's first plane; of packed formats a mixture of the channels."""
     layout = nearest_layout(frame.format.name)
-    return to_planes(frame, layout)[0].to(torch.float32) / (layout.peak << layout.shift)
+    plane = to_planes(frame, layout)[0]
+    top, left = (max(0, side - most) // 4 * 2 for side, most in zip(plane.shape, _LARGEST, strict=True))
+    middle = plane[top : top + _LARGEST[0], left : left + _LARGEST[1]]
+    return middle.to(torch.float32) / (layout.peak << layout.shift)
 
 
 def _ignore(message: str) -> None:

@@ -15,7 +15,8 @@ from edvr_cli.errors import InputError
 from edvr_cli.video.pixels.layout import nearest_layout
 from edvr_cli.video.pixels.planes import is_opaque
 from edvr_cli.video.reading.decoder import Warn
-from edvr_cli.video.reading.info import VideoInfo, color_of, tags_of
+from edvr_cli.video.reading.describe import color_of, tags_of
+from edvr_cli.video.reading.info import VideoInfo
 from edvr_cli.video.reading.source_clock import STEADY, SourceClock
 
 if TYPE_CHECKING:

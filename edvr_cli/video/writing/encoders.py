@@ -15,9 +15,8 @@ from edvr_cli.video.image_sequences import ENCODERS
 from edvr_cli.video.pixels.color import ColorSpec
 from edvr_cli.video.pixels.hdr import HdrMetadata
 from edvr_cli.video.pixels.layout import PixelLayout, native_layout
-from edvr_cli.video.reading.info import VideoInfo
-
-DEFAULT_CODEC = "libx264"
+from edvr_cli.video.reading.info import VideoInfo, plain_rate
+from edvr_cli.video.writing.options import DEFAULT_CODEC, Encoding
 
 _X26X_PRESETS = (
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo",
@@ -77,23 +76,6 @@ _RAW = (
 )  # fmt: skip
 # Options, by FFmpeg's names, that ask for another way of rate control than constant quality.
 _RATE_CONTROL = {"b", "qp"}
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """What the user asks of the encoder; None stands for the encoder's default, and for the encoder
-    that suits the target (`encoding_for`).
-
-    ``crf`` is on the encoder's own scale (smaller is better): x264 17, x265 19, SVT-AV1 and VP9 24, NVENC 19,
-    21, 26 by default. ``preset`` is one of x264's names for every encoder, or one of the encoder's own.
-    ``options`` are passed on by their FFmpeg names; a ``qp`` or a bit rate ``b`` among them replaces the default crf.
-    """
-
-    codec: str | None = None
-    crf: float | None = None
-    preset: str | None = None
-    pix_fmt: str | None = None
-    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -161,8 +143,7 @@ def plan_encoder(encoding: Encoding, info: VideoInfo, *, width: int, height: int
     name = encoding.codec
     codec = _codec(name)
     quality = _QUALITY.get(name, _Quality(None, None))
-    # The frame rate only guides the encoder: beyond what its header can hold, near is near enough.
-    rate = (info.average_rate or Fraction(25)).limit_denominator(1001)
+    rate = plain_rate(info.average_rate or Fraction(25))  # It only guides the encoder.
     options = {
         **quality.fixed,
         **_quality_options(encoding, quality),
@@ -276,9 +257,9 @@ def in_y4m(layout: PixelLayout) -> bool:
 def _quality_options(encoding: Encoding, quality: _Quality) -> dict[str, str]:
     options = {}
     if encoding.crf is not None and quality.crf_option is None:
-        raise OutputError(f"--crf means nothing to {encoding.codec}; leave it out, or set its own options with -e.")
+        raise OutputError(f"{encoding.codec} has no constant quality (crf).", hint="crf")
     if encoding.preset is not None and quality.preset_option is None:
-        raise OutputError(f"--preset means nothing to {encoding.codec}; leave it out, or set its own options with -e.")
+        raise OutputError(f"{encoding.codec} has no presets.", hint="preset")
     # The encoders would follow our default and not a quantizer or bit rate that is asked for by its own name.
     if quality.crf_option is not None and (encoding.crf is not None or not _RATE_CONTROL & encoding.options.keys()):
         crf = quality.crf if encoding.crf is None else encoding.crf

@@ -4,11 +4,12 @@ import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Self, TextIO
 
 from torch import Tensor
 
-from edvr_cli.errors import OutputError
+from edvr_cli.errors import OutputError, reason_of
+from edvr_cli.system.pipes import write_all
 from edvr_cli.video.pixels.layout import PixelLayout
 from edvr_cli.video.writing.encoders import EncoderPlan
 
@@ -30,7 +31,9 @@ class PipeWriter:
         self.encoder = encoder
         self._time_base = time_base
         self.count = 0
-        self._stream = stream if stream is not None else sys.stdout.buffer
+        if stream is None and sys.stdout is None:
+            raise OutputError("Standard output is closed.")
+        self._stream = stream if stream is not None else _unbuffered(sys.stdout)
         self._header = header
         self._first: Fraction | None = None
         self._uneven = False
@@ -73,10 +76,24 @@ class PipeWriter:
     def _write(self, *parts: bytes) -> None:
         try:
             for part in parts:
-                self._stream.write(part)
-            self._stream.flush()
-        except OSError as error:
+                if isinstance(self._stream, int):
+                    write_all(self._stream, part)
+                else:
+                    self._stream.write(part)
+            if not isinstance(self._stream, int):
+                self._stream.flush()
+        except BrokenPipeError as error:
             raise OutputError("Standard output was closed by its reader before the video's end.") from error
+        except OSError as error:
+            raise OutputError(f"Standard output cannot be written: {reason_of(error)}.") from error
+
+
+def _unbuffered(stream: TextIO) -> int | BinaryIO:
+    """A stream's descriptor, where it has one: writing to that can be left while the other end stalls."""
+    try:
+        return stream.fileno()
+    except (OSError, ValueError):
+        return stream.buffer
 
 
 def y4m_header(plan: EncoderPlan) -> str:

@@ -17,7 +17,8 @@ from edvr_cli.video.pixels.color import planes_to_rgb, rgb_to_planes
 from edvr_cli.video.reading.info import VideoInfo
 from edvr_cli.video.reading.reader import VideoReader
 from edvr_cli.video.reading.sources import probe
-from edvr_cli.video.writing.encoders import Encoding, plan_encoder
+from edvr_cli.video.writing.encoders import plan_encoder
+from edvr_cli.video.writing.options import Encoding
 from edvr_cli.video.writing.writer import EncodedVideo, VideoWriter
 from tests.support.clips import HARD, frame_times, make_clip, packets, shared
 
@@ -54,8 +55,8 @@ def restore(source: Path, target: Path, encoding: Encoding = FAST, **part: objec
     encoder = plan_encoder(encoding, info, width=info.width, height=info.height)
     plan = plan_mux(info, encoder, target)
     encoded = encode(source, target.with_name("encoded.mkv"), encoding, **part)
-    cut_end = bool({"end", "max_frames"} & set(part))
-    timeline = mux(encoded, info, plan, target, cut_start="start" in part, cut_end=cut_end)
+    trim_end = bool({"end", "max_frames"} & set(part))
+    timeline = mux(encoded, info, plan, target, trim_start="start" in part, trim_end=trim_end)
     verify(target, timeline)
     return Restored(info, plan, target)
 

@@ -8,7 +8,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from edvr_cli.video.writing.encoders import Encoding
+from edvr_cli.video.writing.options import Encoding
 from tests.support.clips import packets
 from tests.video.muxing.test_mux import FAST, restore
 

@@ -7,11 +7,12 @@ import pytest
 
 from edvr_cli.errors import OutputError
 from edvr_cli.events import Event, Finished, Notice
-from edvr_cli.jobs.restore_video import restore_video
 from edvr_cli.video.reading.completeness import find_shortage
 from edvr_cli.video.reading.sources import probe
 from tests.jobs.test_pipeline import FAST, LEAST
+from tests.support.errors import raises
 from tests.support.networks import Identity
+from tests.support.run import restore as restore_video
 from tests.video.test_cases import ffmpeg  # noqa: F401 (a fixture)
 
 KINDS = {
@@ -62,7 +63,7 @@ def test_an_input_that_breaks_off_is_reported(ffmpeg: Callable[..., Path], tmp_p
         assert abs(finished.promised - 50) <= (2 if suffix != "wmv" else 5)
         assert any(f"{finished.frames} of the {finished.promised} frames" in message for message in told)
     assert any("bytes" in message for message in told) == (suffix != "flv")
-    with pytest.raises(OutputError, match="strict-streams"):
+    with raises(OutputError, "breaks off", hint="strict"):
         restore(half, "strict.mkv", strict_streams=True)
     finished, told = restore(whole, "whole_out.mkv")
     assert (finished.frames, finished.promised) == (50, None)

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from edvr_cli.errors import InputError
-from edvr_cli.video.reading.deinterlace import Deinterlace
 from edvr_cli.video.reading.info import Source
+from edvr_cli.video.reading.options import Deinterlace, InputOptions
 from edvr_cli.video.reading.reader import SourceFrame, VideoReader
-from edvr_cli.video.reading.sources import Reading, as_source, probe
+from edvr_cli.video.reading.sources import as_source, probe
 from tests.support.clips import HARD, Clip, make_clip, shared, waves
 
 VARIABLE = (0, 40, 41, 100, 1000, 1001, 1500, 1800, 2000, 2100, 5000, 5001)
@@ -75,7 +75,7 @@ def test_start_counts_from_the_files_beginning(tmp_path: Path):
 def test_a_range_without_frames_is_an_error(tmp_path: Path):
     """Not an empty result."""
     clip = make_clip(tmp_path / "clip.mp4")
-    with pytest.raises(InputError, match="between --start and --end"):
+    with pytest.raises(InputError, match="in the chosen range"):
         read(clip, start=Fraction(100))
 
 
@@ -123,7 +123,7 @@ def test_a_change_of_size_is_scaled_away_with_a_word(tmp_path: Path, deinterlace
     spliced = tmp_path / "spliced.ts"
     spliced.write_bytes(first.read_bytes() + second.read_bytes())
     told: list[str] = []
-    frames = read(as_source(spliced, Reading(deinterlace=deinterlace)), on_warning=told.append)
+    frames = read(as_source(spliced, InputOptions(deinterlace=deinterlace)), on_warning=told.append)
     assert len(frames) == 24
     assert {tuple(frame.planes[0].shape) for frame in frames} == {(48, 64)}
     assert len({frame.pts for frame in frames}) == 24

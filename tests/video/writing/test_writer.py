@@ -15,7 +15,8 @@ from edvr_cli.video.pixels.hdr import HdrMetadata
 from edvr_cli.video.pixels.layout import native_layout
 from edvr_cli.video.reading.info import VideoInfo
 from edvr_cli.video.reading.sources import probe
-from edvr_cli.video.writing.encoders import EncoderPlan, Encoding, plan_encoder
+from edvr_cli.video.writing.encoders import EncoderPlan, plan_encoder
+from edvr_cli.video.writing.options import Encoding
 from edvr_cli.video.writing.writer import EncodedVideo, VideoWriter
 from tests.support.clips import frame_times, make_clip
 
@@ -149,8 +150,8 @@ def test_static_hdr_metadata_is_carried(tmp_path: Path, info: VideoInfo, codec: 
         (Encoding(pix_fmt="yuv410p"), "does not take pixel format 'yuv410p'; it takes yuv420p, "),
         (Encoding(options={"crff": "3"}), "no option 'crff'; did you mean crf"),
         (Encoding(options={"me_range": "many"}), "does not accept 64x48 yuv420p with .*me_range=many"),
-        (Encoding("ffv1", crf=3), "--crf means nothing to ffv1"),
-        (Encoding("prores_ks", preset="slow"), "--preset means nothing to prores_ks"),
+        (Encoding("ffv1", crf=3), "ffv1 has no constant quality"),
+        (Encoding("prores_ks", preset="slow"), "prores_ks has no presets"),
     ],
 )
 def test_a_wrong_name_lists_what_there_is(info: VideoInfo, encoding: Encoding, message: str):

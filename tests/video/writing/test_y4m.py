@@ -19,16 +19,18 @@ import edvr_cli
 from edvr_cli.cli import edvr
 from edvr_cli.errors import InputError, OutputError
 from edvr_cli.events import Notice
-from edvr_cli.jobs.restore_video import restore_video
 from edvr_cli.models.checkpoint import save_model
 from edvr_cli.video.reading.info import VideoInfo
+from edvr_cli.video.reading.options import InputOptions, RawFormat
 from edvr_cli.video.reading.reader import VideoReader
-from edvr_cli.video.reading.sources import RawFormat, Reading, as_source, probe
-from edvr_cli.video.writing.encoders import Encoding, plan_encoder
+from edvr_cli.video.reading.sources import as_source, probe
+from edvr_cli.video.writing.encoders import plan_encoder
+from edvr_cli.video.writing.options import Encoding
 from edvr_cli.video.writing.y4m import PipeWriter, y4m_header
 from tests.jobs.test_pipeline import LEAST
 from tests.support.clips import make_clip, pictures
 from tests.support.networks import Identity, random_network
+from tests.support.run import restore
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 TINY = {"features": 8, "groups": 2, "tail": 4, "tsa": False, "levels": 1, "cascade": False}
@@ -89,7 +91,7 @@ def test_y4m_is_read_exactly(clip: Path, piped: Callable[[list[str]], Path], pix
 def test_raw_samples_are_read_as_they_are_said_to_be(clip: Path, piped: Callable[[list[str]], Path]):
     """Size, format and rate come from the user."""
     path = piped(["-i", str(clip), "-f", "rawvideo", "-pix_fmt", "rgb24"])
-    source = as_source(path, Reading(rate=Fraction(10), raw=RawFormat(32, 24, "rgb24")))
+    source = as_source(path, InputOptions(rate=Fraction(10), raw=RawFormat(32, 24, "rgb24")))
     with VideoReader(source) as reader:
         frames = list(reader)
     assert (len(frames), reader.info.average_rate, reader.info.pix_fmt) == (5, 10, "rgb24")
@@ -99,7 +101,7 @@ def test_what_a_pipe_s_other_streams_become_is_said(tmp_path: Path, clip: Path, 
     """They went by: dropped, with the way out."""
     told: list[str] = []
     source = piped(["-i", str(clip), "-c", "copy", "-f", "matroska"])
-    finished = restore_video(
+    finished = restore(
         source,
         tmp_path / "out.mkv",
         model=Identity(LEAST),
@@ -192,11 +194,11 @@ def test_json_and_video_do_not_share_standard_output(clip: Path):
     ("options", "message"),
     [
         ({"encoding": Encoding(codec="libx265")}, "Standard output is not written by libx265"),
-        ({"encoding": Encoding(pix_fmt="rgb24")}, "y4m holds no rgb24"),
+        ({"encoding": Encoding(pix_fmt="rgb24")}, "y4m does not hold rgb24"),
         ({"encoding": Encoding(pix_fmt="nonsense"), "pipe_format": "raw"}, "does not take pixel format"),
     ],
 )
 def test_what_a_pipe_cannot_take_is_known_before(clip: Path, options: dict, message: str):
     """Nothing is written to it."""
     with pytest.raises(OutputError, match=message):
-        restore_video(clip, "-", model=Identity(LEAST), **options)
+        restore(clip, "-", model=Identity(LEAST), **options)

@@ -1,0 +1,28 @@
+"""Options of the encoder."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["DEFAULT_CODEC", "Encoding"]
+
+DEFAULT_CODEC = "libx264"
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How the output is encoded; None: the default of the encoder, and the encoder that suits the target.
+
+    Attributes:
+        codec: FFmpeg's name of the encoder.
+        crf: quality on the encoder's scale, lower is better; by default x264 17, x265 19, SVT-AV1 and VP9 24,
+            NVENC 19, 21 and 26.
+        preset: a preset of x264 for every encoder, or one of the encoder's.
+        pix_fmt: FFmpeg's name of the pixel format; None: as deep as the source.
+        options: further options by FFmpeg's names; ``qp`` or a bit rate ``b`` replaces the default crf.
+    """
+
+    codec: str | None = None
+    crf: float | None = None
+    preset: str | None = None
+    pix_fmt: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
