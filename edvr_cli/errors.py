@@ -132,7 +132,7 @@ def lacks_memory(error: BaseException) -> bool:
 
 
 def unforeseen(error: BaseException) -> str:
-    """An exception that nobody foresaw, in a sentence: what it is, where it arose, and where to report it."""
+    """An unexpected exception in a sentence: what it is, where it was raised, and where to report it."""
     if lacks_memory(error):
         return "Out of memory: close other programs, or choose a smaller input, a smaller --tile or fewer --threads."
     place = next((f" ({Path(f.filename).name}:{f.lineno})" for f in reversed(extract_tb(error.__traceback__))), "")

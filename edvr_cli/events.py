@@ -1,4 +1,4 @@
-"""What a restoration tells while it runs: typed values, for a progress bar, a log or a script to show."""
+"""Progress events of a restoration: typed values for a progress bar, a log or a script."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,24 +24,24 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Started:
-    """Everything that can be checked beforehand is in order; the work begins."""
+    """All checks have passed; the work begins."""
 
     source: Path
     target: Path
     size: tuple[int, int]  # width, height of the source in pixels
     output_size: tuple[int, int]
-    total: int | None  # frames, an estimate; None where the source does not tell
+    total: int | None  # frames, an estimate; None: unknown
     model: str
     device: str
     precision: str
-    tile: int  # largest side of a tile's core; 0: whole frames
-    resized: bool  # the model's own scale is another, the output is brought to size afterwards
+    tile: int  # largest side of a tile; 0: whole frames
+    resized: bool  # the network's output is resized, as another scale than the model's is wanted
     kept: int = 0  # frames that an earlier run restored
 
 
 @dataclass(frozen=True)
 class FrameRestored:
-    """One more frame went through the network; ``done`` counts those of earlier runs, too."""
+    """One more frame is restored; ``done`` includes those of earlier runs."""
 
     done: int
     total: int | None
@@ -49,21 +49,21 @@ class FrameRestored:
 
 @dataclass(frozen=True)
 class Notice:
-    """Something the user should know, as a sentence; the work goes on."""
+    """A sentence for the user; the work continues."""
 
     message: str
 
 
 @dataclass(frozen=True)
 class Joining:
-    """Every frame is restored; they are being put together with the source's other streams, and verified."""
+    """Every frame is restored; the segments and the source's other streams are being joined and verified."""
 
     frames: int
 
 
 @dataclass(frozen=True)
 class Paused:
-    """The work ends before its time, by the user's wish or an error, and may go on: ``done`` frames are kept."""
+    """The work ends early, on request or after an error, and can be continued: ``done`` frames are kept."""
 
     done: int
     total: int | None
@@ -72,18 +72,18 @@ class Paused:
 
 @dataclass(frozen=True)
 class Finished:
-    """The output is whole, verified, and under its final name."""
+    """The output is complete, verified, and in its place."""
 
     target: Path
     frames: int
     seconds: float
-    restored: int = 0  # frames that this run restored; others an earlier one
+    restored: int = 0  # frames that this run restored; earlier runs restored the others
     promised: int | None = None  # frames that the source promises, where it breaks off before these
 
 
 @dataclass(frozen=True)
 class FileBegun:
-    """The next file of a batch has its turn; ``count`` is of the whole batch, None where that is open."""
+    """The next file of a batch begins; ``count`` is the number of files, None where it is unknown."""
 
     number: int
     count: int | None
@@ -93,7 +93,7 @@ class FileBegun:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a file of a batch; ``message`` says why it failed or was skipped, ``size`` is in bytes."""
+    """The result of one file of a batch; ``message`` says why it failed or was skipped, ``size`` is in bytes."""
 
     source: Path
     target: Path
@@ -104,12 +104,12 @@ class Outcome:
     size: int = 0
     message: str = ""
     hint: Hint | None = None
-    trace: str = ""  # the traceback of an exception that nobody foresaw
+    trace: str = ""  # traceback of an unexpected exception
 
 
 @dataclass(frozen=True)
 class BatchEnded:
-    """The last file of a batch had its turn, or the work was stopped before."""
+    """The batch is finished, or was stopped."""
 
     outcomes: tuple[Outcome, ...]
 

@@ -65,7 +65,8 @@ def bench(
 
     ``budget`` is the time to spend on each measurement of a case, in seconds: repeats stop when it is used up.
     A form of the network that would need more for a single frame is left out, and its result says so.
-    ``on_case`` is told of every case before it starts. Raises DeviceError for a precision that ``device`` lacks.
+    ``on_case`` receives the name of each case before it starts. Raises DeviceError for a precision that ``device``
+    lacks.
     """
     from edvr_cli.bench.video import time_video  # noqa: PLC0415 (the network is measured without the video libraries)
 

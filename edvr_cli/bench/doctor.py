@@ -1,4 +1,4 @@
-"""What there is on this machine, whether it computes rightly and how fast, and what would help."""
+"""Checks of this machine: libraries, devices, correctness and speed, with remedies."""
 
 import os
 import platform
@@ -26,7 +26,9 @@ from edvr_cli.models.registry import default_model, model_folders
 from edvr_cli.network.windows import Window
 from edvr_cli.ops.numba_status import numba_fault
 from edvr_cli.ops.selftest import check_operation
+from edvr_cli.ops.triton_status import triton_fault
 from edvr_cli.system.charts import NO_CHARTS, charts_available
+from edvr_cli.system.gpu_errors import explanation
 from edvr_cli.system.hardware import machine_name
 from edvr_cli.system.installation import versions
 from edvr_cli.system.text import first_line
@@ -134,8 +136,12 @@ def _examine(device: torch.device) -> Device:
             operation = check_operation(device, dtype_for(word, device))
             checked[word] = ""
         except (DeviceError, RuntimeError) as error:
-            checked[word] = first_line(error)
-    return Device(str(device), machine_name(device), free_memory(device), operation, checked)
+            checked[word] = str(explanation(error) or first_line(error))
+    try:
+        free = free_memory(device)
+    except RuntimeError:  # a driver or GPU at fault, which the check has found
+        free = None
+    return Device(str(device), machine_name(device), free, operation, checked)
 
 
 def _speed(device: torch.device) -> Speed | None:
@@ -171,12 +177,14 @@ def _findings(devices: list[Device], video: FFmpegCapabilities) -> Iterator[Find
                 others = " or ".join(p for p, fault in device.checked.items() if not fault)
                 instead = f", or choose --precision {others}" if others else ", or pass --device cpu"
                 yield Finding("wrong", wrong, f"update the driver and PyTorch{instead}")
-        if device.device.startswith("cuda") and device.operation == "reference":
-            yield Finding("hint", "Triton is not installed: the GPU computes slowly", "pip install triton")
+        if device.device.startswith("cuda") and (fault := triton_fault(torch.device(device.device))):
+            slower = {"torchvision": "torchvision's operation is used", "reference": "plain PyTorch is used"}
+            what = f"{fault.reason}: the GPU computes slowly, as {slower.get(device.operation, 'without a kernel')}"
+            yield Finding("hint", what, fault.remedy)
         if device.device == "cpu" and (fault := numba_fault()):
             yield Finding("hint", f"{fault.reason}: the processor computes several times as slowly", fault.remedy)
         if device.device == "mps":
-            yield Finding("hint", "there is no kernel of ours for Apple GPUs", "compare with --device cpu")
+            yield Finding("hint", "there is no kernel for Apple GPUs", "compare with --device cpu")
         if device.free_memory is not None and device.free_memory < _LEAST_MEMORY:
             what = f"{device.device} has {device.free_memory / 2**30:.1f} GiB of memory free"
             yield Finding("hint", what, "close other programs; large frames will go through as tiles")

@@ -104,7 +104,7 @@ def peak_memory(work: Callable[[], object], device: torch.device) -> int | None:
 
 
 def _forget_peak() -> bool:
-    """Hand freed memory back to Linux, and let it begin anew with the process's peak."""
+    """Return freed memory to Linux, and reset the peak of the process."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (OSError, AttributeError, TypeError):

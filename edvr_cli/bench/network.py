@@ -212,7 +212,7 @@ def _take_turns(contestants: Sequence[_Contestant], device: torch.device, budget
             continue
         try:
             began = time.perf_counter()
-            contestant.memory = peak_memory(contestant.run, device)  # the first run, which is no part of the race
+            contestant.memory = peak_memory(contestant.run, device)  # the first run does not count
             wait(device)
             contestant.first = time.perf_counter() - began
         except (RuntimeError, MemoryError) as error:

@@ -1,6 +1,7 @@
 """The ``edvr`` command: the only part of the package that prints, exits, and knows of a terminal."""
 
 import os
+import re
 import signal
 import sys
 import traceback
@@ -29,15 +30,16 @@ from edvr_cli.version import __version__
 __all__ = ["edvr", "main"]
 
 INTERRUPTED = 130
+_DASHED_FILE = re.compile(r"-[^-].*\.[A-Za-z][A-Za-z0-9]{1,4}")
 
 _DESCRIPTION = """Restore video with EDVR: upscale it, or remove its blur.
 
 \b
-edvr preview in.mp4                 see a few moments restored, and how long all would take
+edvr preview in.mp4                 restore a few moments, and estimate the time
 edvr upscale in.mp4 out.mp4         enlarge four times
-edvr report in.mp4 out.mp4          look at what changed
+edvr report in.mp4 out.mp4          compare before and after
 
-Every command explains itself: edvr upscale --help. Results go to standard output, all else to standard error.
+Each command has a --help. Results go to standard output, all else to standard error.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. NO_COLOR=1 turns colors off.
 """
 
@@ -46,12 +48,12 @@ edvr = Commands(
         "Restore": {
             "upscale": ("restore:upscale", "Enlarge a video, or a folder of them."),
             "deblur": ("restore:deblur", "Remove motion blur."),
-            "preview": ("preview:preview_command", "Restore a few moments, to see what comes out and how fast."),
+            "preview": ("preview:preview_command", "Restore a few moments, to see the result and the speed."),
         },
         "Look": {
-            "info": ("info:info_command", "What is in a video, and what would become of each part."),
+            "info": ("info:info_command", "Describe a video, and plan its restoration."),
             "compare": ("compare:compare_command", "PSNR, SSIM and VMAF of one video against another."),
-            "report": ("report:report_command", "A page with a before/after slider and figures."),
+            "report": ("report:report_command", "An HTML page with a before/after slider and measurements."),
         },
         "Models": {
             "models": ("models:models", "List, fetch, check, add and convert models."),
@@ -60,7 +62,7 @@ edvr = Commands(
             "finetune": ("finetune:finetune_command", "Train a model further in a few minutes on a GPU."),
         },
         "Machine": {
-            "doctor": ("doctor:doctor_command", "Check this machine, and say what would help."),
+            "doctor": ("doctor:doctor_command", "Check this machine, and recommend remedies."),
             "bench": ("bench:bench_command", "Measure the speed of the network."),
             "completion": ("completion:completion", "Tab completion for bash, zsh and fish."),
         },
@@ -94,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    """The exit code. The last line of defence: no exception ends in a traceback that nobody asked for."""
+    """The exit code; every exception becomes a sentence."""
     try:
         edvr.main(arguments, prog_name="edvr", standalone_mode=False)
         output.flush()
@@ -103,6 +105,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     except click.ClickException as error:
         usage = StringIO()
         error.show(usage)
+        if dashed := next(filter(_DASHED_FILE.fullmatch, sys.argv[1:] if arguments is None else arguments), None):
+            usage.write(f"{dashed} was taken for an option: a file whose name begins with a dash is ./{dashed}\n")
         messages.say(usage.getvalue().rstrip("\n"))
         messages.log(error.format_message(), "error")
         return error.exit_code
@@ -120,7 +124,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _fail(error: Exception) -> int:
-    """Say what went wrong, and in detail what nobody foresaw; 1."""
+    """Print the error, and log the details of an unexpected one; returns 1."""
     foreseen = isinstance(error, EdvrError | OSError)
     sentence = with_hint(sentence_of(error), getattr(error, "hint", None)) if foreseen else unforeseen(error)
     details = "".join(traceback.format_exception(error))

@@ -1,4 +1,4 @@
-"""``edvr bench``: how fast the network runs here, beside its published form and what the hardware allows."""
+"""``edvr bench``: speed of the network, compared with its published form and the limits of the hardware."""
 
 import re
 from dataclasses import asdict
@@ -33,7 +33,7 @@ class _Resolution(click.ParamType):
         match = re.fullmatch(r"(\d+)x(\d+)", str(value))
         if match and min(size := (int(match[1]), int(match[2]))) >= 16:
             return size
-        raise click.BadParameter(f"{value!r} is no size; write 320x180, both 16 and more", ctx, param)
+        raise click.BadParameter(f"{value!r} is not a size; write 320x180, each side at least 16", ctx, param)
 
 
 @click.command("bench")

@@ -1,4 +1,4 @@
-"""The commands by name, each loaded when it is run: asking for help, or a shell's Tab, does not wait for torch."""
+"""The commands by name, each loaded when it is run, so that help and completion do not load torch."""
 
 from collections.abc import Mapping
 from importlib import import_module

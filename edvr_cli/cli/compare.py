@@ -44,7 +44,7 @@ class _Size(click.ParamType):
             return int(match[1]), int(match[2])
         if value == "larger" or value == "smaller":  # noqa: PLR1714 (the type is narrowed)
             return value
-        raise click.BadParameter(f"{value!r} is no size; write larger, smaller, or 1280x720", ctx, param)
+        raise click.BadParameter(f"{value!r} is not a size; write larger, smaller, or 1280x720", ctx, param)
 
 
 @click.command("compare", no_args_is_help=True)
@@ -57,8 +57,8 @@ class _Size(click.ParamType):
     help="Size both are brought to (bicubic) before they are compared.  [default: TRUTH's, or the larger of A and B]",
 )
 @click.option("--start", type=TIME, default=0, metavar="TIME", help="Begin A, or TRUTH, here: B is a part of it.")
-@click.option("--frames", type=Count(1), metavar="N", help="Compare this many frames at most.")
-@click.option("--vmaf/--no-vmaf", default=True, help="Measure VMAF besides.")
+@click.option("--frames", type=Count(1), metavar="N", help="Compare at most N frames.")
+@click.option("--vmaf/--no-vmaf", default=True, help="Also measure VMAF.")
 @click.option("--plot", metavar="FILE.png", type=FILE, help="Draw the figures over time (needs matplotlib).")
 @click.option(
     "--pictures", metavar="FOLDER", type=FILE, help="Write the frames with the lowest and the highest PSNR there."
@@ -121,7 +121,7 @@ def compare_command(
         if not ref and any(c.image.size != c.truth.size for c in comparisons):
             console.print(
                 "One of the two was made from the other? Then this says how much changed, not which is better: "
-                "only --ref ORIGINAL can tell that.",
+                "only --ref ORIGINAL can show that.",
                 soft_wrap=True,
             )
     mean = comparisons[-1].mean("psnr")
@@ -130,7 +130,7 @@ def compare_command(
 
 
 class _Extremes:
-    """Keeps the frames with the lowest and the highest PSNR, beside their truth."""
+    """Keeps the frames with the lowest and the highest PSNR, next to their truth."""
 
     def __init__(self) -> None:
         self._worst: tuple[float, Tensor] | None = None

@@ -1,4 +1,4 @@
-"""``edvr doctor``: what there is, whether it works, and what would help."""
+"""``edvr doctor``: check this machine, and recommend remedies."""
 
 import platform
 import sys
@@ -19,10 +19,10 @@ __all__ = ["doctor_command"]
 
 
 @click.command("doctor")
-@click.option("--speed/--no-speed", default=True, help="Restore frames for about a second, to tell the speed.")
+@click.option("--speed/--no-speed", default=True, help="Measure the speed, for about a second.")
 @click.option("--json", "as_json", is_flag=True, help="Write all of it to standard output as JSON, for bug reports.")
 def doctor_command(speed: bool, as_json: bool) -> None:
-    """Look at this machine: versions, devices, encoders, speed; and say what is wrong and what helps.
+    """Check this machine: versions, devices, encoders and speed; report faults and remedies.
 
     Three frames of a tiny video are restored into another; the first step that fails is named. The deformable
     convolution of each device is checked against its definition. Exits with 1 if something is wrong.
@@ -93,7 +93,10 @@ def _show(d: "Diagnosis") -> None:
 def _device(device: "Device") -> str:
     memory = "" if device.free_memory is None else f", {device.free_memory / 2**30:.1f} GiB free"
     good = ", ".join(precision for precision, wrong in device.checked.items() if not wrong)
-    name = {"triton": "Triton kernel", "compiled": "compiled kernel", "reference": "plain PyTorch"}.get(
-        device.operation, "no kernel"
-    )
+    name = {
+        "triton": "Triton kernel",
+        "torchvision": "torchvision's operation",
+        "compiled": "compiled kernel",
+        "reference": "plain PyTorch",
+    }.get(device.operation, "no kernel")
     return f"{device.name}{memory}; {name}, right in {good or 'nothing'}"

@@ -52,11 +52,11 @@ class _Compression(click.ParamType):
     type=click.Choice(["once", "twice"]),
     default="once",
     show_default=True,
-    help="How made inputs were rounded: once as Vid4's, twice as REDS's.",
+    help="Rounding of generated inputs: once for Vid4, twice for REDS.",
 )
-@click.option("--compress", type=_Compression(), help="Send the inputs through a codec first, as h264:23.")
-@click.option("--copies", is_flag=True, help="Give the network copies of each frame: what it can do without time.")
-@click.option("--frames", type=Count(1), metavar="N", help="Measure this many frames of a clip at most.")
+@click.option("--compress", type=_Compression(), help="Compress the inputs first: h264:23.")
+@click.option("--copies", is_flag=True, help="Restore each frame from copies of itself, without its neighbors.")
+@click.option("--frames", type=Count(1), metavar="N", help="Measure at most N frames per clip.")
 @click.option("--vmaf", is_flag=True, help="Measure VMAF too.")
 @click.option("--json", "as_json", is_flag=True, help="Write the scores to standard output as JSON.")
 def evaluate_command(

@@ -1,4 +1,4 @@
-"""Ctrl-C once: stop where nothing is lost. Twice: stop at once."""
+"""Ctrl-C: once, stop after the current segment; twice, stop at once."""
 
 import signal
 from collections.abc import Callable, Iterator

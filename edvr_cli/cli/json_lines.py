@@ -36,7 +36,7 @@ class JsonLines:
         self._write({"event": kind, **plain_data(event)})
 
     def interrupted(self) -> None:
-        """Say that a first Ctrl-C was taken note of."""
+        """Report the first Ctrl-C."""
         self._write({"event": "interrupted"})
 
     def _write(self, line: dict[str, Any]) -> None:
@@ -47,4 +47,4 @@ class JsonLines:
         except OutputError as error:  # What is said about the work does not end it.
             self._reader_gone = True
             discard()
-            Messages().warn(f"{error} No more events are written; the work goes on.")
+            Messages().warn(f"{error} No more events are written; the work continues.")

@@ -118,7 +118,7 @@ def _write_line(text: str) -> None:
         _settings.file.write(f"{now} {os.getpid()} {text}\n")
     except OSError as error:
         _close()
-        say(f"note: The log file cannot be written, and is left as it is: {reason_of(error)}.")
+        say(f"note: The log file cannot be written, and stays as it is: {reason_of(error)}.")
 
 
 def _close() -> None:

@@ -119,7 +119,7 @@ def _lines(key: str, value: Any, name: str) -> list[str]:
 def pull(names: tuple[str, ...]) -> None:
     """Fetch published models into your folder (EDVR_MODEL_DIR, or the user's data folder).
 
-    A download that was cut off goes on where it ended; a file is used only after its sha256 was checked.
+    An interrupted download is continued; a file is used only after its sha256 is checked.
     EDVR_MODEL_URL names another place to fetch from, HTTPS_PROXY and HTTP_PROXY a proxy.
     """
     for name in names:

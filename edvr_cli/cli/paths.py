@@ -1,5 +1,6 @@
-"""What the paths on the command line mean: which are inputs, and where the outputs go."""
+"""Paths on the command line: inputs, and where the outputs go."""
 
+import codecs
 import os
 from collections.abc import Sequence
 from glob import has_magic
@@ -7,10 +8,20 @@ from pathlib import Path
 
 import click
 
+from edvr_cli.errors import reason_of
 from edvr_cli.jobs.inputs import writable_name
 from edvr_cli.video.file_names import STANDARD_INPUT
 
 __all__ = ["read_paths", "single_target"]
+
+# What Windows' editors and shells begin a text with; UTF-32's mark begins as UTF-16's does.
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
 def read_paths(
@@ -34,11 +45,22 @@ def read_paths(
     inputs += listed
     if not inputs:
         raise click.UsageError("Missing argument 'IN': the video to restore.")
+    if (
+        output is not None
+        and output.endswith(("/", os.sep))
+        and not Path(output).exists()
+        and len(inputs) == 1
+        and not Path(inputs[0]).is_dir()
+        and not has_magic(inputs[0])
+    ):
+        raise click.UsageError(f"{output} is not there; make the folder first, or name a file.")
+    if output is not None and any(_is_same_folder(text, output) for text in inputs):
+        raise click.UsageError(f"{output} is the folder IN itself; name another one for OUT, or none.")
     return inputs, None if output is None else Path(output)
 
 
 def single_target(source: Path, output: Path | None, suffix: str) -> Path:
-    """Where one file's output goes: to ``output``, into it if it is a folder, or beside the file.
+    """Where one file's output goes: to ``output``, into it if it is a folder, or next to the input.
 
     The output of numbered pictures, in a folder or by a pattern, is a folder, or the same pattern in one.
     """
@@ -65,15 +87,33 @@ def _names_folder(last: str) -> bool:
     return True
 
 
+def _is_missing_folder(path: str) -> bool:
+    return path.endswith(("/", os.sep)) and not Path(path).exists()
+
+
+def _is_same_folder(first: str, second: str) -> bool:
+    return Path(first).is_dir() and Path(second).is_dir() and Path(first).samefile(second)
+
+
 def _is_folder(path: str) -> bool:
     return path.endswith(("/", os.sep)) or Path(path).is_dir()
 
 
 def _lines(path: Path) -> list[str]:
-    """The inputs in a text file: one a line, empty lines and those that begin with # left out."""
+    """The inputs in a text file, one per line; empty lines and those that begin with # are skipped."""
     try:
-        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        content = path.read_bytes()
     except OSError as error:
-        raise click.UsageError(f"{path} cannot be read: {error.strerror}.") from error
-    lines = [line.strip() for line in text.splitlines()]
+        raise click.UsageError(f"{path} cannot be read: {reason_of(error)}.") from error
+    encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8")
+    text = content.decode(encoding, "surrogateescape" if encoding == "utf-8" else "replace")
+    lines = [_unquoted(line.strip()) for line in text.removeprefix("\ufeff").splitlines()]
+    if any("\0" in line for line in lines):
+        raise click.UsageError(f"{path} is not a list of files, one per line.")
     return [line for line in lines if line and not line.startswith("#")]
+
+
+def _unquoted(line: str) -> str:
+    """A path without the quotes that Windows' "Copy as path" puts around it."""
+    quoted = len(line) > 2 and line[0] == line[-1] and line[0] in "\"'"
+    return line[1:-1] if quoted and not Path(line).exists() else line

@@ -1,4 +1,4 @@
-"""``edvr preview``: what would come out, and how long it would take."""
+"""``edvr preview``: restore a few moments, and estimate the time of the whole."""
 
 import math
 from fractions import Fraction
@@ -36,23 +36,30 @@ __all__ = ["preview_command"]
 
 @click.command("preview", no_args_is_help=True)
 @click.argument("source", metavar="IN", type=FILE)
-@click.option("--at", "instants", type=TIME, multiple=True, help="A moment, as 1:30; repeatable.")
+@click.option("--at", "instants", type=TIME, multiple=True, help="A moment: 1:30; repeatable.")
 @click.option(
-    "--moments", type=click.IntRange(1, 50), default=3, show_default=True, metavar="N", help="Spread so many evenly."
+    "--moments",
+    type=click.IntRange(1, 50),
+    default=3,
+    show_default=True,
+    metavar="N",
+    help="Number of moments, evenly spread.",
 )
-@click.option("-o", "--output", "folder", metavar="FOLDER", type=FILE, help="Where to.  [default: IN_preview]")
-@click.option("--video", is_flag=True, help="Write a short split-screen video from each moment as well.")
+@click.option(
+    "-o", "--output", "folder", metavar="FOLDER", type=FILE, help="Folder of the pictures.  [default: IN_preview]"
+)
+@click.option("--video", is_flag=True, help="Also write a short split-screen video of each moment.")
 @click.option(
     "--seconds",
     type=Finite(0, min_open=True),
     default=1.0,
     show_default=True,
     metavar="S",
-    help="Its length.",
+    help="Length of each video.",
 )
 @model_options
 @inference_options
-@click.option("--thumbnail/--no-thumbnail", default=True, help="Show the first part in the terminal.")
+@click.option("--thumbnail/--no-thumbnail", default=True, help="Show the first picture in the terminal.")
 @click.option("-y", "--overwrite", is_flag=True, help="Replace files of an earlier preview.")
 def preview_command(
     source: Path,
@@ -68,7 +75,7 @@ def preview_command(
 ) -> None:
     """Restore a few moments of the video IN and write them as pictures: bicubic on the left, EDVR on the right.
 
-    Below the whole frames is the part where they differ most, magnified. Says how long the whole file would take.
+    Below the whole frames is the part where they differ most, magnified. Estimates the time for the whole file.
     The pictures' paths go to standard output.
     """
     if folder is not None and folder.exists() and not folder.is_dir():
@@ -102,7 +109,7 @@ def preview_command(
     frames = math.ceil(seconds * footage.rate) if video else 1
     pace: list[float] = []
     for number, (instant, target) in enumerate(zip(at, targets, strict=True)):
-        # One frame more at the first moment tells the pace: only the first of a run computes a whole window.
+        # The speed is measured on a second frame of the first moment: the first frame computes a whole window.
         count = max(frames, 2) if number == 0 else frames
         restored: list[Restored] = []
         with console.status(f"restoring from {_clock(instant)} ({number + 1} of {len(at)})"):
@@ -123,7 +130,7 @@ def preview_command(
         every = (
             f", about {format_duration(each * footage.count)} for all {footage.count} frames" if footage.count else ""
         )
-        console.print(f"{each:.2g} s a frame now{every}", soft_wrap=True)
+        console.print(f"{each:.2g} s per frame{every}", soft_wrap=True)
 
 
 def _clock(seconds: float) -> str:

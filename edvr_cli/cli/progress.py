@@ -39,7 +39,7 @@ from edvr_cli.system.text import format_bytes, format_duration
 __all__ = ["Display"]
 
 _PLAIN_EVERY = 10.0  # seconds between lines
-_SPEED_OVER = 600.0  # seconds; a frame may take minutes, and there is no speed without two of them
+_SPEED_OVER = 600.0  # seconds; a frame may take minutes, and the speed needs two of them
 
 
 class Display:
@@ -77,7 +77,7 @@ class Display:
             case Notice():
                 self._console.warn(event.message)
             case Joining():
-                self._say("Putting it together.")
+                self._say("Joining the segments.")
             case Paused():
                 self._pause(event)
             case Finished():
@@ -90,7 +90,7 @@ class Display:
                 self._end_batch(event)
 
     def interrupted(self) -> None:
-        """Say what a first Ctrl-C leads to."""
+        """Say what the first Ctrl-C does."""
         self._say("Stopping when the current segment is done; Ctrl-C again stops at once and loses it.")
 
     def _start(self, event: Started) -> None:
@@ -101,9 +101,9 @@ class Display:
         self._say(markup("[bold]{}[/] → [bold]{}[/]  {}", event.source.name, event.target.name, sizes))
         self._say(f"{event.model} on {event.device}, {event.precision}, {tiles}")
         if event.resized:
-            self._say("The model enlarges by 4; its output is brought to this size by Lanczos resampling.")
+            self._say("The model enlarges by 4; its output is resized to this size (Lanczos).")
         if event.kept:
-            self._say(f"Going on after {_frames(event.kept, event.total)} of an earlier run.")
+            self._say(f"Continuing after {_frames(event.kept, event.total)} of an earlier run.")
         if self._bar:
             self._frames = self._bars().add_task("frames", total=event.total, completed=event.kept)
 
@@ -207,14 +207,14 @@ class Display:
         if self._progress is not None and self._files is None:
             self._progress.stop()
         kept = _frames(event.done, event.total)
-        self._say(f"{kept} are kept in {event.directory}; the same command goes on from there.")
+        self._say(f"{kept} are kept in {event.directory}; the same command continues from there.")
 
     def _say(self, line: str | Text) -> None:
         self._console.print(line, soft_wrap=not self._console.is_terminal)  # a log line stays one line
 
 
 class _Speed(ProgressColumn):
-    """Frames a second."""
+    """Frames per second."""
 
     def render(self, task: Task) -> Text:
         """Nothing until it is known."""

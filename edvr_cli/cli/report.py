@@ -1,4 +1,4 @@
-"""``edvr report``: a page that shows what restoring changed."""
+"""``edvr report``: an HTML page that compares a video with its restoration."""
 
 import json
 from fractions import Fraction
@@ -28,7 +28,7 @@ _MEASURED = 300
 @click.argument("result", metavar="OUT", type=FILE)
 @click.option("-o", "--output", "target", metavar="FILE.html", type=FILE, help="The page.  [default: OUT.html]")
 @click.option("--ref", metavar="TRUTH", type=FILE, help="Measure both against this video or folder of images.")
-@click.option("--start", type=TIME, default=0, metavar="TIME", help="Begin IN and TRUTH here: OUT is a part of them.")
+@click.option("--start", type=TIME, default=0, metavar="TIME", help="Start of OUT in IN and TRUTH.")
 @click.option("--pictures", type=click.IntRange(1, 40), default=6, show_default=True, help="Frames to show.")
 @click.option(
     "--frames",
@@ -36,15 +36,21 @@ _MEASURED = 300
     default=_MEASURED,
     show_default=True,
     metavar="N",
-    help="Measure so many at most.",
+    help="Measure at most N frames.",
 )
-@click.option("--vmaf/--no-vmaf", default=True, help="Measure VMAF besides, where there is a truth.")
+@click.option("--vmaf/--no-vmaf", default=True, help="Also measure VMAF, if --ref is given.")
 @click.option("-n", "--model", metavar="MODEL", type=MODEL, help="The model that made OUT: its card comes on the page.")
 @click.option("-d", "--device", type=DEVICE, default="auto", show_default=True, help="The device it was made on.")
 @click.option(
-    "--run", "run_file", metavar="FILE", type=FILE, help="What `edvr upscale --json` wrote: its settings and model."
+    "--run",
+    "run_file",
+    metavar="FILE",
+    type=FILE,
+    help="Output of `edvr upscale --json`: shows its settings and model.",
 )
-@click.option("--setting", "settings", type=KEY_VALUE, multiple=True, help="A further line, as crf=17; repeatable.")
+@click.option(
+    "--setting", "settings", type=KEY_VALUE, multiple=True, help="Another line of settings: crf=17; repeatable."
+)
 @click.option("-y", "--overwrite", is_flag=True, help="Replace the page if it exists.")
 def report_command(
     source: Path,
@@ -61,7 +67,7 @@ def report_command(
     settings: tuple[tuple[str, str], ...],
     overwrite: bool,
 ) -> None:
-    """Write a page that shows the video IN beside its restoration OUT; one file, for any browser, offline.
+    """Write an HTML page that compares the video IN with its restoration OUT: one file, viewable offline.
 
     It has a slider over frames of both, the parts that changed most, figures over time, and what made OUT.
 
@@ -96,13 +102,13 @@ def report_command(
 
 
 def _run_settings(path: Path, result: Path) -> dict[str, str]:
-    """What a run told of the file it made, from its lines of JSON. Raises InputError where it made another."""
+    """Settings of the run that made a file, from its JSON lines. Raises InputError where it made another."""
     try:
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         events = [line for line in lines if Path(line.get("target", "")).name == result.name]
         begun = next(event for event in events if event["event"] == "started")
     except (OSError, ValueError, AttributeError, StopIteration) as error:
-        raise InputError(f"{path} does not tell of {result.name}: give what `edvr upscale --json` wrote") from error
+        raise InputError(f"{path} does not mention {result.name}: give the output of `edvr upscale --json`") from error
     settings = {
         "model": begun["model"],
         "device": begun["device"],

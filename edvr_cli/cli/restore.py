@@ -37,6 +37,7 @@ from edvr_cli.jobs.options import JobOptions, OutputOptions
 from edvr_cli.jobs.request import check_request
 from edvr_cli.models.registry import Task, find_model
 from edvr_cli.video.file_names import STANDARD_OUTPUT
+from edvr_cli.video.image_sequences import holds_images
 from edvr_cli.video.reading.options import InputOptions
 from edvr_cli.video.writing.options import Encoding
 
@@ -121,7 +122,8 @@ def _restore(files: Files, request: _Request, shown: DisplayOptions, suffix: str
     """First what needs no time, so that mistakes are reported at once; then the network, which takes seconds."""
     inputs, output = read_paths(files.paths, files.input_path, files.output_path, files.list_file)
     _check_options(request, shown, output)
-    batch = is_batch(inputs) or files.watch
+    listed = files.list_file is not None and (output is None or not output.suffix)
+    batch = is_batch(inputs) or files.watch or listed
     if batch:
         find = _finder(inputs, output, suffix, files)
     else:
@@ -197,10 +199,18 @@ def _finder(inputs: list[str], output: Path | None, suffix: str, files: Files) -
         entries = find_entries(inputs, output, files.selection, suffix)
         if not entries and not files.watch:
             names = ", ".join(inputs)
-            raise InputError(f"{names}: no videos found; try --include PATTERN for other suffixes, or --recursive.")
+            raise InputError(f"{names}: no videos found; {_instead(inputs, files)}.")
         return entries
 
     return find
+
+
+def _instead(inputs: list[str], files: Files) -> str:
+    """What to do about folders without videos: a folder of pictures is one video, and is given by itself."""
+    folders = sorted(item for text in inputs if Path(text).is_dir() for item in Path(text).iterdir() if item.is_dir())
+    if pictures := next((folder for folder in folders if holds_images(folder)), None):
+        return f"{pictures} holds pictures: give folders of pictures one by one, each with its own OUT"
+    return "try --include PATTERN for other suffixes" + ("" if files.recursive else ", or --recursive")
 
 
 def _restorer(request: _Request, name: str, stop: Callable[[], bool], on_event: OnEvent) -> Callable[[Entry], Finished]:

@@ -297,14 +297,14 @@ class _Display:
             case events.Notice():
                 self.say(event.message)
             case events.Finished():
-                self.say(f"{event.samples_per_second:.1f} samples/s on average")
+                self.say(f"{event.samples_per_second:.3g} samples/s on average")
                 end = "done" if event.complete else f"stopped at step {event.step}; go on with --resume"
                 self.say(end)
 
     def _advance(self, event: events.Progress) -> None:
         left = event.seconds_left
         figures = (
-            f"loss {event.loss:.4f}  rate {event.learning_rate:.1e}  {event.samples_per_second:.1f} samples/s  "
+            f"loss {event.loss:.4f}  rate {event.learning_rate:.1e}  {event.samples_per_second:.3g} samples/s  "
             f"waiting {event.waiting:.0%}"
         )
         remaining = f"{left / 3600:.1f} h left" if left >= 3600 else f"{left / 60:.0f} min left"

@@ -1,7 +1,7 @@
 """PSNR and SSIM as the super-resolution literature publishes them: 8-bit values, no border cropped.
 
 Shapes: N images, C channels, H W pixels. Values are on the 8-bit scale, 0 to 255, in any dtype; all is
-computed in float64. Each function returns one value an image; the published numbers are means over frames,
+computed in float64. Each function returns one value per image; the published numbers are means over frames,
 then clips.
 """
 

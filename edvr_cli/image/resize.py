@@ -1,4 +1,4 @@
-"""Change an image's size as MATLAB's ``imresize`` does, which is how this field makes its small frames.
+"""Resampling like MATLAB's ``imresize``, with which the benchmarks' small frames are made.
 
 Shapes: H W pixels of the input, h w of the output, n and m the lengths of one axis before and after.
 

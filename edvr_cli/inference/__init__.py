@@ -1,1 +1,1 @@
-"""The trained network at work on frames."""
+"""Inference: a trained network restores frames."""

@@ -1,8 +1,8 @@
-"""StreamingEDVR: a trained network at work on a stream of windows, computing each thing once.
+"""StreamingEDVR: restores a stream of windows and computes each intermediate result once.
 
 The definition is :meth:`EDVR.forward`, which this equals. It differs in when and where things are computed:
 
-- features of a frame once, when the frame first appears, and kept as long as windows name it;
+- features of a frame are computed when it first appears, and kept as long as windows contain it;
 - the convolutions over a pair of frames as two halves, a neighbor's computed once, the reference's once per
   window, and added per pair;
 - on a CPU the 3×3 convolutions after Winograd, with a quarter of the products;
@@ -97,12 +97,12 @@ class StreamingEDVR:
 
     @property
     def whole_frames(self) -> bool:
-        """Whether frames go through in one piece (known from the first frame on)."""
+        """Whether frames are not tiled (known from the first frame on)."""
         return len(self._tiles) == 1
 
     @property
     def tile_size(self) -> int:
-        """Largest side of a tile's core in input pixels, or 0 for whole frames (known from the first frame on)."""
+        """Largest side of a tile in input pixels, 0 for whole frames (known from the first frame on)."""
         return 0 if self.whole_frames else self._plan.tile
 
     def memory_needed(self) -> int:
@@ -117,7 +117,7 @@ class StreamingEDVR:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences for whoever waits for this engine."""
+        """Sentences for the user about the speed to expect."""
         notes = []
         if missing := missing_kernel(self.device):
             notes.append(
@@ -128,7 +128,7 @@ class StreamingEDVR:
         return tuple(notes)
 
     def modules(self) -> Iterator[nn.Module]:
-        """Every module that a window goes through."""
+        """Every module that processes a window."""
         return self._stages.modules()
 
     @property
@@ -187,7 +187,7 @@ class StreamingEDVR:
     def restore(self, window: Window[Tensor]) -> Tensor:
         """Restore the reference frame of ``window``.
 
-        Frames are (3, H, W) float32 RGB in [0, 1], anywhere; they are told apart by the window's indices.
+        Frames are (3, H, W) float32 RGB in [0, 1], on any device; the window's indices identify them.
         Returns (3, s·H, s·W) float32 on the engine's device, not clamped. On a GPU it comes back when the work is
         queued there, not when it is done.
         """

@@ -1,4 +1,4 @@
-"""How much memory a device has left, and how to restore frames within it."""
+"""The free memory of a device, and a plan to restore frames within it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -26,15 +26,15 @@ SMALLEST_TILE = 32
 _SHARE = 0.7  # of the free memory to plan with: fragmentation and other programs take the rest
 _AT_ONCE = 256 * 1024  # pixels of features up to which a GPU is not busy with one neighbor of a frame at a time
 MAX_WINDOWS = 8  # at once; beyond, a GPU gains nothing
-_EXTRACTION = 0.25  # of the work on a window, when all its frames' features are computed anew
+_EXTRACTION = 0.25  # share of the work on a window, when all its frames' features are computed again
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """How frames go through the network."""
+    """How frames are divided, and what is kept between them."""
 
-    tile: int  # largest side of a tile's core in input pixels; 0: whole frames
-    keep_features: bool  # between windows, rather than computed for every window anew
+    tile: int  # largest side of a tile in input pixels; 0: whole frames
+    keep_features: bool  # between windows, rather than computing them for every window
     at_once: bool = False  # all frames of a window are aligned in one go, rather than one after the other
     windows: int = 1  # restored in one go
 
@@ -176,7 +176,7 @@ def _sizes(longest: int) -> Iterator[int]:
 
 
 def free_memory(device: torch.device, bound: int | None = None) -> int | None:
-    """Bytes that can still be allocated on ``device``, ``bound`` at most; None where the system does not tell."""
+    """Bytes that can still be allocated on ``device``, ``bound`` at most; None where they are unknown."""
     found = [count for count in (_free_memory(device), bound) if count is not None]
     return min(found, default=None)
 

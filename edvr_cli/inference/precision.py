@@ -1,4 +1,4 @@
-"""The floating type that the network computes in."""
+"""The floating-point type of the computation."""
 
 import torch
 
@@ -11,16 +11,17 @@ _DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.fl
 
 
 def dtype_for(precision: Precision, device: torch.device) -> torch.dtype:
-    """The type that ``precision`` means on ``device``.
+    """The floating-point type for ``precision`` on ``device``.
 
-    ``auto`` is fp16 on CUDA, bf16 on processors that multiply in it, fp32 elsewhere: the fastest within 0.02 dB
-    of fp32 (docs/lab/performance.md). Raises DeviceError for fp16 on a CPU, and ValueError for another word.
+    ``auto`` is fp16 on GPUs from compute capability 7.0 on (older ones are slower in it), bf16 on processors that
+    multiply in it, fp32 elsewhere: the fastest within 0.02 dB of fp32 (docs/lab/performance.md). Raises DeviceError
+    for fp16 on a CPU, and ValueError for another word.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     if precision == "auto":
         if device.type == "cuda":
-            return torch.float16
+            return torch.float16 if _is_fast_in_half(device) else torch.float32
         return torch.bfloat16 if device.type == "cpu" and _multiplies_bfloat16() else torch.float32
     if precision == "fp16" and device.type == "cpu":
         raise DeviceError("a CPU has no fast fp16: choose auto, fp32 or bf16", hint="precision")
@@ -28,8 +29,14 @@ def dtype_for(precision: Precision, device: torch.device) -> torch.dtype:
 
 
 def name_of(dtype: torch.dtype) -> Precision:
-    """The word for a type that :func:`dtype_for` gives."""
+    """The name of a type that :func:`dtype_for` returns."""
     return next(name for name, named in _DTYPES.items() if named == dtype)
+
+
+def _is_fast_in_half(device: torch.device) -> bool:
+    if not torch.cuda.is_available() or torch.version.hip is not None:
+        return True
+    return torch.cuda.get_device_capability(device) >= (7, 0)
 
 
 def _multiplies_bfloat16() -> bool:

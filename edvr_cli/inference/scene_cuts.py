@@ -1,4 +1,4 @@
-"""Scene cuts, found as sudden jumps of a thumbnail of the luma."""
+"""Scene cut detection: sudden changes of a thumbnail of the luma."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ _UNKNOWN = 0.04  # taken for the usual difference before any is known
 
 
 class CutDetector:
-    """Tells, frame by frame in order, whether a frame starts a new shot.
+    """Detects, frame by frame and in order, whether a frame starts a new shot.
 
     A cut is a thumbnail difference that is large by itself and against what the shot's motion has been:
     steady fast motion, fades and flicker are not cuts, nor are cuts less than three frames apart. Being wrong
@@ -31,16 +31,16 @@ class CutDetector:
 
     @property
     def motion(self) -> tuple[float, ...]:
-        """What it remembers of the shot's motion; with the last frame, all that it knows."""
+        """Recent motion of the shot: the state of the detector, together with the last frame."""
         return tuple(self._recent)
 
     def resume(self, luma: Tensor, motion: Iterable[float]) -> None:
-        """Go on as after a frame with this luma, when ``motion`` was remembered."""
+        """Restore the state after a frame with this luma and ``motion``."""
         self._last = _thumbnail(luma)
         self._recent = deque(motion, maxlen=_MEMORY)
 
     def starts_shot(self, luma: Tensor) -> bool:
-        """Take the next frame's luma (H, W), float in [0, 1]; true at a cut, false for the first frame."""
+        """Whether the next frame, given by its luma (H, W) in [0, 1], starts a shot; False for the first one."""
         thumbnail = _thumbnail(luma)
         last, self._last = self._last, thumbnail
         if last is None:

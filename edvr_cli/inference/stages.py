@@ -1,4 +1,4 @@
-"""The network cut into the stages between which an engine keeps things: functions of tensors alone.
+"""The network divided into stages, between which the engine keeps results; functions of tensors.
 
 Shapes: T frames of a window, C features, h w size of a feature map, H W of the input, s scale; of one image unless
 said otherwise.

@@ -1,4 +1,4 @@
-"""Cutting a frame into tiles with padding. Knows nothing of the network that works on them."""
+"""Division of a frame into tiles with padding."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,7 +23,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Tile:
-    """A part of the frame: its core is written, its region (core and padding, clipped to the frame) is read."""
+    """A part of a frame: its region (core and padding, limited to the frame) is read, its core is written."""
 
     core_y: Span
     core_x: Span
@@ -54,7 +54,7 @@ def tiles(height: int, width: int, size: int, tile_pad: int, multiple: int) -> l
     rounded up to it.
     """
     if height % multiple or width % multiple:
-        raise ValueError(f"a frame of {width}×{height} is no multiple of {multiple}")
+        raise ValueError(f"a frame of {width}×{height} is not a multiple of {multiple}")
     rows, columns = _spans(height, size, multiple), _spans(width, size, multiple)
     tile_pad = -(-tile_pad // multiple) * multiple
     return [Tile(y, x, _widened(y, tile_pad, height), _widened(x, tile_pad, width)) for y in rows for x in columns]

@@ -1,4 +1,4 @@
-"""torch.compile for functions that also work without: pointwise work is fused, and launched with less ado.
+"""torch.compile with a fallback to the uncompiled function.
 
 Sizes that a function meets first are compiled for; when it meets others, once more for all. Without CUDA graphs, whose
 outputs are overwritten by the next call, while an engine keeps them for several frames.
@@ -20,7 +20,7 @@ _ISOLATED = {"isolate_recompiles": True} if "isolate_recompiles" in signature(to
 
 
 class Compiler:
-    """Compiles functions when they are first called; after the first failure, all of them run as they are written.
+    """Compiles functions when they are first called; after the first failure, all of them run uncompiled.
 
     ``on_failure`` is then called, once, with a sentence that says why. ``backend`` is torch.compile's.
     """

@@ -1,1 +1,1 @@
-"""Work that must not be lost: videos in segments with a manifest of what is done, and folders of videos."""
+"""Restartable restoration: plan, segments, manifest, backends, and batches of videos."""

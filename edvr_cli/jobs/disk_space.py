@@ -40,7 +40,7 @@ def _size(path: Path) -> float:
 
 
 def check_space(needed: int, directory: Path) -> str | None:
-    """None where ``needed`` bytes fit, a warning where they may not. Raises OutputError where they cannot."""
+    """A warning where ``needed`` bytes may not fit, else None. Raises OutputError where they cannot fit."""
     free = shutil.disk_usage(directory).free
     if needed <= free:
         return None

@@ -1,4 +1,4 @@
-"""What a source and a model are recognized by."""
+"""Content fingerprints of inputs and models."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from edvr_cli.network.edvr import EDVR
 
 __all__ = ["Fingerprint", "fingerprint", "model_digest"]
 
-# Of a large file so many blocks of so many bytes are read, evenly spread: a film would take minutes to read.
+# Of a large file, this many blocks of this many bytes are read, evenly spread: all of it would take minutes.
 _BLOCKS, _BLOCK = 64, 1 << 20
 
 
@@ -25,7 +25,7 @@ class Fingerprint:
 
 
 def fingerprint(*paths: str | os.PathLike[str]) -> Fingerprint:
-    """Recognize files by their content, whatever their names and dates. Raises InputError where one cannot be read."""
+    """The fingerprint of files, independent of their names and dates. Raises InputError where one cannot be read."""
     digest = hashlib.sha256()
     total = 0
     # Of many files all sizes count, and the content of some, evenly spread.

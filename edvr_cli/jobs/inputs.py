@@ -1,4 +1,4 @@
-"""Which file becomes which: folders, patterns and lists of videos, each with an output of its own."""
+"""Inputs of a batch: folders, patterns and lists of videos, and the output of each."""
 
 import fnmatch
 import glob
@@ -35,7 +35,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which files of folders are taken: patterns are matched with names and with paths below the folder."""
+    """Which files of folders are restored; patterns match names and paths below the folder."""
 
     recursive: bool = False
     include: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ class Selection:
 
 
 def is_batch(inputs: Sequence[str]) -> bool:
-    """Whether inputs stand for any number of files rather than for one."""
+    """Whether the inputs may be several files."""
     return len(inputs) != 1 or _is_folder_of_videos(Path(inputs[0])) or _is_pattern(inputs[0])
 
 
@@ -116,11 +116,11 @@ def _files(text: str, selection: Selection) -> Iterator[tuple[Path | None, Path]
             if file.is_file() and not _matches(Path(file.name), selection.exclude):
                 yield None, file
     else:
-        yield None, path  # Whether it is there turns out when it has its turn.
+        yield None, path  # Whether it exists is checked when it is restored.
 
 
 def _apart(entries: list[Entry]) -> list[Entry]:
-    """Give entries that would share an output outputs of their own.
+    """Give each entry its output, where several would share one.
 
     Where another suffix would be lost it is kept (``a.avi.mkv``); files of several folders are told apart by these.
     """

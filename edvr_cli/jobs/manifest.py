@@ -112,7 +112,7 @@ class Manifest:
         self.frame_count = frame_count
 
     def doubt_end(self) -> None:
-        """Forget where the source ends: it was found to go on."""
+        """Drop the number of frames: the source has more."""
         self.frame_count = None
 
     def set_output(self, output: Mapping[str, int]) -> None:

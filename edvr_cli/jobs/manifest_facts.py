@@ -1,4 +1,4 @@
-"""What a manifest's facts must be: a line that is intact may have been written by another version, or by hand."""
+"""Checks of the facts in a manifest: even an intact line may come from another version, or an editor."""
 
 import itertools
 import re

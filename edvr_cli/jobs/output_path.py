@@ -1,4 +1,4 @@
-"""The contract for output files: whole under their name, or not there at all."""
+"""Output files: checks, and placement in one step."""
 
 import os
 from pathlib import Path

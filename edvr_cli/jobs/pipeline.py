@@ -145,9 +145,9 @@ def restore_segments(
             *planes, is_finite = restored.on_host.wait()
             if not is_finite:
                 raise DeviceError(
-                    f"the network's output for frame {restored.number} is not finite in {name_of(engine.dtype)}, "
-                    "whose range may be too small: use bf16 or fp32",
-                    hint="precision",
+                    f"the network's output for frame {restored.number} is not finite in {name_of(engine.dtype)}"
+                    f"{_why_not_finite(engine)}",
+                    hint="precision" if engine.dtype == torch.float16 else None,
                 )
             sink.write(restored.number, planes, restored.pts, restored.duration)
 
@@ -212,6 +212,15 @@ def _for_encoder(labelled: LabelledFrame, output: Tensor, encoder: EncoderPlan) 
     alpha = _alpha(labelled.frame, encoder, output.device)
     planes = rgb_to_planes(output, encoder.layout, encoder.color, alpha=alpha)
     return _Restored(labelled.number, Download((*planes, is_finite)), labelled.frame.pts, labelled.frame.duration)
+
+
+def _why_not_finite(engine: StreamingEDVR) -> str:
+    """Whether the numbers' type or the model itself is at fault."""
+    if not all(bool(parameter.isfinite().all()) for parameter in engine.model.parameters()):
+        return f": the model {engine.model.name} has parameters that are not finite; use another model"
+    if engine.dtype == torch.float16:
+        return ", whose range may be too small: use bf16 or fp32"
+    return ": the model does not suit these pictures; use another model"
 
 
 def _position(trail: Sequence[LabelledFrame]) -> Position:

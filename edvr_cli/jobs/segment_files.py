@@ -1,4 +1,4 @@
-"""Encoded video in a directory of segments, each of which is whole under its name or not there."""
+"""Segments on disk: each is complete under its name, or not there."""
 
 import hashlib
 import os
@@ -19,11 +19,11 @@ from edvr_cli.video.writing.writer import EncodedVideo, VideoWriter
 
 __all__ = ["PARTIAL", "SegmentWriter", "as_encoded_video", "is_whole", "store_segment"]
 
-PARTIAL = ".part"  # what a segment's name ends with as long as it is being written
+PARTIAL = ".part"  # suffix of a segment while it is written
 
 
 class SegmentWriter:
-    """Encodes frames into segments; a context manager. ``on_segment`` is told of each as soon as it is on disk.
+    """Encodes frames into segments; a context manager. ``on_segment`` receives each segment that is on disk.
 
     Leaving the block drops a segment that is not ended. Raises OutputError where a file cannot be written or the
     encoder fails.
@@ -106,13 +106,13 @@ def _put_in_place(part: Path) -> tuple[Path, str]:
 
 
 def as_encoded_video(segment: Segment, directory: Path, time_base: Fraction) -> EncodedVideo:
-    """A segment in ``directory`` as what `mux` joins."""
+    """A segment in ``directory``, for `mux`."""
     path = directory / segment.name
     return EncodedVideo(path, time_base, segment.frame_count, segment.first_pts, segment.last_duration)
 
 
 def is_whole(segment: Segment, directory: Path) -> bool:
-    """Whether a segment's file is there and is what it was when it was ended."""
+    """Whether a segment's file exists and has not changed."""
     path = directory / segment.name
     try:
         with open_regular(path) as file:

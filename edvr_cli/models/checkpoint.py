@@ -2,19 +2,19 @@
 
 import json
 import re
-import struct
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import cast, get_args
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from edvr_cli.errors import DeviceError, ModelError
+from edvr_cli.errors import DeviceError, ModelError, reason_of
+from edvr_cli.models.file_kind import check_file, check_tensors, why_not_loaded
 from edvr_cli.models.key_names import is_counter, published_key
 from edvr_cli.models.registry import MODELS, ModelEntry, find_model
 from edvr_cli.network.edvr import EDVR, EDVRConfig
@@ -24,11 +24,6 @@ from edvr_cli.system.hardware import resolve_device
 from edvr_cli.system.text import first_line
 
 __all__ = ["config_of", "load_model", "read_state_dict", "save_model"]
-
-# What the two libraries raise over a file that is truncated, junk, or something else altogether.
-_UNREADABLE = (
-    SafetensorError, UnpicklingError, struct.error, OSError, EOFError, RuntimeError, ValueError, KeyError,
-)  # fmt: skip
 
 
 def load_model(
@@ -47,6 +42,8 @@ def load_model(
     if padding is not None or stated:
         model.padding = padding or _padding(stated, path)
     model.name = str(recipe.get("name") or (entry and entry.name) or path.stem)
+    if str(device).split(":")[0] == "meta":
+        raise DeviceError(f"device {str(device)!r} computes nothing: choose cpu, cuda or mps")
     try:
         return model.to(resolve_device(device)).eval()
     except (RuntimeError, AssertionError) as error:
@@ -62,7 +59,7 @@ def save_model(model: EDVR, path: str | Path, *, dtype: torch.dtype = torch.floa
         "config": json.dumps(asdict(model.config)),
         **recipe,
     }
-    write_file(Path(path), save(state, metadata))  # its own way to write a file lets nobody else read it
+    write_file(Path(path), save(state, metadata))  # safetensors' writer makes files that only their owner may read
 
 
 def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -73,20 +70,28 @@ def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """
     metadata: dict[str, str] = {}
     try:
+        check_file(path)
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 content: object = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
         else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
-        raise ModelError(f"{path} is no readable checkpoint: {first_line(error)}") from error
+            with warnings.catch_warnings(action="ignore"):  # of what is deprecated in somebody's file
+                content = torch.load(path, map_location="cpu", weights_only=True)
+    except ModelError:
+        raise
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {reason_of(error)}") from error
+    except Exception as error:  # Over junk the two libraries raise whatever they come upon.
+        raise ModelError(f"{path} is not a readable checkpoint: {why_not_loaded(error)}") from error
     for wrapper in ("params_ema", "params", "state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
             break
     state = {str(k): v for k, v in content.items()} if isinstance(content, Mapping) else {}
-    state = {published_key(k): v.float() for k, v in state.items() if isinstance(v, Tensor) and not is_counter(k)}
+    tensors = {published_key(k): v for k, v in state.items() if isinstance(v, Tensor) and not is_counter(k)}
+    check_tensors(tensors.values(), path)
+    state = {key: value.float() for key, value in tensors.items()}
     if not state:
         raise ModelError(f"{path} holds no network parameters")
     return state, metadata
@@ -95,7 +100,7 @@ def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def config_of(state: Mapping[str, Tensor]) -> EDVRConfig:
     """The dimensions of the EDVR network that ``state`` belongs to.
 
-    Raises ValueError, with the first reason found, where it is no such network.
+    Raises ValueError, with the first reason found, where it is another network.
     """
     tsa = "fusion.feat_fusion.weight" in state
     predeblur = "predeblur.conv_first.weight" in state
@@ -131,7 +136,7 @@ def _shape(state: Mapping[str, Tensor], key: str) -> tuple[int, ...]:
         raise ValueError(f"it has no parameter {key!r}")
     shape = tuple(state[key].shape)
     if len(shape) != 4 or 0 in shape:
-        raise ValueError(f"its {key!r} {shape} is no convolution's weight")
+        raise ValueError(f"its {key!r} {shape} is not the weight of a convolution")
     return shape
 
 
@@ -139,7 +144,7 @@ def _build(state: dict[str, Tensor], path: Path) -> EDVR:
     try:
         config = config_of(state)
     except ValueError as error:
-        raise ModelError(f"{path} is no EDVR checkpoint: {error}") from error
+        raise ModelError(f"{path} is not an EDVR checkpoint: {error}") from error
     with torch.device("meta"):
         model = EDVR(config)
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
@@ -173,7 +178,7 @@ def _count(state: Mapping[str, Tensor], stack: str) -> int:
     """How many blocks a stack has by their numbers, of which those in between may be missing."""
     numbers = {int(m[1]) for key in state if (m := re.match(rf"{stack}\.(\d+)\.", key))}
     highest = max(numbers, default=-1)
-    # A number beyond that of all parameters is no block: a file cannot make us build a billion of them.
+    # A number beyond that of all parameters is not a block: a file must not cause a billion of them.
     return highest + 1 if highest < len(state) else len(numbers)
 
 
@@ -191,7 +196,10 @@ def _entry_of(name_or_path: str | Path, path: Path) -> ModelEntry | None:
     entry = MODELS.get(str(name_or_path))
     if entry and not entry.sha256:
         return entry
-    digest = sha256_of(path)
+    try:
+        digest = sha256_of(path)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {reason_of(error)}") from error
     if entry and not digest.startswith(entry.sha256):
         raise ModelError(f"{path} is damaged: its sha256 is {digest}, not {entry.sha256}…; download it again")
     return entry or next((e for e in MODELS.values() if e.sha256 and digest.startswith(e.sha256)), None)

@@ -1,4 +1,4 @@
-"""What a network's parameters are called: the public checkpoints' names, for those of the other lineages.
+"""Names of parameters: those of other code bases as the public checkpoints have them.
 
 OpenMMLab's files put each convolution one level deeper; the files of the paper's own first release (before
 BasicSR) name levels ``L1`` to ``L3`` in front. Every name of one lineage has exactly one in the others.
@@ -41,7 +41,7 @@ _RENAMES = tuple((re.compile(pattern), name) for pattern, name in (*_OPENMMLAB, 
 
 
 def published_key(key: str) -> str:
-    """A parameter's name in the public checkpoints, its wrappers' prefixes taken off; others stay as they are."""
+    """A parameter's name in the public checkpoints, without the prefixes of wrappers; others are unchanged."""
     while key.startswith(("module.", "generator.")):
         key = key.split(".", 1)[1]
     for pattern, name in _RENAMES:
@@ -50,5 +50,5 @@ def published_key(key: str) -> str:
 
 
 def is_counter(key: str) -> bool:
-    """Whether it is no parameter at all: OpenMMLab keeps training state beside the network."""
+    """Whether the key is training state, which OpenMMLab keeps next to the parameters."""
     return key.startswith("generator_ema.") or key.rsplit(".", 1)[-1] in ("step_counter", "_iter")

@@ -1,4 +1,4 @@
-"""The models on this machine: what there is, fetching, checking, adding and converting them."""
+"""The models on this machine: list, pull, verify, add, convert and blend."""
 
 import shutil
 from dataclasses import dataclass
@@ -13,9 +13,11 @@ from edvr_cli.models.registry import MODELS, ModelEntry, find_model, model_folde
 from edvr_cli.network.edvr import EDVR
 from edvr_cli.system.download import OnBytes, download
 from edvr_cli.system.files import replacing, sha256_of
+from edvr_cli.system.text import printable
 
 __all__ = ["Listed", "add", "convert", "describe", "list_models", "pull", "verify"]
 
+_LONGEST_NAME = 255  # bytes, suffix included
 _SUFFIXES = (".safetensors", ".pth")
 
 
@@ -29,7 +31,7 @@ class Listed:
 
 
 def list_models() -> list[Listed]:
-    """Every known model, then the files that the user's folder holds besides."""
+    """Every known model, then the other files in the user's folder."""
     folders = model_folders()
     places = {file.name: file for folder in reversed(folders) for file in _files(folder)}
     known = [Listed(name, entry, places.get(entry.file)) for name, entry in MODELS.items()]
@@ -87,6 +89,7 @@ def add(file: Path, *, name: str = "", overwrite: bool = False) -> tuple[str, Pa
         raise ModelError(f"{called!r} is the name of a published model, which {file} is not", hint="name")
     if entry is None and Path(called).name != called:
         raise ModelError(f"{called!r} cannot be a model's name: leave out slashes")
+    _check_name(called)
     suffix = ".safetensors" if file.suffix == ".safetensors" else ".pth"
     target = model_folders()[-1] / (entry.file if entry else called + suffix)
     existing = next((target.with_name(called + s) for s in _SUFFIXES if target.with_name(called + s).exists()), None)
@@ -99,6 +102,18 @@ def add(file: Path, *, name: str = "", overwrite: bool = False) -> tuple[str, Pa
     if occupied is not None and occupied != target:
         occupied.unlink()
     return called, target
+
+
+def _check_name(name: str) -> None:
+    """Raises ModelError for a name that no file can have everywhere, or that cannot be shown."""
+    try:
+        length = len(f"{name}.safetensors".encode())
+    except UnicodeEncodeError:
+        raise ModelError(f"{name!r} cannot be a model's name: it is not UTF-8") from None
+    if length > _LONGEST_NAME:
+        raise ModelError(f"{name[:40]}... cannot be a model's name: it is longer than {_LONGEST_NAME} bytes")
+    if printable(name) != name:
+        raise ModelError(f"{name!r} cannot be a model's name: leave out control characters")
 
 
 def convert(source: str | Path, target: Path, *, half: bool = False, overwrite: bool = False) -> EDVR:

@@ -1,4 +1,4 @@
-"""Models known by name: what there is, and where their files are looked for."""
+"""Models known by name, and the folders that are searched for their files."""
 
 import os
 from dataclasses import dataclass
@@ -47,6 +47,7 @@ class ModelEntry:
         return tuple(address for address in (self.address, drive) if address)
 
 
+_LONGEST_NAME = 255  # bytes of a file's name
 _DRIVE = "https://drive.usercontent.google.com/download"
 _CCCV = "https://github.com/EutropicAI/cccv/releases/download/model_zoo/"
 
@@ -193,7 +194,8 @@ def model_folders() -> list[Path]:
 def find_model(name_or_path: str | Path) -> Path:
     """The file of a model given by name or path; ModelError says what is missing and how to get it."""
     name = str(name_or_path)
-    if (path := Path(name_or_path).expanduser()).is_file():
+    path = _as_path(name_or_path)
+    if path.is_file():
         return path
     entry = MODELS.get(name)
     files = [entry.file] if entry else [f"{name}.safetensors", f"{name}.pth"]
@@ -209,6 +211,16 @@ def find_model(name_or_path: str | Path) -> Path:
     if path.suffix or os.sep in name:
         raise ModelError(f"model file {name} does not exist")
     raise unknown_model(name)
+
+
+def _as_path(name: str | Path) -> Path:
+    """A name as a path. Raises ModelError for one that no file can have."""
+    if any(len(os.fsencode(part)) > _LONGEST_NAME for part in Path(name).parts):
+        raise ModelError(f"model file {str(name)[:60]}... does not exist: names have {_LONGEST_NAME} bytes at most")
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # ~ and the name of somebody who is not there
+        return Path(name)
 
 
 def unknown_model(name: str) -> ModelError:

@@ -69,7 +69,7 @@ class EDVR(nn.Module):
     def __init__(self, config: EDVRConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or EDVRConfig()
-        # Parts of the recipe that parameters do not tell: how a window is filled at the ends of a shot, and
+        # Parts of the recipe that parameters do not show: how a window is filled at the ends of a shot, and
         # what to call the model. A loaded model brings its own.
         self.padding: Padding = "replicate" if config.predeblur else "reflection_circle"
         self.name = "edvr"
@@ -195,7 +195,7 @@ class PCDAlignment(nn.Module):
 
 
 class DeformConv(nn.Module):
-    """A modulated deformable 3×3 convolution whose offsets and mask come from features of their own."""
+    """A modulated deformable 3×3 convolution whose offsets and mask come from other features."""
 
     def __init__(self, features: int, groups: int) -> None:
         super().__init__()

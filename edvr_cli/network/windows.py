@@ -55,7 +55,7 @@ def window_indices(i: int, length: int, size: int, padding: Padding) -> tuple[in
 def windows(frames: Iterable[tuple[F, bool]], size: int, padding: Padding) -> Iterator[Window[F]]:
     """One window per frame, in order, holding at most ``2 * size`` frames at a time.
 
-    ``frames`` are pairs of a frame and whether it starts a shot. A shot is padded like a clip of its own, so
+    ``frames`` are pairs of a frame and whether it starts a shot. A shot is padded like a separate clip, so
     no window reaches across a cut.
     """
     radius = size // 2

@@ -121,8 +121,8 @@ def implementation(x: Tensor, *others: Tensor | None) -> str:
     """Name the implementation for these tensors: ``"triton"``, ``"torchvision"``, ``"compiled"`` or ``"reference"``.
 
     The fastest that works on their device. Triton's and the compiled kernel have no backward: training takes
-    torchvision's on a GPU where it is installed, for the packed form on a CPU a compiled kernel of its own, and the
-    reference elsewhere.
+    torchvision's where it is installed on a GPU's default stream, for the packed form on a CPU a compiled kernel of its
+    own, and the reference elsewhere.
     """
     tensors = [x, *(t for t in others if t is not None)]
     trains = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
@@ -131,9 +131,9 @@ def implementation(x: Tensor, *others: Tensor | None) -> str:
             return "reference"
         if not trains and not missing_kernel(x.device):
             return "triton"
-        from edvr_cli.ops.deform_conv_fallback import torchvision_works  # noqa: PLC0415 (it uses this module)
+        from edvr_cli.ops.deform_conv_fallback import torchvision_serves  # noqa: PLC0415 (it uses this module)
 
-        return "torchvision" if torchvision_works(x.device) else "reference"
+        return "torchvision" if torchvision_serves(x.device) else "reference"
     alike = all(t.device.type == "cpu" and t.dtype == x.dtype for t in tensors)
     if alike and not trains and x.dtype in _COMPILED_TYPES and numba_fault() is None:
         return "compiled"

@@ -12,9 +12,27 @@ from torch import Tensor
 
 from edvr_cli.ops.deform_conv import convolve_rows, deform_conv2d_reference
 
-__all__ = ["STRIP_BYTES", "deform_conv2d_in_strips", "deform_conv2d_torchvision", "torchvision_works"]
+__all__ = [
+    "STRIP_BYTES",
+    "deform_conv2d_in_strips",
+    "deform_conv2d_torchvision",
+    "torchvision_serves",
+    "torchvision_works",
+]
 
 STRIP_BYTES = 256 * 2**20  # at most, of the samples of one strip
+
+
+def torchvision_serves(device: torch.device) -> bool:
+    """Whether torchvision's operation can be called on ``device`` now.
+
+    It starts its kernels on the default stream, whichever stream is current: on another one they would not wait for
+    what came before, and a CUDA graph is recorded without them. A network that was trained that way on an H100 had
+    learned nothing from its neighbors.
+    """
+    if device.type == "cuda" and torch.cuda.current_stream(device) != torch.cuda.default_stream(device):
+        return False
+    return torchvision_works(device)
 
 
 @lru_cache

@@ -29,7 +29,7 @@ def check_kernel(device: torch.device, dtype: torch.dtype, features: int = 64, g
     """Compare the kernels for ``device`` with their definitions on a small random map; once for the same arguments.
 
     Takes milliseconds, and what the kernel's compilation takes where it was not compiled before; with the
-    model's own ``features`` and ``groups`` that is not spent in vain. Does nothing on a device without a kernel.
+    model's own ``features`` and ``groups`` that is needed anyway. Does nothing on a device without a kernel.
     A kernel that cannot be compiled or launched is not used from then on, see ``triton_status``; one that computes
     wrongly is a DeviceError: its error is more than twice plain torch's at that precision.
     """

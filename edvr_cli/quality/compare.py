@@ -1,4 +1,4 @@
-"""How alike two videos are, frame by frame: PSNR, SSIM and VMAF.
+"""Compare two videos, frame by frame: PSNR, SSIM and VMAF.
 
 Frames are matched by time, counted from each file's first frame; folders of images by number. Measured are 8-bit
 pictures without borders cropped, as published figures are (:mod:`edvr_cli.image.metrics`).

@@ -42,7 +42,7 @@ class Footage:
 
     @classmethod
     def open(cls, path: Path, begin: Fraction = Fraction(0)) -> "Footage":
-        """Look into it. Raises InputError where it is neither, or can be read but once."""
+        """Open it. Raises InputError where it is neither, or can be read but once."""
         info = probe(path)
         if not info.source.rereadable:
             raise InputError(f"{path} is a pipe, which can be read but once: write it to a file first")
@@ -61,18 +61,18 @@ class Footage:
 
     @property
     def rate(self) -> Fraction:
-        """Frames a second, on average."""
+        """Frames per second, on average."""
         return self.info.average_rate or DEFAULT_RATE
 
     @property
     def count(self) -> int | None:
-        """Frames, as far as the file tells."""
+        """Number of frames, as far as it is known."""
         count = self.info.frame_count
         return count and max(1, count - round(self.begin * self.rate))
 
     @property
     def duration(self) -> float | None:
-        """Seconds, as far as the file tells."""
+        """Seconds, as far as they are known."""
         return None if self.info.duration is None else max(0.0, self.info.duration - float(self.begin))
 
     def pictures(self, *, start: float | None = None, most: int | None = None) -> Iterator[Picture]:

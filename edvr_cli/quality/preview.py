@@ -1,4 +1,4 @@
-"""A few moments of a video restored, to see beforehand what comes out and how long it takes.
+"""Restore a few moments of a video, to judge the result and the time beforehand.
 
 Shapes: H W pixels of an upright source picture, s the model's scale, h w of a crop of the output.
 """

@@ -32,14 +32,14 @@ _RANGE_REFUSED = 416
 def download(
     address: str, target: Path, *, sha256: str = "", on_bytes: OnBytes | None = None, patience: float = _PATIENCE
 ) -> None:
-    """Fetch ``address`` into ``target`` by way of ``target.part``, going on where an earlier try was cut off.
+    """Fetch ``address`` into ``target`` by way of ``target.part``, continuing an interrupted download.
 
     ``sha256`` is the whole digest or its beginning; a file that has another is deleted. A connection that breaks, or
     is silent for ``patience`` seconds, is opened again as long as that brings something. Google Drive's page before
     large files is answered. Raises DownloadError; then ``target`` is as it was, and what came is kept for next time.
     """
     if urllib.parse.urlsplit(address).scheme not in ("http", "https"):
-        raise DownloadError(f"{address} is no http or https address")
+        raise DownloadError(f"{address} is not an http or https address")
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + ".part")
     # Pages before a file recognize by a cookie who has seen them.
@@ -51,7 +51,7 @@ def download(
             _fetch(opener, address, partial, on_bytes, patience)
             break
         except urllib.error.HTTPError as error:
-            if error.code == _RANGE_REFUSED and before:  # what we have is no part of it
+            if error.code == _RANGE_REFUSED and before:  # what is here is not a part of it
                 partial.unlink()
                 continue
             raise DownloadError(f"{address}: the server answers {error.code} {error.reason}") from error
@@ -59,7 +59,7 @@ def download(
             tries = tries + 1 if _size(partial) <= before else 0
             if tries >= _TRIES or (isinstance(error, urllib.error.URLError) and not before):
                 why = getattr(error, "reason", None) or error or type(error).__name__
-                kept = f"; {_size(partial)} bytes are kept, try again to go on" if _size(partial) else ""
+                kept = f"; {_size(partial)} bytes are kept; try again to continue" if _size(partial) else ""
                 raise DownloadError(f"{address} cannot be fetched: {why}{kept}") from error
     digest = sha256_of(partial)
     if not digest.startswith(sha256):

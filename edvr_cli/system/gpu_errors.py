@@ -1,4 +1,4 @@
-"""What a GPU's errors mean: torch, Triton, cuBLAS and cuDNN each have words of their own for the same fault."""
+"""Kinds of GPU errors: torch, Triton, cuBLAS and cuDNN each report them differently."""
 
 import torch
 
@@ -29,7 +29,7 @@ def is_missing_image(error: BaseException) -> bool:
 
 
 def leaves_device_unusable(error: BaseException) -> bool:
-    """Whether every later call on the device fails too, so that trying something else is in vain."""
+    """Whether every later call on the device fails too, so that nothing else can be tried."""
     return _says(error, _UNUSABLE)
 
 

@@ -9,11 +9,11 @@ def keep_memory() -> None:
     """Let one frame's maps lie where the last one's did: a setting of the whole process, for commands.
 
     Otherwise the C library gives large blocks back to Linux as they are freed, and Linux clears every page
-    anew: a seventh of the time of a frame in fp32. Does nothing with other C libraries than glibc.
+    again: a seventh of the time per frame in fp32. Does nothing with other C libraries than glibc.
     """
     try:
         set_option = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):
         return
-    for option, value in ((-4, 0), (-1, -1)):  # M_MMAP_MAX: no blocks of their own; M_TRIM_THRESHOLD: never
+    for option, value in ((-4, 0), (-1, -1)):  # M_MMAP_MAX: no separate blocks; M_TRIM_THRESHOLD: never
         set_option(option, value)

@@ -18,6 +18,7 @@ class PipeReader:
 
     def __init__(self, path: Path | None = None) -> None:
         """``path`` is a named pipe; None is standard input. Raises OSError where it cannot be opened."""
+        self._stopped = False
         self.name = "standard input" if path is None else str(path)
         # To open a named pipe waits for somebody who writes; this way the waiting is done in `read`.
         self._handle = 0 if path is None else os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
@@ -25,11 +26,17 @@ class PipeReader:
             os.set_blocking(self._handle, True)
 
     def read(self, size: int) -> bytes:
-        """The next bytes, none at the end. Raises StoppedError where nobody wants them any more."""
-        while os.name == "posix" and not select.select([self._handle], [], [], _POLL)[0]:
-            if asked_to_stop():
-                raise StoppedError(f"Nothing more is read from {self.name}.")
-        return os.read(self._handle, size)
+        """The next bytes, none at the end. Raises StoppedError where they are no longer needed."""
+        try:
+            while os.name == "posix" and not select.select([self._handle], [], [], _POLL)[0]:
+                self._stopped |= asked_to_stop()
+                if self._stopped:
+                    break
+            else:
+                return os.read(self._handle, size)
+        except KeyboardInterrupt:  # libav, through which it would have to go, knows errors only.
+            self._stopped = True
+        raise StoppedError(f"Nothing more is read from {self.name}.")
 
     def close(self) -> None:
         """Close a named pipe; standard input stays open."""
@@ -39,7 +46,7 @@ class PipeReader:
 
 
 def write_all(handle: int, content: bytes | memoryview) -> None:
-    """Write everything to a descriptor. Raises OSError where that fails, StoppedError where nobody wants it now."""
+    """Write everything to a descriptor. Raises OSError where that fails, StoppedError where it is no longer needed."""
     left = memoryview(content)
     while left:
         while os.name == "posix" and not select.select([], [handle], [], _POLL)[1]:

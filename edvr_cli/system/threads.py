@@ -26,12 +26,12 @@ def asked_to_stop() -> bool:
 
 
 def left_behind() -> bool:
-    """Whether a thread is still waiting for something that nobody wants any more, and will wait for ever."""
+    """Whether a thread still waits for data that are no longer needed, and may wait forever."""
     return any(thread.is_alive() for thread in _left)
 
 
 def _leave(thread: threading.Thread) -> None:
-    """Wait for a thread that has been told to stop, though not for ever."""
+    """Wait for a thread that was asked to stop, for a limited time."""
     thread.join(_PATIENCE)
     if thread.is_alive():
         _left.append(thread)

@@ -2,16 +2,18 @@
 
 from pathlib import Path
 
-import platformdirs
-
 __all__ = ["cache_folder", "data_folder"]
 
 
 def cache_folder() -> Path:
     """What can be made again, such as compiled kernels: ``~/.cache/edvr`` on Linux. XDG_CACHE_HOME moves it."""
+    import platformdirs  # noqa: PLC0415 (networks are loaded from files without it)
+
     return platformdirs.user_cache_path("edvr", appauthor=False)
 
 
 def data_folder() -> Path:
     """What the user fetched or added, such as models: ``~/.local/share/edvr`` on Linux. XDG_DATA_HOME moves it."""
+    import platformdirs  # noqa: PLC0415 (likewise)
+
     return platformdirs.user_data_path("edvr", appauthor=False)

@@ -1,9 +1,7 @@
 """The state of a run on disk: whole or absent, and all that the next step depends on."""
 
-import struct
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -52,9 +50,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise ModelError(f"there is no run to resume: {path} does not exist") from error
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, UnpicklingError, struct.error) as error:
+    except Exception as error:  # Over junk PyTorch raises whatever it comes upon.
         raise ModelError(f"{path} is no readable training state: start the run anew") from error
     if not isinstance(content, dict) or content.pop("version", None) != _VERSION:
         raise ModelError(f"{path} is no training state of this version: start the run anew")
-    stored = content.pop("recipe")
-    return Checkpoint(recipe=Recipe(**{**stored, "size": Size(**stored["size"])}), **content)
+    try:
+        stored = content.pop("recipe")
+        return Checkpoint(recipe=Recipe(**{**stored, "size": Size(**stored["size"])}), **content)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path} is no training state of this version: start the run anew") from error

@@ -49,7 +49,7 @@ def find_capabilities() -> FFmpegCapabilities:
 
 def _try(name: str) -> str:
     level = av.logging.get_level()
-    av.logging.set_level(av.logging.PANIC)  # the reason is told below; libav would print it besides
+    av.logging.set_level(av.logging.PANIC)  # the reason is reported below; libav would print it, too
     try:
         context = av.CodecContext.create(name, "w")
         assert isinstance(context, VideoCodecContext)  # all of these are

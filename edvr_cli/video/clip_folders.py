@@ -19,7 +19,7 @@ _VIDEOS = {".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".ts", ".m2ts", ".mp
 def sources_in(folder: Path) -> list[Path]:
     """Videos below ``folder`` and folders of images in it, in order. Raises InputError where there are none."""
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder: give a folder of videos, or of folders of frames")
+        raise InputError(f"{folder} is not a folder: give a folder of videos, or of folders of frames")
     found = [path for path in folder.rglob("*") if path.suffix.lower() in _VIDEOS and path.is_file()]
     found += [path for path in (folder, *folder.rglob("*")) if path.is_dir() and _images(path)]
     if not found:

@@ -1,4 +1,4 @@
-"""Opening a source: local files only, one sentence for each way in which it is not a video."""
+"""Open media files, local ones only, with one sentence for each way in which it fails."""
 
 import errno
 import os
@@ -29,6 +29,7 @@ _ENCRYPTION_MARKS = (b"encv", b"pssh", b"sinf")
 
 
 _SYSTEM_ERRORS = {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ENOMEM, errno.ESTALE, errno.ELOOP}
+_MOST_BOXES = 10_000
 _BUFFER = 1 << 17  # bytes read from a pipe at once
 _PATIENCE = 60.0  # seconds without a byte from the network
 
@@ -94,6 +95,11 @@ def _open(
             raise InputError(f"{name} cannot be read: {reason_of(error)}.") from error
         if name.is_file() and _looks_encrypted(name):
             raise InputError(f"{name} is encrypted (DRM); a decrypted copy is needed.") from error
+        if name.is_file() and _lacks_index(name):
+            raise InputError(
+                f"{name} has no index (moov atom): it was not recorded or copied to its end. Get it again, or repair "
+                "it with a tool for that, such as untrunc."
+            ) from error
         raise InputError(f"{name} is not a video that can be read, or is damaged: {reason(error)}.") from error
 
 
@@ -106,7 +112,7 @@ def main_video(container: InputContainer, path: str | os.PathLike[str]) -> Video
     streams = [stream for stream in container.streams.video if not is_cover(stream)]
     if not streams:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no streams"
-        cover = " besides cover art" if container.streams.video else ""
+        cover = " other than cover art" if container.streams.video else ""
         raise InputError(f"{path} has no video stream{cover} ({kinds}).")
     return next((stream for stream in streams if stream.disposition & Disposition.default), streams[0])
 
@@ -133,6 +139,24 @@ def reason(error: Exception) -> str:
 @lru_cache
 def _allowed_formats() -> str:
     return ",".join(sorted(av.formats_available - _REFUSED_FORMATS))
+
+
+def _lacks_index(path: Path) -> bool:
+    """Whether a file is an mp4, box by box, without the box that says what is in it."""
+    kinds: list[bytes] = []
+    try:
+        with path.open("rb") as file:
+            while len(header := file.read(16)) == 16 and len(kinds) < _MOST_BOXES:
+                size = int.from_bytes(header[:4], "big")
+                kinds.append(header[4:8])
+                if size == 1:
+                    size = int.from_bytes(header[8:], "big")
+                if size < 8:
+                    break
+                file.seek(size - 16, os.SEEK_CUR)
+    except (OSError, ValueError):
+        return False
+    return kinds[:1] == [b"ftyp"] and b"moov" not in kinds
 
 
 def _looks_encrypted(path: Path) -> bool:

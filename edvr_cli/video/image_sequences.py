@@ -65,7 +65,7 @@ class ImageNames:
         return f"{self.prefix}{self.first + index:0{self.digits}d}{self.suffix}"
 
     def taken(self) -> list[Path]:
-        """The files in the folder that have such names already."""
+        """Existing files in the folder that have these names."""
         if not self.folder.is_dir():
             return []
         if self.single:
@@ -101,7 +101,7 @@ def find_images(path: Path) -> list[Path] | None:
         if match and (len(match[1]) == width or (len(match[1]) > width and match[1][0] != "0")):
             found.append((int(match[1]), other))
     if not found:
-        raise InputError(f"{path}: no such pictures.")
+        raise InputError(f"{path}: no pictures match.")
     return [other for _, other in sorted(found)]
 
 
@@ -152,7 +152,7 @@ def output_names(target: Path, source: Sequence[Path] = ()) -> ImageNames | None
 def decode_images(paths: Sequence[Path], *, first: int = 0, threads: int = 0) -> Iterator[tuple[int, VideoFrame]]:
     """(place in ``paths``, picture, upright) of each file from the one at ``first`` on.
 
-    Raises InputError for a file that cannot be read or is no picture, by its name.
+    Raises InputError for a file that cannot be read or is not a picture.
     """
     for index in range(first, len(paths)):
         path = paths[index]

@@ -162,7 +162,7 @@ def test_another_scale_is_made_by_shrinking_and_said(edvr):
     """Plainly."""
     run = edvr(*UPSCALE, "in.mp4", "out.mp4", "-s", "1.5")
     assert (probe("out.mp4").width, probe("out.mp4").height) == (48, 36)
-    assert "The model enlarges by 4; its output is brought to this size by Lanczos resampling." in run.err
+    assert "The model enlarges by 4; its output is resized to this size (Lanczos)." in run.err
     assert "Lanczos" not in edvr(*UPSCALE, "in.mp4", "out2.mp4").err
 
 
@@ -305,7 +305,7 @@ FAILURES = {
     ),
     "unknown model": (("in.mp4", "out.mp4", "-n", "edvr-s-x5"), "unknown model 'edvr-s-x5': did you mean 'edvr-s-x4'?"),
     "no model file": (("in.mp4", "out.mp4", "-n", "a/b.pth"), "model file a/b.pth does not exist"),
-    "no model": (("in.mp4", "out.mp4", "-n", "text.txt"), "text.txt is no readable checkpoint"),
+    "no model": (("in.mp4", "out.mp4", "-n", "text.txt"), "text.txt is not a readable checkpoint"),
     "deblurring model": (
         ("in.mp4", "out.mp4", "-n", "deblur"),
         "deblur is a model for edvr deblur; choose another with --model",
@@ -428,7 +428,7 @@ def test_without_a_terminal_progress_is_plain_lines(edvr, monkeypatch: pytest.Mo
     for done, line in enumerate(lines[2:-2], start=1):
         assert re.fullmatch(rf"{done}/6 frames, [\d.]+ fps, [\d.]+ s left", line)
     assert re.fullmatch(r"6 frames in [\d.]+ s \([\d.]+ fps\), verified\.", lines[-1])
-    assert lines[-2] == "Putting it together."
+    assert lines[-2] == "Joining the segments."
     assert len(lines) == 10
     assert "\x1b" not in run.err and "\r" not in run.err
 
@@ -513,7 +513,9 @@ def test_an_interrupted_command_says_how_it_goes_on(
     assert (process.returncode, out) == (130, "")
     *_, kept, last = filter(None, err.splitlines())
     assert last == "edvr: interrupted."
-    assert re.fullmatch(r"\d+ of 500 frames are kept in \.out\.mp4\.edvr; the same command goes on from there\.", kept)
+    assert re.fullmatch(
+        r"\d+ of 500 frames are kept in \.out\.mp4\.edvr; the same command continues from there\.", kept
+    )
     assert ("Stopping when the current segment is done" in err) == (number == signal.SIGINT)
     assert "Traceback" not in err
     assert names() == [".out.mp4.edvr", "in.mp4"]

@@ -219,7 +219,7 @@ def test_events_that_nobody_reads_are_no_reason_to_stop(edvr, monkeypatch: pytes
     monkeypatch.setattr(sys, "stdout", Deaf(BrokenPipeError(32, "Broken pipe")))
     code, _, said = edvr(*UPSCALE, "--json")
     assert (code, said) == (
-        0, "note: Standard output was closed by its reader. No more events are written; the work goes on.\n"
+        0, "note: Standard output was closed by its reader. No more events are written; the work continues.\n"
     )  # fmt: skip
     assert Path("out.mp4").exists()
 

@@ -6,6 +6,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
@@ -130,7 +131,7 @@ def test_added_files_are_used_by_name(folder, checkpoint, published):
     with pytest.raises(ModelError, match="is the name of a published model"):
         add(third, name="edvr-l-x4-reds")
     (folder.parent / "junk.pth").write_bytes(b"junk")
-    with pytest.raises(ModelError, match="no readable checkpoint"):
+    with pytest.raises(ModelError, match="not a readable checkpoint"):
         add(folder.parent / "junk.pth")
 
 
@@ -197,7 +198,10 @@ class Terminal(io.StringIO):
 
 def use(*options: str) -> int:
     """Use a published model on a video that is not one: what matters comes before."""
-    return run("upscale", "in.mp4", "out.mp4", "--model", NAME, *options)
+    with TemporaryDirectory() as name:
+        source = Path(name, "in.mp4")
+        source.write_bytes(b"not a video")
+        return run("upscale", str(source), str(source.with_name("out.mp4")), "--model", NAME, *options)
 
 
 def test_a_model_that_is_not_here_is_fetched_with_pull_or_y(published, folder, capsys):

@@ -1,6 +1,7 @@
 """What the loop asks of a GPU, without one: on torch's meta device, where whatever waits for a result raises."""
 
 import threading
+from contextlib import contextmanager
 from fractions import Fraction
 
 import pytest
@@ -13,13 +14,13 @@ from edvr_cli.errors import DeviceError
 from edvr_cli.inference import memory_plan as memory
 from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.options import InferenceOptions
+from edvr_cli.inference.precision import dtype_for
 from edvr_cli.jobs import pipeline
 from edvr_cli.jobs.pipeline import LabelledFrame, restore_segments, to_rgb
 from edvr_cli.jobs.segments import SegmentLimits
 from edvr_cli.network import edvr
 from edvr_cli.network.windows import windows
 from edvr_cli.ops import conv
-from edvr_cli.system import gpu_copy as transfer
 from edvr_cli.system.gpu_copy import Download, upload
 from edvr_cli.video.pixels.color import resolve
 from edvr_cli.video.pixels.layout import nearest_layout
@@ -178,8 +179,9 @@ def test_a_copy_to_where_a_tensor_is_already_is_none():
     assert Download([x]).wait()[0] is x
 
 
-def test_whoever_waits_for_a_download_waits_for_what_was_queued_before(monkeypatch):
-    """An event behind the copies, on the stream of the tensors' device."""
+@pytest.fixture
+def gpu(monkeypatch):
+    """CUDA's calls that copies make, noted."""
     log = []
 
     class Event:
@@ -192,17 +194,63 @@ def test_whoever_waits_for_a_download_waits_for_what_was_queued_before(monkeypat
         def synchronize(self):
             log.append("waited")
 
-    class OnGpu:
-        is_cuda, device = True, torch.device("cuda:1")
+    @contextmanager
+    def device(which):
+        log.append(("on", str(which)))
+        yield
 
-        def to(self, device, *, non_blocking):
-            assert (device, non_blocking) == ("cpu", True)
-            log.append("copied")
-            return "on the host"
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "device", device)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"stream of {device}")
+    return log
 
-    monkeypatch.setattr(transfer.torch.cuda, "Event", Event)
-    monkeypatch.setattr(transfer.torch.cuda, "current_stream", lambda device: f"stream of {device}")
-    download = Download([OnGpu(), OnGpu()])
-    assert log == ["copied", "copied", ("recorded", "stream of cuda:1")]
+
+class OnGpu:
+    """A tensor on the second GPU; page-locked memory may be short."""
+
+    is_cuda, device = True, torch.device("cuda:1")
+
+    def __init__(self, log, short=False):
+        self._log, self._short = log, short
+
+    def to(self, device, *, non_blocking=False):
+        """A copy."""
+        assert device == "cpu"
+        if self._short and non_blocking:
+            raise RuntimeError("CUDA error: out of memory")
+        self._log.append(("copied", non_blocking))
+        return "on the host"
+
+
+def test_whoever_waits_for_a_download_waits_for_what_was_queued_before(gpu):
+    """An event behind the copies, on the stream of the tensors' device, which no other device hears of."""
+    download = Download([OnGpu(gpu), OnGpu(gpu)])
+    copied = ("copied", True)
+    assert gpu == [copied, copied, ("on", "cuda:1"), ("recorded", "stream of cuda:1")]
     assert download.wait() == ("on the host", "on the host")
-    assert log[-1] == "waited"
+    assert gpu[4:] == [("on", "cuda:1"), "waited"]
+
+
+def test_without_page_locked_memory_copies_are_plain(gpu, monkeypatch):
+    """As in WSL and small containers, in both directions."""
+    assert Download([OnGpu(gpu, short=True)]).wait() == ("on the host",)
+    assert gpu[0] == ("copied", False)
+    frame = torch.zeros(3)
+
+    def short(_):
+        raise RuntimeError("CUDA error: out of memory")
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", short)
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, *given, **options: (self, given, options))
+    assert upload(frame, "cuda:1") == (frame, ("cuda:1",), {})
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtype"), [((6, 1), torch.float32), ((7, 0), torch.float16), ((9, 0), torch.float16)]
+)
+def test_old_gpus_compute_in_fp32(capability, dtype, monkeypatch):
+    """Before compute capability 7.0 half precision is a fraction as fast, or cannot be had."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert dtype_for("auto", torch.device("cuda:0")) == dtype
+    assert dtype_for("fp16", torch.device("cuda:0")) == torch.float16

@@ -90,7 +90,7 @@ def test_without_a_compiler_the_network_runs_as_it_is(monkeypatch):
     for window in windows(((f, False) for f in clip(3, 12, 16)), 5, "replicate"):
         torch.testing.assert_close(compiled.restore(window), plain.restore(window), atol=0, rtol=0)
     assert len(told) == 1
-    assert told[0].startswith("The network could not be compiled and runs as without --compile: ")
+    assert told[0].startswith("torch.compile failed, and the network runs uncompiled: ")
     assert "no compiler here" in told[0]
 
 

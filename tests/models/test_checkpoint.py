@@ -256,7 +256,7 @@ def test_a_damaged_file_is_an_error(tmp_path: Path, suffix: str, damage: str):
     whole = path.read_bytes()
     html = b"<!DOCTYPE html><html><head><title>Google Drive - Virus scan warning</title></head></html>"
     path.write_bytes({"truncated": whole[: len(whole) // 2], "empty": b"", "html": html, "short": whole[:9]}[damage])
-    with pytest.raises(ModelError, match=rf"m\{suffix} is no readable checkpoint") as caught:
+    with pytest.raises(ModelError, match=rf"m\{suffix} is not a readable checkpoint") as caught:
         load_model(path)
     assert "\n" not in str(caught.value)
 

@@ -114,3 +114,13 @@ def test_torchvision_must_prove_that_it_works(torchvision, monkeypatch):
     torchvision_works.cache_clear()
     monkeypatch.setitem(sys.modules, "torchvision.ops", None)
     assert not torchvision_works(torch.device("cpu"))
+
+
+def test_torchvision_is_left_alone_on_other_streams(monkeypatch: pytest.MonkeyPatch):
+    """It would start its kernels on the default stream, out of order; so a recorded training step does without it."""
+    monkeypatch.setattr(deform_conv_fallback, "torchvision_works", lambda _: True)
+    monkeypatch.setattr(torch.cuda, "default_stream", lambda _: "default")
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: "default")
+    assert deform_conv_fallback.torchvision_serves(torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: "another")
+    assert not deform_conv_fallback.torchvision_serves(torch.device("cuda"))

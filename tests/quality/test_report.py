@@ -160,7 +160,7 @@ def test_what_a_run_told_of_itself_comes_on_the_page(clips, tmp_path, capsys):
         assert told in text
     (tmp_path / "run.jsonl").write_text('{"event": "started", "target": "other.mp4"}\n')
     assert run(*arguments, "-y", "--run", tmp_path / "run.jsonl") == 1
-    assert "does not tell of" in capsys.readouterr().err
+    assert "does not mention" in capsys.readouterr().err
 
 
 # --- In a browser

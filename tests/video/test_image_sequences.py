@@ -189,7 +189,7 @@ def test_existing_pictures_are_not_overwritten_unasked(tmp_path: Path):
     [
         ("in", "out.jpg", "not written"),
         ("in", "one.png", "one picture"),
-        ("in/%06d.png", "out", "no such pictures"),
+        ("in/%06d.png", "out", "no pictures match"),
         ("empty", "out", "without pictures"),
         ("mixed", "out", "several kinds"),
         ("in", "nowhere/deep/%d.png", "does not exist"),
@@ -260,7 +260,7 @@ def test_animated_webp_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.Mo
     """Pillow, where it is missing; a broken file is named."""
     path = tmp_path / "in.webp"
     path.write_bytes(b"RIFF\x20\0\0\0WEBPVP8X\x0a\0\0\0\x02" + bytes(20))
-    with pytest.raises(InputError, match=r"in\.webp is no animation that can be read"):
+    with pytest.raises(InputError, match=r"in\.webp is not a readable animation"):
         probe(path)
     monkeypatch.setattr("edvr_cli.video.reading.webp.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"needs Pillow: pip install 'edvr-cli\[webp\]'"):

@@ -1,4 +1,4 @@
-"""numba's compiler with a memory: what it compiled is kept in the user's cache folder between processes.
+"""numba's compiler with a cache: machine code is kept in the user's cache folder between processes.
 
 Compilation takes seconds at every start. numba's own cache looks at the file of the compiled function alone, not at
 what that calls; this one goes by all the sources of this folder. A folder that cannot be written, or a file that
@@ -40,7 +40,7 @@ def jit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
 @lru_cache(maxsize=1)
 def _folder() -> Path | None:
-    """Where machine code of these very sources is kept; numba tells processors and its own versions apart."""
+    """The folder for machine code of these sources; numba distinguishes CPUs and its versions."""
     base = os.environ.get("EDVR_KERNEL_CACHE")
     if base == "":
         return None

@@ -72,7 +72,7 @@ def build_report(
     """The page as HTML text.
 
     ``pictures`` frames are shown, spread over the result; ``most`` bounds the frames that are measured, from the
-    beginning. With ``truth`` both source and result are measured against it. ``on_frame`` is told of each measured
+    beginning. With ``truth`` both source and result are measured against it. ``on_frame`` is called for each measured
     frame. Raises InputError where the files' shapes or times have nothing in common.
     """
     size = common_size(result, source)
@@ -241,7 +241,7 @@ def _facts(footage: Footage) -> dict[str, str]:
         "size": f"{footage.size[0]}×{footage.size[1]}",
         "frames": f"{footage.count:,}" if footage.count else "",
         "length": f"{footage.duration:.2f} s" if footage.duration else "",
-        "rate": f"{float(rate):.3f}".rstrip("0").rstrip(".") + " frames a second",
+        "rate": f"{float(rate):.3f}".rstrip("0").rstrip(".") + " frames per second",
         "codec": f"{info.codec}, {info.pix_fmt}",
         "color": info.color.describe(),
         "bytes": f"{footage.path.stat().st_size:,}" if footage.path.is_file() else "",

@@ -1,4 +1,4 @@
-"""Encoded pictures from scratch files into files of their own."""
+"""Encoded pictures, from segments into numbered files."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -48,7 +48,7 @@ def mux(
     """Write ``target``: the encoded video (segments in order) and what ``plan`` says of the source's streams.
 
     ``trim_start`` and ``trim_end`` say that the video leaves out the source's beginning or end, so that the other
-    streams must too. ``on_frames`` is told now and then how many frames are written. Raises OutputError where
+    streams must too. ``on_frames`` receives the number of frames written, now and then. Raises OutputError where
     writing fails; ``target`` is then of no use. Returns when its frames and its sound must be.
     """
     segments = [video] if isinstance(video, EncodedVideo) else list(video)

@@ -30,7 +30,7 @@ def holds_video(codec: str, width: int, height: int, format_name: str) -> bool:
 
 
 def first_packets(source: InputContainer, info: VideoInfo) -> dict[int, Packet]:
-    """The first packet of each stream beside the video, of those that appear soon enough."""
+    """The first packet of each other stream, of those that begin soon enough."""
     wanted = {stream.index for stream in info.streams if stream.kind != "attachment"}
     found: dict[int, Packet] = {}
     others = [stream for stream in source.streams if stream.index in wanted]
@@ -42,7 +42,7 @@ def first_packets(source: InputContainer, info: VideoInfo) -> dict[int, Packet]:
                 found.setdefault(packet.stream_index, packet)
             if len(found) == len(wanted) or count >= _TRIAL_PACKETS:
                 break
-    except av.FFmpegError:  # The reader tells of damage; here what was found is enough.
+    except av.FFmpegError:  # The reader reports damage; what was found is enough here.
         pass
     return found
 
@@ -81,7 +81,7 @@ def why_muxer_refuses(template: Stream, packet: Packet | None, format_name: str,
 
 @contextmanager
 def _log() -> Iterator[list[tuple[int, str, str]]]:
-    """What libav has to say, which it tells its log alone."""
+    """libav's message, which is only in its log."""
     level = av.logging.get_level()
     av.logging.set_level(av.logging.ERROR)
     try:

@@ -1,4 +1,4 @@
-"""What happens to each stream of a source in the target's container: decided, and tried, before the work.
+"""The mux plan: what becomes of each stream in the target's container, decided and tried before the work.
 
 A stream is copied where the container takes it, converted where that is customary (text subtitles), and
 otherwise dropped with its reason. What a container takes is not a table kept here: a trial writes each stream's
@@ -26,7 +26,7 @@ from edvr_cli.video.writing.options import DEFAULT_CODEC, Encoding
 Action = Literal["copy", "convert", "drop"]
 
 PICTURES = "pictures"
-# What text subtitles become in a container that does not take them as they are.
+# Codec of text subtitles in containers that do not take them unchanged.
 _TEXT_SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
 _TEXT_CODECS = {"subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text"}
 # Video codecs whose own headers hold the pixel aspect ratio; for the others PyAV can write it into mp4 and mov only.
@@ -45,7 +45,7 @@ class StreamPlan:
 
 @dataclass(frozen=True)
 class MuxPlan:
-    """What the target will hold besides the restored video.
+    """What the target will contain, apart from the restored video.
 
     ``format`` is libav's name of the container, or `PICTURES`, `Y4M` or `RAW`, which hold the video alone.
     ``notes`` are sentences about what changes although nothing is dropped, such as coarser times, ``images`` the
@@ -213,9 +213,9 @@ def _plan_stream(
 ) -> StreamPlan:
     template = source.streams[stream.index]
     if stream.kind == "data" and info.chapters and stream.codec == "bin_data" and packet is None:
-        return StreamPlan(stream, "drop", "", "")  # The chapters' own text track; they are written anew.
+        return StreamPlan(stream, "drop", "", "")  # The text track of the chapters, which are written again.
     if stream.kind == "data" and "timecode" in template.metadata and not template.name:
-        return StreamPlan(stream, "drop", "", "")  # Written anew from the video's metadata, which repeats it.
+        return StreamPlan(stream, "drop", "", "")  # Written again from the video's metadata, which repeats it.
     refusal = why_muxer_refuses(template, packet, format_name, cover=stream.cover)
     if refusal is None:
         return StreamPlan(stream, "copy", stream.codec)

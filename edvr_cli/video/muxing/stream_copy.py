@@ -1,6 +1,6 @@
 """Streams added to a target unchanged, with what FFmpeg's ``-c copy`` adds and PyAV leaves out.
 
-PyAV refuses sound for which Matroska has no name of its own, such as Windows Media, G.711, ADPCM or AMR. Matroska holds
+PyAV refuses sound for which Matroska has no name, for example Windows Media, G.711, ADPCM or AMR. Matroska holds
 it as ``A_MS/ACM``, with the header that a WAV file has for it. Such a track is written under a name of the same length
 that PyAV takes, with this header, and gets its true name when the file is complete.
 """

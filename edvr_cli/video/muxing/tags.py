@@ -50,7 +50,7 @@ def lost_tags(metadata: Mapping[str, str], format_name: str, options: dict[str, 
 def advanced_timecode(timecode: str, frames: int, rate: Fraction) -> str:
     """The timecode ``frames`` frames later; drop-frame ones (``;``) leave out what they must.
 
-    What is no timecode comes back as it is.
+    Other texts are returned unchanged.
     """
     match = _TIMECODE.fullmatch(timecode)
     if match is None:
@@ -69,7 +69,7 @@ def advanced_timecode(timecode: str, frames: int, rate: Fraction) -> str:
 
 
 def _alike(value: str, found: str | None) -> bool:
-    """Whether a tag came back; dates lose digits that are zeros, places are told to four digits, ``3`` is ``3/0``."""
+    """Whether a tag came back; dates lose zeros, places are written with four digits, ``3`` is ``3/0``."""
     if found is None:
         return False
     if _PLACE.match(value) and _PLACE.match(found):

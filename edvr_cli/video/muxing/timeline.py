@@ -122,7 +122,7 @@ def _opened(segment: EncodedVideo) -> Iterator[InputContainer]:
 
 
 def _check_alike(segments: Sequence[EncodedVideo]) -> None:
-    """A decoder is told once for all segments how they are encoded."""
+    """All segments must be encoded alike: a decoder gets one header for all of them."""
     headers = set()
     for segment in segments:
         with _opened(segment) as container:

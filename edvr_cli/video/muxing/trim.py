@@ -1,4 +1,4 @@
-"""What of the other streams belongs to a cut of the video: each packet kept whole, in part, or not at all.
+"""Trim the other streams to the restored range: each packet kept whole, in part, or not at all.
 
 Sound is cut to the sample where that needs no encoding: PCM anywhere, because its packets can be divided; the rest in
 mp4 and mov, whose edit lists say from which sample on a packet is heard, and up to which sample it lasts. Matroska and
@@ -99,7 +99,7 @@ class _SoundCutter(PacketTrimmer):
         # samples from before the cut.
         delay = getattr(context, "initial_padding", 0) if format_name in ("matroska", "webm") else 0
         self._delay = Fraction(delay, context.sample_rate)
-        self._counted: Fraction | None = None  # where the last packet of PCM ended, told by its samples
+        self._counted: Fraction | None = None  # where the last packet of PCM ended, by its samples
 
     def __call__(self, packet: Packet, pts: int) -> tuple[Packet, int] | None:
         """The packet, divided if it is PCM; else with the word that its container has for what is not heard."""

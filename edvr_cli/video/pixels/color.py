@@ -300,7 +300,7 @@ def _alpha_samples(like: Tensor, layout: PixelLayout, alpha: Tensor | None) -> T
 
 
 def _after_curve(light: Tensor) -> Tensor:
-    """Linear light to what displays and networks are given: sRGB's curve, mirrored below 0, going on above 1."""
+    """Linear light to what displays and networks expect: sRGB's curve, mirrored below 0, continued above 1."""
     size = light.abs()
     return torch.where(size <= 0.0031308, size * 12.92, 1.055 * size.pow(1 / 2.4) - 0.055).mul_(light.sign())
 

@@ -177,7 +177,7 @@ def _depth_suffix(depth: int) -> str:
 
 
 def _is_plainly_planar(fmt: av.VideoFormat) -> bool:
-    """Whether each component has a plane of its own, of little-endian integers in their low bits."""
+    """Whether each component has its plane, of little-endian integers in their low bits."""
     parts = fmt.components
     if not parts or fmt.has_palette or fmt.is_bit_stream or fmt.is_big_endian or fmt.is_bayer:
         return False

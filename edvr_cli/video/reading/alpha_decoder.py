@@ -1,7 +1,7 @@
 """The video stream of an open container together with what decodes it.
 
-That is FFmpeg's own decoder, except for VP8 and VP9 in WebM with transparency: it lies beside the pictures, where only
-libvpx's decoders look.
+That is FFmpeg's own decoder, except for VP8 and VP9 in WebM with transparency: it is stored next to the pictures, where
+only libvpx's decoders look.
 """
 
 import os
@@ -39,12 +39,12 @@ class VideoTrack:
         frames = self.decoder.decode(packet)
         if self.decoder.name == "libvpx":
             for frame in frames:
-                frame.colorspace = _BT601  # The only matrix of VP8, which FFmpeg's own decoder tells and this does not.
+                frame.colorspace = _BT601  # The only matrix of VP8, which FFmpeg's decoder reports and this does not.
         return frames if self.cropper is None else [self.cropper.cut(frame) for frame in frames]
 
 
 def video_track(container: InputContainer, path: str | os.PathLike[str], *, threads: int | None = None) -> VideoTrack:
-    """The main video of ``container``, ready to be decoded once; ``threads`` is libav's count, 0 for one a core.
+    """The main video of ``container``, ready to be decoded once; ``threads`` is libav's count, 0 for one per core.
 
     Raises InputError for a file without video, or with a kind of it that is not decoded here.
     """
@@ -66,6 +66,6 @@ def video_track(container: InputContainer, path: str | os.PathLike[str], *, thre
 
 
 def has_alpha_beside(stream: VideoStream) -> bool:
-    """Whether a stream says that it keeps transparency beside its pictures."""
+    """Whether a stream has its transparency next to its pictures."""
     said = stream.metadata.get("alpha_mode", stream.metadata.get("ALPHA_MODE")) == "1"
     return said and stream.codec_context.codec.canonical_name in _DECODERS_OF_ALPHA

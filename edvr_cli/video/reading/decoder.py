@@ -181,7 +181,7 @@ def _packets(track: VideoTrack, damage: "_Damage", clock: SourceClock | None) ->
 
 
 class _Damage:
-    """Counts what does not decode, tells of the first and of the total, and stops at too much in a row."""
+    """Counts packets that do not decode, reports the first and the total, and stops at too many in a row."""
 
     def __init__(self, path: str | os.PathLike[str], on_warning: Warn) -> None:
         self.count = 0

@@ -1,4 +1,4 @@
-"""Interlaced pictures: told from progressive ones, and made into them.
+"""Interlaced video: detection, and conversion to progressive frames.
 
 An interlaced picture holds two moments, one in its even and one in its odd lines. Where something moves between
 them, edges look like combs: lines differ more from their neighbors, which belong to the other moment, than from the

@@ -29,7 +29,7 @@ _LINEAR_CODECS = ("exr", "hdr", "pfm", "phm")
 
 
 def describe_stream(source: Source, track: VideoTrack, frame: VideoFrame) -> VideoInfo:
-    """The video stream of an open container, whose first decoded frame is ``frame``, and all that is beside it."""
+    """The video stream of an open container, whose first decoded frame is ``frame``, and the other streams."""
     container, stream = track.container, track.stream
     others = tuple(_describe(other) for other in container.streams if other.index != stream.index)
     duration = _duration(container, stream)
@@ -68,10 +68,10 @@ def describe_stream(source: Source, track: VideoTrack, frame: VideoFrame) -> Vid
 
 
 def _hidden_alpha(stream: VideoStream, frame: VideoFrame) -> tuple[str, ...]:
-    """Transparency beside VP8 or VP9 pictures, where this FFmpeg has no decoder that looks there."""
+    """Transparency next to VP8 or VP9 pictures, where this FFmpeg has no decoder for it."""
     if not has_alpha_beside(stream) or nearest_layout(frame.format.name).alpha:
         return ()
-    return ("Transparency beside the VP8 or VP9 picture",)
+    return ("Transparency next to the VP8 or VP9 picture",)
 
 
 def tags_of(frame: VideoFrame) -> tuple[str, int, int, int, int]:

@@ -13,7 +13,7 @@ __all__ = ["FrameTimes", "TimedFrame"]
 TimedFrame = tuple[VideoFrame, int, int | None]
 """A frame, its time and its duration (None: unknown), in ticks."""
 
-# Frames looked at to see whether their presentation times rise, and frames without a time of their own placed together.
+# Frames looked at to see whether their presentation times rise, and frames without a time that are placed together.
 _LOOKAHEAD = 8
 # Presentation times that step back more often than once in so many frames are libav's guesses, as in AVI.
 _TRUSTED_PER_FAULT = 10

@@ -20,15 +20,15 @@ StreamKind = Literal["video", "audio", "subtitle", "data", "attachment", "unknow
 
 
 class Source(Protocol):
-    """Frames of one video, and the streams beside it: a file, numbered pictures, or a pipe."""
+    """A file, numbered pictures, or a pipe: the frames of one video, and the other streams."""
 
     @property
     def path(self) -> Path:
-        """What messages call it."""
+        """Path or label used in messages."""
 
     @property
     def rereadable(self) -> bool:
-        """Whether it can be read more than once, and from the middle."""
+        """Whether it can be read again, and from the middle."""
 
     def describe(self) -> "VideoInfo":
         """What is in it; decodes one frame. Raises InputError where there is none."""
@@ -51,7 +51,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class StreamInfo:
-    """One stream beside the video: its number in the file, kind, codec, and what it says of itself."""
+    """One of the other streams: its number in the file, kind, codec, and properties."""
 
     index: int
     kind: StreamKind
@@ -71,10 +71,10 @@ class VideoInfo:
     Attributes:
         width, height: pixels of a decoded frame, cropping honored.
         pix_fmt: as decoded; ``layout`` is the native layout that the reader hands out.
-        time_base: seconds a tick; average_rate: frames a second, None where unknown.
+        time_base: seconds per tick; average_rate: frames per second, None where unknown.
         start_time: seconds on the file's clock at which it begins; ranges count from here.
         frame_count: what the file claims, or duration times rate; an estimate, None where unknown.
-        unkept: what the pictures carry and no encoder here can write, such as "Dolby Vision".
+        unkept: metadata of frames that no encoder here can write: "Dolby Vision".
         tags: of the frame that ``color`` is the color of, as `tags_of` gives them.
         opaque: whether the frames that were looked at have no transparency, or have it nowhere.
         share: how much of the bytes that the file promises is there.
@@ -113,12 +113,12 @@ class VideoInfo:
 
     @property
     def path(self) -> Path:
-        """What messages call the source."""
+        """Path or label used in messages."""
         return self.source.path
 
     @property
     def depth(self) -> int:
-        """Bits a sample."""
+        """Bits per sample."""
         return self.layout.depth
 
     @property

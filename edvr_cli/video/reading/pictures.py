@@ -30,7 +30,7 @@ _PNG_TRANSPARENT = {0: ("ya8", "ya16be"), 2: ("rgba", "rgba64be")}
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Numbered pictures, ``rate`` of them a second; their times are their places in the sequence."""
+    """Numbered pictures, ``rate`` of them per second; their times are their places in the sequence."""
 
     path: Path
     pictures: tuple[Path, ...]
@@ -94,7 +94,7 @@ class ImageSource:
         return STEADY
 
     def side_streams(self) -> AbstractContextManager[None]:
-        """Nothing is beside pictures."""
+        """Pictures have no other streams."""
         return nullcontext()
 
 

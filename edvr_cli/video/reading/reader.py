@@ -46,11 +46,11 @@ class VideoReader:
     """Reads the frames of a file, pictures or a pipe; a context manager and an iterable of `SourceFrame`.
 
     ``start`` (inclusive) and ``end`` (exclusive) are seconds from the file's own beginning, as players show
-    them; ``max_frames`` bounds the count, ``threads`` the decoder's threads (0: one a core). Frame times are
+    them; ``max_frames`` bounds the count, ``threads`` the decoder's threads (0: one per core). Frame times are
     the source's; only where it has none, or one not after its predecessor's, is one made up: see `FrameTimes`.
-    ``on_transparency`` gets the seconds of the first frame that is not opaque.
-    ``on_warning`` is told, in sentences, of such repairs and of damage. No frame that decodes is left out. Where a
-    video changes its size midway, as spliced broadcasts do, frames are scaled to the size of the first; that is told.
+    ``on_transparency`` receives the seconds of the first frame that is not opaque.
+    ``on_warning`` receives sentences about these repairs and about damage. No frame that decodes is left out. Where a
+    video changes its size midway, as spliced broadcasts do, frames are scaled to the size of the first, with a warning.
 
     Iterating raises InputError where one of several pictures has another size, and where nothing, or nothing more,
     decodes.
@@ -154,4 +154,4 @@ def _is_other_light(color: ColorSpec, before: ColorSpec) -> bool:
 
 
 def _ignore(message: str) -> None:
-    """Drop a warning nobody asked for."""
+    """Drop a warning."""

@@ -1,4 +1,4 @@
-"""Where frames come from: a file, numbered pictures, or a pipe. Whoever reads frames knows only `Source`."""
+"""Sources of frames: files, numbered pictures, and pipes."""
 
 import os
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ _LARGEST = (4096, 4096)  # (lines, columns) of one of them; of more the middle i
 
 
 def as_source(path: str | os.PathLike[str] | Source, options: InputOptions | None = None) -> Source:
-    """What a name stands for: ``-`` or a pipe, a folder or pattern of pictures, or a file."""
+    """The source that a path means: ``-`` or a pipe, a folder or pattern of pictures, or a file."""
     if not isinstance(path, str | os.PathLike):
         return path
     options = options or InputOptions()
@@ -79,7 +79,7 @@ class FileSource:
     rereadable: bool = field(default=True, init=False)
 
     def describe(self) -> VideoInfo:
-        """What is in it; decodes a few frames."""
+        """Describe it; decodes a few frames."""
         with self.side_streams() as container:
             track = video_track(container, self.path)
             check_memory(self.path, track.stream.width, track.stream.height)
@@ -125,7 +125,7 @@ class FileSource:
         return open_source(self.path, allow_network=self.allow_network)
 
     def _device(self, on_warning: Warn) -> HWAccel | None:
-        """The device to decode on, or None where there is none that decodes this file; then that is told."""
+        """The device to decode on; None, with a warning, where none decodes this file."""
         assert self.hwaccel is not None
         with self.side_streams() as container:
             codec = main_video(container, self.path).codec_context.codec
@@ -239,7 +239,7 @@ def _luma(frame: VideoFrame) -> Tensor:
 
 
 def _ignore(message: str) -> None:
-    """The reader tells of damage again."""
+    """Damage is reported when the file is read again."""
 
 
 def _closing(container: InputContainer) -> Iterator[VideoFrame]:

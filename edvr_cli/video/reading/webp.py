@@ -78,7 +78,7 @@ class AnimatedWebPSource:
         return (self.path,)
 
     def side_streams(self) -> AbstractContextManager[None]:
-        """Nothing is beside the frames."""
+        """The file has no other streams."""
         return nullcontext()
 
     def _decoded(self) -> Iterator[VideoFrame]:
@@ -117,6 +117,6 @@ def _opened(path: Path) -> Iterator["Image"]:
     try:
         animation = Image.open(path, formats=["WEBP"])
     except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} is no animation that can be read: {error}.") from error
+        raise InputError(f"{path} is not a readable animation: {error}.") from error
     with animation:
         yield animation

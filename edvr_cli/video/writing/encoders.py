@@ -23,12 +23,25 @@ _X26X_PRESETS = (
 )  # fmt: skip
 
 
+# Pixels per side, by the libraries themselves.
+_LARGEST_SIDES = {
+    "libx264": 16384,
+    "h264_nvenc": 4096,
+    "libx265": 16384,
+    "hevc_nvenc": 8192,
+    "libsvtav1": 16384,
+    "libvpx-vp9": 65536,
+    "libvpx": 16383,
+    "prores_ks": 65535,
+}
+
+
 @dataclass(frozen=True)
 class _Quality:
     """How one encoder takes quality and speed: option names, the default, and options it always gets.
 
     ``presets`` maps x264's preset names to the encoder's own, where these differ; names it does not map are
-    passed as they are.
+    passed unchanged.
     """
 
     crf_option: str | None
@@ -67,7 +80,7 @@ PICTURES = frozenset(ENCODERS.values())
 _WITH_ALPHA = PICTURES | {"prores_ks", "ffv1", "libvpx-vp9", "rawvideo"}
 # Encoders that keep gray gray: the others' gray is a rarity that players stumble over.
 _WITH_GRAY = PICTURES | {"ffv1", "rawvideo"}
-# What is written to pipes: first what y4m holds, then what raw samples may be besides.
+# What is written to pipes: first what y4m holds, then the other layouts of raw samples.
 _DEPTHS = ("", "9le", "10le", "12le", "14le", "16le")
 _Y4M = (*(f"{name}{depth}" for name in ("yuv420p", "yuv422p", "yuv444p", "gray") for depth in _DEPTHS), "yuva444p")
 _RAW = (
@@ -82,7 +95,7 @@ _RATE_CONTROL = {"b", "qp"}
 class EncoderPlan:
     """An encoder that has been opened once with these values: see `plan_encoder`.
 
-    ``threads`` are the encoder's (0: one a core); some encode a little differently with another number of them.
+    ``threads`` are the encoder's (0: one per core); some encode slightly differently with another number.
     ``notes`` are sentences about what the encoder cannot keep of the source.
     """
 
@@ -106,6 +119,12 @@ class EncoderPlan:
         try:
             context.open()
         except (av.FFmpegError, ValueError) as error:
+            limit = _LARGEST_SIDES.get(self.codec)
+            if limit is not None and max(self.width, self.height) > limit:
+                raise OutputError(
+                    f"{self.codec} holds pictures of {limit} pixels per side at most, and these have "
+                    f"{self.width}x{self.height}: choose a smaller scale, or the codec ffv1 into .mkv, which holds any."
+                ) from error
             hint = " It needs an NVIDIA GPU and its driver." if self.codec.endswith("_nvenc") else ""
             given = ", ".join(f"{name}={value}" for name, value in self.options.items())
             raise OutputError(

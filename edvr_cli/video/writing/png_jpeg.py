@@ -1,4 +1,4 @@
-"""Single pictures as the bytes of an image file."""
+"""One picture as the bytes of a PNG or JPEG file."""
 
 import av
 import torch

@@ -1,4 +1,4 @@
-"""Encoded video in a file of its own, which `mux` then joins with the source's other streams.
+"""Encoded video in a scratch file, which `mux` then joins with the source's other streams.
 
 The encoder is given frame numbers for times and a constant rate, so that no encoder's idea of time bases can
 move a frame; the file is given the true times. It is a Matroska file whose milliseconds stand for ticks of
@@ -66,7 +66,7 @@ class VideoWriter:
         self._decode_times: deque[int] = deque()
         self._container: OutputContainer | None = None
         try:
-            # Matroska has no place for encoded pictures; mov has, and is told to count in the same ticks.
+            # Matroska has no place for encoded pictures; mov has, and is set to count in the same ticks.
             pictures = plan.codec in PICTURES
             name, options = ("mov", {"video_track_timescale": "1000"}) if pictures else ("matroska", {})
             self._container = av.open(f"file:{self.path}", "w", format=name, container_options=options)

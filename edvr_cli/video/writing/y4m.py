@@ -52,9 +52,7 @@ class PipeWriter:
         """What the written frames could not say."""
         if not self._uneven:
             return ()
-        return (
-            f"The source's frame times vary; the pipe holds {float(self.encoder.rate):g} frames a second, one for one.",
-        )
+        return (f"The source's frame times vary; the pipe gets {float(self.encoder.rate):g} frames per second.",)
 
     def write(self, number: int, planes: Sequence[Tensor], pts: int, duration: int | None = None) -> None:
         """Write frame ``number``: planes of the encoder's layout on the CPU, its time in ticks."""
