@@ -6,6 +6,7 @@ Shapes: H W pixels of an upright picture.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from edvr_cli.errors import InputError
 from edvr_cli.image.convert import to_uint8
 from edvr_cli.image.resize import resize
 from edvr_cli.video.pixels.color import planes_to_rgb
+from edvr_cli.video.reading.frame_intervals import last_frame_time
 from edvr_cli.video.reading.info import VideoInfo
 from edvr_cli.video.reading.pictures import DEFAULT_RATE, ImageSource
 from edvr_cli.video.reading.reader import VideoReader
@@ -43,7 +45,7 @@ class Footage:
     @classmethod
     def open(cls, path: Path, begin: Fraction = Fraction(0)) -> "Footage":
         """Open it. Raises InputError where it is neither, or can be read but once."""
-        info = probe(path)
+        info = probe(path).measured()
         if not info.source.rereadable:
             raise InputError(f"{path} is a pipe, which can be read but once: write it to a file first")
         return cls(path, info, begin)
@@ -74,6 +76,20 @@ class Footage:
     def duration(self) -> float | None:
         """Seconds, as far as they are known."""
         return None if self.info.duration is None else max(0.0, self.info.duration - float(self.begin))
+
+    @cached_property
+    def last(self) -> float | None:
+        """When the last frame is shown, in seconds, as far as it is known; sound may go on longer."""
+        last = last_frame_time(self.info)
+        if last is None:
+            return None if self.duration is None else max(0.0, self.duration - 1 / float(self.rate))
+        return max(0.0, float(last - self.begin))
+
+    def shown_at(self, instant: float) -> float:
+        """``instant``, or when the last frame is shown if that is still to be seen then."""
+        if self.last is None or self.duration is None or instant > self.duration:
+            return instant
+        return min(instant, self.last)
 
     def pictures(self, *, start: float | None = None, most: int | None = None) -> Iterator[Picture]:
         """The frames from ``start`` seconds on, at most ``most``, numbered from the first one yielded."""
