@@ -16,7 +16,7 @@ import torch
 
 from edvr_cli.models.checkpoint import load_model
 from edvr_cli.network.edvr import EDVR
-from edvr_cli.quality.benchmark_sets import ClipScore, Options, evaluate
+from edvr_cli.quality.benchmark_sets import ClipScore, EvaluationOptions, evaluate
 from edvr_cli.train.checkpoint import STATE_FILE
 from edvr_cli.train.clips import Clip, build_cache
 from edvr_cli.train.events import Progress
@@ -63,7 +63,14 @@ def main() -> None:
         model = _trained(recipe, clips, arguments.runs / name.replace(" ", "-"), name, start)
         network = load_model(model)
         scores[name] = tuple(  # type: ignore[assignment]
-            list(evaluate(arguments.truth, arguments.inputs, network, Options(copies=copies, frames=arguments.frames)))
+            list(
+                evaluate(
+                    arguments.truth,
+                    arguments.inputs,
+                    network,
+                    EvaluationOptions(copies=copies, frames=arguments.frames),
+                )
+            )
             for copies in (False, True)
         )
         _show(scores)

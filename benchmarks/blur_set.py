@@ -34,7 +34,7 @@ def main() -> None:
     for name in ("sharp", "blurred"):
         (arguments.set / name).mkdir(parents=True, exist_ok=True)
     sources = sources_in(arguments.stills)
-    stills = [next(read_frames(source, most=1)) / 255 for source in sources]
+    stills = [next(read_frames(source, max_frames=1)) / 255 for source in sources]
     times = torch.arange(FRAMES) - FRAMES / 2 + 0.5
     for number, source in enumerate(sources):
         for speed in SPEEDS:

@@ -9,7 +9,6 @@ from traceback import extract_tb
 from typing import Literal
 
 __all__ = [
-    "REPORT_AT",
     "DeviceError",
     "DownloadError",
     "EdvrError",
@@ -24,9 +23,6 @@ __all__ = [
     "sentence_of",
     "unforeseen",
 ]
-
-
-REPORT_AT = "https://github.com/edvr-cli/edvr-cli/issues"
 
 
 Hint = Literal[
@@ -45,7 +41,9 @@ Hint = Literal[
     "preset",
     "raw",
     "size",
+    "smaller",
     "strict",
+    "target_size",
     "vmaf",
 ]
 """The kind of option that would help; the command names its flag."""
@@ -139,8 +137,8 @@ def unforeseen(error: BaseException) -> str:
     first, *_ = [*str(error).splitlines(), ""]
     what = f"{type(error).__name__}{': ' if first else ''}{first[:200]}"
     return (
-        f"This is a fault of edvr: {what}{place}. Please report it at {REPORT_AT} with the command, and with what "
-        "edvr --log-level debug and edvr doctor --json say."
+        f"This is a fault of edvr: {what}{place}. Please report it where edvr came from, with the command, and with "
+        "what edvr --log-level debug and edvr doctor --json say."
     )
 
 

@@ -49,9 +49,10 @@ class FrameRestored:
 
 @dataclass(frozen=True)
 class Notice:
-    """A sentence for the user; the work continues."""
+    """A sentence for the user, and the kind of option that would help; the work continues."""
 
     message: str
+    hint: Hint | None = None
 
 
 @dataclass(frozen=True)

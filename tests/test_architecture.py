@@ -98,14 +98,16 @@ def test_each_library_has_one_home(libraries: set[str], home: str):
 
 
 def test_the_library_never_prints_or_exits():
-    """Nor logs: the command line alone speaks to the user."""
+    """The command alone speaks to the user; the library logs, and leaves it to others where to."""
     for module, path in MODULES.items():
         if module == "edvr_cli.__main__" or module.startswith("edvr_cli.cli"):
             continue
-        assert not {"logging", "sys.exit"} & set(imports(module)), module
+        assert "sys.exit" not in set(imports(module)), module
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call):
-                assert ast.unparse(node.func) not in ("print", "exit", "quit", "sys.exit", "breakpoint"), module
+                called = ast.unparse(node.func)
+                assert called not in ("print", "exit", "quit", "sys.exit", "breakpoint"), module
+                assert not called.endswith(("basicConfig", "addHandler", "setLevel")), module
 
 
 def test_only_the_command_names_its_flags():

@@ -136,7 +136,7 @@ def engine(drill: Drill, found: Results) -> None:
 
 
 def tiles(drill: Drill, found: Results) -> None:
-    """A whole frame against tiles with their halo."""
+    """A whole frame against tiles."""
     width, height, tile, name = (44, 32, 16, "S") if drill.dry else (320, 180, 96, "M")
     model = network(name, drill.device)
     (window,) = inner_windows(1, width, height, drill.device)

@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.gpu_drill.drill import Drill, Results, show
 from benchmarks.gpu_drill.inputs import inner_windows, network
-from edvr_cli.inference import engine as engine_module
+from edvr_cli.inference import memory_plan
 from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.memory_plan import peak_memory
 from edvr_cli.inference.options import InferenceOptions
@@ -20,7 +20,7 @@ from edvr_cli.inference.options import InferenceOptions
 
 def group_small_frames() -> None:
     """Have the engine restore several windows at once on a processor too: for dry runs."""
-    engine_module.at_once_limit = lambda device: 3 * 36 * 28
+    memory_plan.at_once_limit = lambda device: 3 * 36 * 28
 
 
 def memory(drill: Drill, found: Results) -> None:

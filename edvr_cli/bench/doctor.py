@@ -37,7 +37,7 @@ from edvr_cli.video.capabilities import FFmpegCapabilities, find_capabilities
 __all__ = ["Device", "Diagnosis", "Finding", "Speed", "diagnose"]
 
 _SPEED_SIZE = 160, 96  # width, height of the frames of the speed test
-_LEAST_MEMORY, _LEAST_DISK = 2 * 2**30, 5 * 2**30
+_MIN_MEMORY, _MIN_DISK = 2 * 2**30, 5 * 2**30
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def _findings(devices: list[Device], video: FFmpegCapabilities) -> Iterator[Find
             yield Finding("hint", f"{fault.reason}: the processor computes several times as slowly", fault.remedy)
         if device.device == "mps":
             yield Finding("hint", "there is no kernel for Apple GPUs", "compare with --device cpu")
-        if device.free_memory is not None and device.free_memory < _LEAST_MEMORY:
+        if device.free_memory is not None and device.free_memory < _MIN_MEMORY:
             what = f"{device.device} has {device.free_memory / 2**30:.1f} GiB of memory free"
             yield Finding("hint", what, "close other programs; large frames will go through as tiles")
     if not torch.cuda.is_available() and _nvidia_driver():
@@ -213,7 +213,7 @@ def _place_findings() -> Iterator[Finding]:
         yield Finding("hint", f"{folder} cannot be written", "set EDVR_MODEL_DIR to a folder that can")
     for place in {Path(tempfile.gettempdir()), Path.cwd()}:
         free = shutil.disk_usage(place).free
-        if free < _LEAST_DISK:
+        if free < _MIN_DISK:
             yield Finding("hint", f"{place} has {free / 2**30:.1f} GiB free", "make room: restored video is large")
     if (sys.stderr.encoding or "").lower().replace("-", "") not in ("utf8", ""):
         yield Finding("hint", f"the terminal's encoding is {sys.stderr.encoding}", "set PYTHONUTF8=1")

@@ -9,22 +9,22 @@ from torch import Tensor, nn
 from edvr_cli.network.edvr import DeformConv
 from edvr_cli.ops.numba_status import numba_fault
 
-__all__ = ["Work", "count_work"]
+__all__ = ["WorkCount", "count_work"]
 
 
 @dataclass(frozen=True)
-class Work:
+class WorkCount:
     """Floating-point operations (a multiply-add is two), and bytes of maps read and written."""
 
     flops: float
     bytes: float
 
-    def __mul__(self, times: float) -> "Work":
-        return Work(self.flops * times, self.bytes * times)
+    def __mul__(self, times: float) -> "WorkCount":
+        return WorkCount(self.flops * times, self.bytes * times)
 
 
 @torch.inference_mode()
-def count_work(network: nn.Module, run: Callable[[], object]) -> Work:
+def count_work(network: nn.Module, run: Callable[[], object]) -> WorkCount:
     """What the convolutions of ``network`` do in ``run``: direct ones, that read and write their maps once.
 
     Convolutions are nearly all of the work. How they are computed in truth, by Winograd or fused with a
@@ -53,7 +53,7 @@ def count_work(network: nn.Module, run: Callable[[], object]) -> Work:
     finally:
         for handle in handles:
             handle.remove()
-    return Work(flops, moved)
+    return WorkCount(flops, moved)
 
 
 def _stand_ins() -> tuple[type[nn.Module], ...]:

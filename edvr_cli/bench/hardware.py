@@ -13,13 +13,13 @@ import torch
 from edvr_cli.inference.options import Precision
 from edvr_cli.inference.precision import dtype_for
 
-__all__ = ["Rates", "Timing", "measure_rates", "peak_memory", "seconds", "wait"]
+__all__ = ["Rates", "Repeats", "measure_rates", "peak_memory", "seconds", "wait"]
 
 _REPEATS = 5
 
 
 @dataclass(frozen=True)
-class Timing:
+class Repeats:
     """Seconds of each repeat."""
 
     repeats: tuple[float, ...]

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edvr_cli.bench.flops import Work, count_work
-from edvr_cli.bench.hardware import Rates, Timing, peak_memory, seconds, wait
+from edvr_cli.bench.flops import WorkCount, count_work
+from edvr_cli.bench.hardware import Rates, Repeats, peak_memory, seconds, wait
 from edvr_cli.bench.published import published_form
 from edvr_cli.inference.engine import STAGES, StreamingEDVR
 from edvr_cli.inference.options import InferenceOptions, Precision
@@ -24,9 +24,9 @@ from edvr_cli.system.gpu_errors import is_out_of_memory
 
 __all__ = ["EngineResult", "NetworkResult", "PublishedResult", "clip", "random_network", "time_network"]
 
-_SAMPLE = 64  # side of the frame that work is counted on
-_MOST_ROUNDS, _STAGE_ROUNDS = 9, 3
-_LEAST_SECONDS, _MOST_FRAMES = 0.1, 20  # of one turn: a GPU is to be kept busy, not waited for after each frame
+_SAMPLE_SIDE = 64  # side of the frame that work is counted on
+_MAX_ROUNDS, _STAGE_ROUNDS = 9, 3
+_MIN_SECONDS, _MAX_FRAMES = 0.1, 20  # of one turn: a GPU is to be kept busy, not waited for after each frame
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class PublishedResult:
 
     op: str
     flops: float
-    time: Timing | None
+    time: Repeats | None
     memory: int | None = None
     why_not: str = ""
 
@@ -58,7 +58,7 @@ class EngineResult:
     flops: float
     bytes: float
     floor: float
-    time: Timing | None
+    time: Repeats | None
     parts: dict[str, float]
     memory: int | None = None
     tile: int = 0
@@ -87,7 +87,7 @@ _Form = tuple[Precision, bool]  # and whether it is compiled
 class _Contestant:
     """One who takes turns; ``run`` restores the next frame."""
 
-    work: Work
+    work: WorkCount
     run: Callable[[], object]
     why_not: str = ""
     memory: int | None = None
@@ -95,8 +95,8 @@ class _Contestant:
     repeats: tuple[float, ...] = ()
 
     @property
-    def time(self) -> Timing | None:
-        return Timing(self.repeats) if self.repeats else None
+    def time(self) -> Repeats | None:
+        return Repeats(self.repeats) if self.repeats else None
 
 
 def random_network(config: EDVRConfig) -> EDVR:
@@ -184,21 +184,21 @@ def _windows(model: EDVR, width: int, height: int) -> list[Window[Tensor]]:
 
 
 def _as_published(whole: EDVR, pair: list[Window[Tensor]], pixels: int) -> _Contestant:
-    sample = torch.stack(_windows(whole, _SAMPLE, _SAMPLE)[0].frames)[None]
-    work = count_work(whole, lambda: whole(sample)) * (pixels / _SAMPLE**2)
+    sample = torch.stack(_windows(whole, _SAMPLE_SIDE, _SAMPLE_SIDE)[0].frames)[None]
+    work = count_work(whole, lambda: whole(sample)) * (pixels / _SAMPLE_SIDE**2)
     turns = cycle(pair)
     return _Contestant(work, lambda: whole(torch.stack(next(turns).frames)[None]))
 
 
 def _as_engine(
-    engine: StreamingEDVR, pair: list[Window[Tensor]], width: int, height: int, work: Work | None = None
+    engine: StreamingEDVR, pair: list[Window[Tensor]], width: int, height: int, work: WorkCount | None = None
 ) -> _Contestant:
     if work is None:
-        first, second = _windows(engine.model, _SAMPLE, _SAMPLE)
-        engine.prepare(_SAMPLE, _SAMPLE)
+        first, second = _windows(engine.model, _SAMPLE_SIDE, _SAMPLE_SIDE)
+        engine.prepare(_SAMPLE_SIDE, _SAMPLE_SIDE)
         engine.restore(first)  # so that all frames of the second but one are known
         network = nn.ModuleList(dict.fromkeys(engine.modules()))
-        work = count_work(network, lambda: engine.restore(second)) * (width * height / _SAMPLE**2)
+        work = count_work(network, lambda: engine.restore(second)) * (width * height / _SAMPLE_SIDE**2)
     engine.prepare(height, width)
     turns = cycle(pair)  # its own: whoever got the same window again would find all features there
     return _Contestant(work, lambda: engine.restore(next(turns)))
@@ -222,7 +222,7 @@ def _take_turns(contestants: Sequence[_Contestant], device: torch.device, budget
             continue
         running.append((contestant, _frames_a_turn(contestant, device)))
     spent = 0.0
-    for _ in range(_MOST_ROUNDS):
+    for _ in range(_MAX_ROUNDS):
         for contestant, frames in running:
             took = seconds(lambda c=contestant, n=frames: [c.run() for _ in range(n)], device)  # type: ignore[misc]
             contestant.repeats += (took / frames,)
@@ -235,7 +235,7 @@ def _frames_a_turn(contestant: _Contestant, device: torch.device) -> int:
     """How many frames to time at once: one on a CPU, where nothing is queued."""
     if device.type == "cpu":
         return 1
-    return max(1, min(_MOST_FRAMES, round(_LEAST_SECONDS / seconds(contestant.run, device))))
+    return max(1, min(_MAX_FRAMES, round(_MIN_SECONDS / seconds(contestant.run, device))))
 
 
 def _time_stages(engine: StreamingEDVR, run: Callable[[], object], budget: float) -> dict[str, float]:

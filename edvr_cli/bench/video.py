@@ -28,7 +28,7 @@ __all__ = ["VideoResult", "time_video"]
 
 PRESET = "fast"  # of libx264
 _RATE = Fraction(25)
-_MOST_FRAMES, _MOST_BYTES = 500, 1 << 30  # of the clip, as float32 frames
+_MAX_FRAMES, _MAX_BYTES = 500, 1 << 30  # of the clip, as float32 frames
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def time_video(model: EDVR, width: int, height: int, engine: EngineResult, *, bu
     assert engine.time is not None
     T, scale = model.config.frames, model.config.scale
     device = next(model.parameters()).device
-    count = min(_MOST_FRAMES, int(budget / engine.time.median), max(T, _MOST_BYTES // (12 * width * height)))
+    count = min(_MAX_FRAMES, int(budget / engine.time.median), max(T, _MAX_BYTES // (12 * width * height)))
     if count < T:
         return None
     with tempfile.TemporaryDirectory(prefix="edvr-bench-") as folder:

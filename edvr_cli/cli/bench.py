@@ -9,7 +9,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from edvr_cli.bench import SIZES, CaseResult, Report, bench, default_precisions
-from edvr_cli.bench.hardware import Timing
+from edvr_cli.bench.hardware import Repeats
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import PlainConsole, echo_json
 from edvr_cli.cli.types import DEVICE
@@ -148,7 +148,7 @@ def _lines(case: CaseResult) -> list[str]:
     return [*lines, *(f"left out: {name}: {why}" for name, why in left_out if why)]
 
 
-def _time(timing: Timing | None) -> tuple[str, str]:
+def _time(timing: Repeats | None) -> tuple[str, str]:
     return ("", "") if timing is None else (f"{timing.median:.3g}", f"{timing.least:.3g}")
 
 

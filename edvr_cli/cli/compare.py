@@ -106,8 +106,8 @@ def compare_command(
         with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
             counts = [count for count in (image.count, truth.count, frames) if count]
             task = bar.add_task(plain(path.name), total=min(counts, default=None))
-            told = _both(extremes.see, lambda *_: bar.advance(task))  # noqa: B023 (called within this turn)
-            comparisons.append(compare(image, truth, size=measured, vmaf=vmaf, most=frames, on_pair=told))
+            on_pair = _both(extremes.add, lambda *_: bar.advance(task))  # noqa: B023 (called within this turn)
+            comparisons.append(compare(image, truth, size=measured, vmaf=vmaf, max_frames=frames, on_pair=on_pair))
     if plot is not None:
         _plot(plot, comparisons)
     if pictures is not None:
@@ -136,7 +136,7 @@ class _Extremes:
         self._worst: tuple[float, Tensor] | None = None
         self._best: tuple[float, Tensor] | None = None
 
-    def see(self, score: FrameScore, x: Tensor, y: Tensor) -> None:
+    def add(self, score: FrameScore, x: Tensor, y: Tensor) -> None:
         """The next pair."""
         if self._worst is None or score.psnr < self._worst[0]:
             self._worst = score.psnr, torch.cat((x, y), dim=2)
@@ -152,11 +152,11 @@ class _Extremes:
 
 
 def _both(first: OnPair, second: OnPair) -> OnPair:
-    def tell(score: FrameScore, x: Tensor, y: Tensor) -> None:
+    def on_pair(score: FrameScore, x: Tensor, y: Tensor) -> None:
         first(score, x, y)
         second(score, x, y)
 
-    return tell
+    return on_pair
 
 
 def _show(comparisons: Sequence[Comparison]) -> None:

@@ -16,7 +16,7 @@ from edvr_cli.errors import EdvrError
 from edvr_cli.image.resize import Kernel
 from edvr_cli.models.checkpoint import load_model
 from edvr_cli.models.registry import default_model
-from edvr_cli.quality.benchmark_sets import ClipScore, Method, Options, evaluate, mean_score
+from edvr_cli.quality.benchmark_sets import ClipScore, EvaluationOptions, Method, evaluate, mean_score
 from edvr_cli.video.recompress import CODECS, WORST_QUALITY, Codec
 from edvr_cli.video.vmaf import vmaf_available
 
@@ -81,7 +81,7 @@ def evaluate_command(
     method: Method | None = _RESAMPLING.get(model or "")
     if method is None:
         method = load_model(available(model or default_model("sr"), agreed=pull), device)
-    options = Options(rounding, compress, copies, frames, vmaf)
+    options = EvaluationOptions(rounding, compress, copies, frames, vmaf)
     progress = Messages()
     scores = []
     for score in evaluate(truth, inputs, method, options):

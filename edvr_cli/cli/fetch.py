@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from edvr_cli.cli.interrupt import immediate_interrupt
 from edvr_cli.cli.messages import Messages
 from edvr_cli.errors import ModelError
 from edvr_cli.models.registry import MODELS, ModelEntry, find_model
@@ -45,8 +46,10 @@ def available(name: str, *, agreed: bool) -> str:
                 f"model {name!r} is not on this machine: {_offer(entry)}. Pass --pull to fetch it, run "
                 f"`edvr models pull {name}` beforehand, or add a file that you have by `edvr models add FILE`"
             )
-        click.confirm(f"The model {name} is not on this machine: {_offer(entry)}. Fetch it?", abort=True, err=True)
-    fetch(name)
+        with immediate_interrupt():
+            click.confirm(f"The model {name} is not on this machine: {_offer(entry)}. Fetch it?", abort=True, err=True)
+    with immediate_interrupt():
+        fetch(name)
     return name
 
 

@@ -21,6 +21,8 @@ _HINTS: dict[Hint, str] = {
     "raw": "pass another --raw-input",
     "size": "pass --size to compare them all the same",
     "strict": "leave out --strict-streams to continue",
+    "smaller": "--scale 4k or --height 2160 makes it smaller",
+    "target_size": "choose a larger --scale, --height, --width or --size",
     "vmaf": "leave out --vmaf, or pass --no-vmaf",
 }
 

@@ -8,18 +8,21 @@ from typing import Any
 import click
 from rich.table import Table
 
+from edvr_cli.cli.hints import with_hint
 from edvr_cli.cli.option_groups import ModelChoice, encoding_options, inference_options, input_options, model_options
 from edvr_cli.cli.output import PlainConsole, echo_json, markup
-from edvr_cli.cli.types import FILE, NAME, SCALE
+from edvr_cli.cli.size_options import size_options
+from edvr_cli.cli.types import FILE, NAME
 from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.jobs.disk_space import output_bytes, space_needed
 from edvr_cli.jobs.estimate import Estimate, estimate, seconds_per_frame
 from edvr_cli.jobs.options import OutputOptions
 from edvr_cli.jobs.plan import RestorePlan, plan_restore
+from edvr_cli.jobs.target_size import TargetSize
 from edvr_cli.system.text import format_bytes, format_duration
 from edvr_cli.video.file_names import FORMATS
 from edvr_cli.video.pixels.color import MATRIX_NAMES, PRIMARIES_NAMES, TRANSFER_NAMES
-from edvr_cli.video.reading.frame_intervals import Timing, timing
+from edvr_cli.video.reading.frame_intervals import FrameIntervals, measure_intervals
 from edvr_cli.video.reading.info import StreamInfo, VideoInfo
 from edvr_cli.video.reading.options import InputOptions
 from edvr_cli.video.reading.sources import as_source, probe
@@ -46,7 +49,7 @@ class _Prospect:
 @click.command("info", no_args_is_help=True)
 @click.argument("source", metavar="IN", type=FILE)
 @click.option("--to", "target", metavar="OUT", type=NAME, help="Name or suffix of the output.  [default: as IN]")
-@click.option("-s", "--scale", type=SCALE, metavar="X", help="Enlarge by X.  [default: the model's scale]")
+@size_options
 @click.option("--measure", is_flag=True, help="Restore a few frames to estimate the time.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @model_options
@@ -56,7 +59,7 @@ class _Prospect:
 def info_command(
     source: Path,
     target: str | None,
-    scale: float | None,
+    scale: float | TargetSize | None,
     measure: bool,
     as_json: bool,
     choice: ModelChoice,
@@ -71,7 +74,7 @@ def info_command(
     """
     origin = as_source(source, input)
     info = probe(origin)
-    times = timing(info)
+    times = measure_intervals(info)
     plan = plan_restore(
         origin,
         _target(info, target),
@@ -104,7 +107,7 @@ def _target(info: VideoInfo, target: str | None) -> Path:
     return Path(f"{info.path.stem}{suffix if suffix in FORMATS.keys() - {'.webm'} else '.mkv'}")
 
 
-def _show(info: VideoInfo, times: Timing | None, prospect: _Prospect) -> None:
+def _show(info: VideoInfo, times: FrameIntervals | None, prospect: _Prospect) -> None:
     console = PlainConsole()
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
@@ -131,6 +134,8 @@ def _show(info: VideoInfo, times: Timing | None, prospect: _Prospect) -> None:
         console.print(line)
     for note in plan.mux.notes:
         console.print(markup("[yellow]note:[/] {}", note))
+    if plan.size_note is not None:
+        console.print(markup("[yellow]note:[/] {}", with_hint(plan.size_note.message, plan.size_note.hint)))
 
 
 def _work(prospect: _Prospect) -> Iterator[str]:
@@ -152,7 +157,7 @@ def _work(prospect: _Prospect) -> Iterator[str]:
         yield f"Time: {prospect.pace:.2g} s per frame, measured{total}; decoding and encoding run in parallel."
 
 
-def _lines(info: VideoInfo, times: Timing | None) -> list[tuple[str, str]]:
+def _lines(info: VideoInfo, times: FrameIntervals | None) -> list[tuple[str, str]]:
     size = f"{info.width}×{info.height}"
     if info.display_size != (info.width, info.height):
         shown = []
@@ -205,7 +210,7 @@ def _hdr(info: VideoInfo) -> str:
     return ", ".join(parts)
 
 
-def _frames(info: VideoInfo, times: Timing | None) -> str:
+def _frames(info: VideoInfo, times: FrameIntervals | None) -> str:
     parts = [f"{info.frame_count}" if info.frame_count else "an unknown number"]
     if info.average_rate:
         parts.append(f"{float(info.average_rate):.6g} fps" + (" on average" if times and times.variable else ""))
@@ -234,7 +239,7 @@ def _fate(action: str, codec: str, reason: str) -> str:
     return f"dropped: {reason}" if reason else "written again"
 
 
-def _facts(info: VideoInfo, times: Timing | None, prospect: _Prospect) -> dict[str, Any]:
+def _facts(info: VideoInfo, times: FrameIntervals | None, prospect: _Prospect) -> dict[str, Any]:
     """Everything as JSON holds it; fractions as text."""
     color, plan, work = info.color, prospect.plan, prospect.estimate
     encoder, frames = plan.encoder, plan.total_frames

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["patient_interrupt"]
+__all__ = ["immediate_interrupt", "patient_interrupt"]
 
 
 @contextmanager
@@ -30,5 +30,17 @@ def patient_interrupt(on_first: Callable[[], None]) -> Iterator[Callable[[], boo
     signal.signal(signal.SIGINT, note)
     try:
         yield lambda: interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def immediate_interrupt() -> Iterator[None]:
+    """Within the block SIGINT raises KeyboardInterrupt, as where nothing has begun that could be lost."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
     finally:
         signal.signal(signal.SIGINT, before)

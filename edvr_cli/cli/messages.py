@@ -1,15 +1,15 @@
-"""What commands say to people: on standard error, as far as --log-level lets it, and into --log-file.
+"""Messages of the command: on standard error, filtered by --log-level, and in --log-file by the standard logging.
 
-Colors are left out where standard error is no terminal or NO_COLOR is set. Nothing that is said can end the work: a
-full disk under the log file or a closed standard error only means that it is not said.
+The library logs its decisions at level debug, by loggers below ``edvr_cli``. Colors are left out where standard error
+is not a terminal or NO_COLOR is set. No message can end the work: with a full disk under the log file, or a closed
+standard error, it is lost.
 """
 
 import io
-import os
+import logging
 import sys
 from contextlib import suppress
 from datetime import datetime
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Literal, TextIO, cast
 
@@ -23,17 +23,15 @@ from edvr_cli.system.text import printable
 __all__ = ["LOG_OPTIONS", "Level", "Messages", "begin", "log", "log_traceback", "say", "wants_traceback"]
 
 Level = Literal["debug", "info", "warning", "error"]
-_LEVELS: tuple[Level, ...] = ("debug", "info", "warning", "error")
+_NUMBERS: dict[Level, int] = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
 
 
-class _Settings:
-    """Of this run of the command."""
-
-    level: Level = "info"
-    file: TextIOWrapper | None = None
-
-
-_settings = _Settings()
+_LOGGER = logging.getLogger("edvr_cli")
 
 
 class _Forgiving(io.TextIOBase):
@@ -73,7 +71,7 @@ class Messages(PlainConsole):
 
     def __init__(self) -> None:
         # Bars and spinners are of level info, too.
-        quiet = _settings.level in ("warning", "error")
+        quiet = _LOGGER.level > logging.INFO
         super().__init__(file=cast(TextIO, _Forgiving()), quiet=quiet)
 
     def print(self, *objects: Any, **options: Any) -> None:
@@ -86,7 +84,7 @@ class Messages(PlainConsole):
     def warn(self, text: str) -> None:
         """A note that the user should not miss: of level warning."""
         log(text, "warning")
-        quiet, self.quiet = self.quiet, _settings.level == "error"
+        quiet, self.quiet = self.quiet, _LOGGER.level > logging.WARNING
         super().print(markup("[yellow]note:[/] {}", text), soft_wrap=not self.is_terminal)
         self.quiet = quiet
 
@@ -100,48 +98,71 @@ def say(text: str) -> None:
 
 def log(text: str, level: Level = "info") -> None:
     """Append a line to the log file, if there is one and the level is wanted."""
-    if text.strip() and _LEVELS.index(level) >= _LEVELS.index(_settings.level):
-        _write_line(f"{level}: {' '.join(printable(text).split())}")
+    if text.strip():
+        _LOGGER.log(_NUMBERS[level], "%s", " ".join(printable(text).split()))
 
 
 def log_traceback(text: str) -> None:
     """Append a traceback to the log file, if there is one, line by line."""
     for line in text.splitlines():
-        _write_line(f"error: {printable(line)}")
+        _LOGGER.error("%s", printable(line))
 
 
-def _write_line(text: str) -> None:
-    if _settings.file is None:
-        return
-    now = datetime.now().astimezone().isoformat(timespec="seconds")
-    try:
-        _settings.file.write(f"{now} {os.getpid()} {text}\n")
-    except OSError as error:
+class _Line(logging.Formatter):
+    """Time, process and level before each message."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(process)d %(levelname)s: %(message)s")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 (logging's name)
+        """The local time with its offset."""
+        return datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="seconds")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, its level in lower case."""
+        line = super().format(record)
+        return line.replace(f" {record.levelname}: ", f" {record.levelname.lower()}: ", 1)
+
+
+class _LogFile(logging.StreamHandler):
+    """A log file; after a failure the rest of the messages is dropped, with a note."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        """Close the file and report it."""
+        error = sys.exc_info()[1]
         _close()
-        say(f"note: The log file cannot be written, and stays as it is: {reason_of(error)}.")
+        reason = reason_of(error) if isinstance(error, OSError) else str(error)
+        say(f"note: The log file cannot be written, and stays as it is: {reason}.")
+
+    def close(self) -> None:
+        """Close the file as well."""
+        with suppress(OSError, ValueError):
+            self.stream.close()
+        super().close()
 
 
 def _close() -> None:
-    file, _settings.file = _settings.file, None
-    if file is not None:
-        with suppress(OSError):
-            file.close()
+    for handler in _LOGGER.handlers[:]:
+        _LOGGER.removeHandler(handler)
+        handler.close()
 
 
 def wants_traceback() -> bool:
-    """Whether errors are to be shown with where they come from."""
-    return _settings.level == "debug"
+    """Whether errors are shown with their tracebacks."""
+    return _LOGGER.level <= logging.DEBUG
 
 
 def begin() -> None:
-    """Forget the settings of an earlier run in the same process."""
+    """Drop the settings of an earlier run in the same process."""
     _close()
-    _settings.level = "info"
+    _LOGGER.setLevel(logging.INFO)
+    _LOGGER.propagate = False  # the root logger would print to standard error
+    _LOGGER.addHandler(logging.NullHandler())
 
 
 def _set_level(ctx: click.Context, param: click.Parameter, value: Level | None) -> None:
     if value is not None:
-        _settings.level = value
+        _LOGGER.setLevel(_NUMBERS[value])
 
 
 def _set_file(ctx: click.Context, param: click.Parameter, value: Path | None) -> None:
@@ -151,17 +172,19 @@ def _set_file(ctx: click.Context, param: click.Parameter, value: Path | None) ->
         file = value.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
     except OSError as error:
         raise click.BadParameter(f"{value} cannot be written: {reason_of(error)}", ctx, param) from error
-    _settings.file = file
+    handler = _LogFile(file)
+    handler.setFormatter(_Line())
+    _LOGGER.addHandler(handler)
 
 
 LOG_OPTIONS: list[click.Option] = [
     click.Option(
         ["--log-level"],
-        type=click.Choice(_LEVELS),
+        type=click.Choice(list(_NUMBERS)),
         callback=_set_level,
         expose_value=False,
         is_eager=True,
-        help="How much to say: notes and errors with warning, errors alone with error.  [default: info]",
+        help="Least severe messages to show; debug adds decisions to the log file.  [default: info]",
     ),
     click.Option(
         ["--log-file"],
@@ -170,6 +193,6 @@ LOG_OPTIONS: list[click.Option] = [
         callback=_set_file,
         expose_value=False,
         is_eager=True,
-        help="Append what is said to FILE, with times.",
+        help="Append messages to FILE, with times.",
     ),
 ]

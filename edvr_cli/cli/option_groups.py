@@ -43,6 +43,7 @@ __all__ = [
     "input_options",
     "job_options",
     "model_options",
+    "option_group",
     "output_options",
 ]
 
@@ -50,7 +51,7 @@ Command = Callable[..., None]
 Declaration = Callable[[Command], Command]
 
 
-def _group(parameter: str, build: Callable[..., object], options: Mapping[str, Declaration]) -> Declaration:
+def option_group(parameter: str, build: Callable[..., object], options: Mapping[str, Declaration]) -> Declaration:
     """A decorator that declares ``options`` by the names of ``build``'s arguments and passes what it builds.
 
     A name that begins with an underscore declares another flag of the option before it.
@@ -91,7 +92,7 @@ class Files:
         return Selection(self.recursive, self.include, self.exclude)
 
 
-file_options = _group(
+file_options = option_group(
     "files",
     Files,
     {
@@ -127,7 +128,7 @@ class ModelChoice:
         return available(self.model or default_model(task), agreed=self.pull or agreed)
 
 
-model_options = _group(
+model_options = option_group(
     "choice",
     ModelChoice,
     {
@@ -141,7 +142,7 @@ model_options = _group(
     },
 )
 
-inference_options = _group(
+inference_options = option_group(
     "inference",
     InferenceOptions,
     {
@@ -181,7 +182,7 @@ inference_options = _group(
     },
 )
 
-input_options = _group(
+input_options = option_group(
     "input",
     InputOptions,
     {
@@ -215,12 +216,12 @@ def _encoding(encoder_options: tuple[tuple[str, str], ...], **values: Any) -> En
     return Encoding(**values, options=dict(encoder_options))
 
 
-encoding_options = _group(
+encoding_options = option_group(
     "encoding",
     _encoding,
     {
         "codec": click.option(
-            "-c", "--codec", help="Video encoder, by FFmpeg's name.  [default: libx264, or what suits OUT]"
+            "-c", "--codec", help="h264, h265, av1, vp9, or an encoder of FFmpeg.  [default: h264, or what suits OUT]"
         ),
         "crf": click.option(
             "--crf", type=REAL, help="Quality of the encoder, lower is better.  [default: 17 for libx264]"
@@ -235,7 +236,7 @@ encoding_options = _group(
     },
 )
 
-output_options = _group(
+output_options = option_group(
     "output",
     OutputOptions,
     {
@@ -257,7 +258,7 @@ output_options = _group(
     },
 )
 
-job_options = _group(
+job_options = option_group(
     "job",
     JobOptions,
     {
@@ -291,7 +292,7 @@ class DisplayOptions:
     json: bool
 
 
-display_options = _group(
+display_options = option_group(
     "display",
     DisplayOptions,
     {

@@ -38,8 +38,8 @@ from edvr_cli.system.text import format_bytes, format_duration
 
 __all__ = ["Display"]
 
-_PLAIN_EVERY = 10.0  # seconds between lines
-_SPEED_OVER = 600.0  # seconds; a frame may take minutes, and the speed needs two of them
+_LINE_SECONDS = 10.0  # seconds between lines
+_SPEED_SECONDS = 600.0  # seconds; a frame may take minutes, and the speed needs two of them
 
 
 class Display:
@@ -75,7 +75,7 @@ class Display:
             case FrameRestored():
                 self._advance(event)
             case Notice():
-                self._console.warn(event.message)
+                self._console.warn(with_hint(event.message, event.hint))
             case Joining():
                 self._say("Joining the segments.")
             case Paused():
@@ -119,7 +119,7 @@ class Display:
                 TextColumn("left"),
                 TimeRemainingColumn(),
                 console=self._console,
-                speed_estimate_period=_SPEED_OVER,
+                speed_estimate_period=_SPEED_SECONDS,
             )
             self._progress.start()
         return self._progress
@@ -177,7 +177,7 @@ class Display:
             self._progress.update(self._frames, completed=event.done, total=total)
             return
         now = time.monotonic()
-        if now - self._said < _PLAIN_EVERY:
+        if now - self._said < _LINE_SECONDS:
             return
         self._said = now
         speed = (event.done - self._kept) / (now - self._started)

@@ -20,7 +20,7 @@ from edvr_cli.system.text import format_duration
 
 __all__ = ["report_command"]
 
-_MEASURED = 300
+_MAX_FRAMES = 300
 
 
 @click.command("report", no_args_is_help=True)
@@ -33,7 +33,7 @@ _MEASURED = 300
 @click.option(
     "--frames",
     type=Count(1),
-    default=_MEASURED,
+    default=_MAX_FRAMES,
     show_default=True,
     metavar="N",
     help="Measure at most N frames.",
@@ -90,7 +90,7 @@ def report_command(
             *footage,
             truth=truth,
             pictures=pictures,
-            most=frames,
+            max_frames=frames,
             vmaf=vmaf,
             settings=made | dict(settings),
             model=_model(model) if model else None,

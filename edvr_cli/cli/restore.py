@@ -27,7 +27,7 @@ from edvr_cli.cli.option_groups import (
 from edvr_cli.cli.output import discard, echo_path
 from edvr_cli.cli.paths import read_paths, single_target
 from edvr_cli.cli.progress import Display
-from edvr_cli.cli.types import SCALE
+from edvr_cli.cli.size_options import size_options
 from edvr_cli.errors import DeviceError, EdvrError, InputError, ModelError, OutputError
 from edvr_cli.events import Finished, OnEvent
 from edvr_cli.inference.options import InferenceOptions
@@ -35,6 +35,7 @@ from edvr_cli.jobs.batch import restore_batch, watch
 from edvr_cli.jobs.inputs import Entry, find_entries, is_batch
 from edvr_cli.jobs.options import JobOptions, OutputOptions
 from edvr_cli.jobs.request import check_request
+from edvr_cli.jobs.target_size import TargetSize
 from edvr_cli.models.registry import Task, find_model
 from edvr_cli.video.file_names import STANDARD_OUTPUT
 from edvr_cli.video.image_sequences import holds_images
@@ -45,10 +46,6 @@ __all__ = ["deblur", "upscale"]
 
 _POLL_SECONDS = 2.0  # between looks into a watched folder
 
-_SCALE = click.option(
-    "-s", "--scale", type=SCALE, default=4, show_default=True, metavar="X",
-    help="Enlarge by X, 1 to 4; the network enlarges by 4, smaller outputs are resized.",
-)  # fmt: skip
 _CLUSTER = click.option(
     "--cluster", metavar="ADDRESS", help="Restore on a Ray cluster: auto, HOST:PORT or ray://HOST:PORT."
 )
@@ -59,7 +56,7 @@ class _Request:
     """Everything that the command line says, apart from the files."""
 
     task: Task
-    scale: float
+    scale: float | TargetSize | None
     choice: ModelChoice
     inference: InferenceOptions
     input: InputOptions
@@ -76,7 +73,7 @@ def _restore_options(command: Callable[..., None]) -> Callable[..., None]:
         encoding: Encoding,
         output: OutputOptions,
         display: DisplayOptions,
-        scale: float = 1,
+        scale: float | TargetSize | None = None,
         **values: object,
     ) -> None:
         request = _Request("sr", scale, output=replace(output, encoding=encoding), **values)  # type: ignore[arg-type]
@@ -92,7 +89,7 @@ def _restore_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command(no_args_is_help=True)
-@_SCALE
+@size_options
 @_restore_options
 def upscale(files: Files, request: _Request, display: DisplayOptions) -> None:
     """Enlarge the video IN and write it to OUT (default: IN_upscaled, in the same folder).

@@ -20,14 +20,14 @@ __all__ = ["show_picture"]
 
 _KITTY_TERMINALS = {"ghostty", "WezTerm"}
 _CHUNK = 4096  # bytes of base64 in one escape sequence
-_MOST_COLUMNS = 100
+_MAX_COLUMNS = 100
 
 
 def show_picture(console: Console, rgb: Tensor) -> None:
     """Show (3, H, W) uint8 as wide as the terminal is, up to a hundred columns; nothing where it cannot be seen."""
     if not console.is_terminal or console.no_color:
         return
-    columns = min(console.width, _MOST_COLUMNS)
+    columns = min(console.width, _MAX_COLUMNS)
     _, height, width = rgb.shape
     if _understands_kitty():
         data = base64.standard_b64encode(png(rgb)).decode()

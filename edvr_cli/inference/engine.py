@@ -13,6 +13,7 @@ The definition is :meth:`EDVR.forward`, which this equals. It differs in when an
 """
 
 import copy
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
@@ -23,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edvr_cli.errors import DeviceError
-from edvr_cli.inference.memory_plan import MAX_WINDOWS, SMALLEST_TILE, MemoryPlan, peak_memory, plan_memory, round_up
+from edvr_cli.inference.memory_plan import MAX_WINDOWS, MIN_TILE, MemoryPlan, peak_memory, plan_memory, round_up
 from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.inference.precision import dtype_for
 from edvr_cli.inference.stages import Features, Reference, Stages
@@ -38,6 +39,8 @@ from edvr_cli.system.gpu_copy import upload
 from edvr_cli.system.gpu_errors import is_out_of_memory
 
 __all__ = ["STAGES", "StreamingEDVR"]
+
+_LOG = logging.getLogger(__name__)
 
 STAGES = ("features", "alignment", "fusion", "reconstruction", "tail")
 
@@ -157,6 +160,7 @@ class StreamingEDVR:
         self._forget()
         plan = plan_memory(self.config, height, width, self.options, self.device, self.dtype)
         self._plan = replace(plan, windows=min(plan.windows, self._max_windows))
+        _LOG.debug("frames of %d×%d on %s in %s: %s", width, height, self.device, self.dtype, self._plan)
         self._size = height, width
         self._tiles = tiles(height, width, self._plan.tile, self.options.tile_pad, multiple)
 
@@ -322,14 +326,14 @@ class StreamingEDVR:
             self.prepare(*self._size)
             self._on_notice("Out of memory: continuing with one frame at a time.")
             return
-        if max(size) <= SMALLEST_TILE and not used.keep_features:
+        if max(size) <= MIN_TILE and not used.keep_features:
             raise DeviceError(
                 f"out of memory on {self.device} even with tiles of {max(size)} pixels: free some memory",
                 hint="device",
             )
         # Small tiles have more padding, whose features may be too many to keep: the new plan must need less memory.
-        limit = 0 if max(size) <= SMALLEST_TILE else min(self.options.max_memory or estimate, estimate // 2)
-        tile = max(SMALLEST_TILE, max(size) // 2)
+        limit = 0 if max(size) <= MIN_TILE else min(self.options.max_memory or estimate, estimate // 2)
+        tile = max(MIN_TILE, max(size) // 2)
         self.options = replace(self.options, tile=tile, max_memory=limit)
         self.prepare(*self._size)
         self._on_notice(f"Out of memory: continuing with tiles of {tile} pixels.")

@@ -11,7 +11,7 @@ from edvr_cli.network.edvr import EDVRConfig
 from edvr_cli.system.limits import group_memory, system_memory
 
 __all__ = [
-    "SMALLEST_TILE",
+    "MIN_TILE",
     "MemoryPlan",
     "at_once_limit",
     "bytes_needed",
@@ -22,7 +22,7 @@ __all__ = [
     "round_up",
 ]
 
-SMALLEST_TILE = 32
+MIN_TILE = 32
 _SHARE = 0.7  # of the free memory to plan with: fragmentation and other programs take the rest
 _AT_ONCE = 256 * 1024  # pixels of features up to which a GPU is not busy with one neighbor of a frame at a time
 MAX_WINDOWS = 8  # at once; beyond, a GPU gains nothing
@@ -170,8 +170,8 @@ def bytes_needed(
 def _sizes(longest: int) -> Iterator[int]:
     """Tile sizes worth trying, largest first."""
     size = longest
-    while size > SMALLEST_TILE:
-        size = max(SMALLEST_TILE, size * 3 // 4 // 16 * 16)
+    while size > MIN_TILE:
+        size = max(MIN_TILE, size * 3 // 4 // 16 * 16)
         yield size
 
 

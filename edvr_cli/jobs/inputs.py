@@ -22,7 +22,7 @@ _SUFFIXES = {
 }  # fmt: skip
 
 
-_WRITTEN = (FORMATS.keys() - {".webm"}) | ENCODERS.keys()
+_WRITTEN_SUFFIXES = (FORMATS.keys() - {".webm"}) | ENCODERS.keys()
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def writable_name(name: Path) -> Path:
 
     So does WebM, which does not hold what encoders make by default.
     """
-    return name if name.suffix.lower() in _WRITTEN else name.with_suffix(".mkv")
+    return name if name.suffix.lower() in _WRITTEN_SUFFIXES else name.with_suffix(".mkv")
 
 
 def _is_folder_of_videos(path: Path) -> bool:

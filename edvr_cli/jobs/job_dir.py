@@ -19,7 +19,7 @@ from edvr_cli.system.files import is_own_folder, new_folder, open_regular, read_
 
 __all__ = ["JobDirectory"]
 
-_OURS = re.compile(r"\d{8,}\.mkv(\.part)?|output(\.\w+)?|manifest\.jsonl|\.edvr-[0-9a-f]{16}\.part|lock|owner")
+_JOB_FILES = re.compile(r"\d{8,}\.mkv(\.part)?|output(\.\w+)?|manifest\.jsonl|\.edvr-[0-9a-f]{16}\.part|lock|owner")
 # A folder of pictures is recognized by a name that nobody would choose: a folder called otherwise is never removed.
 _PICTURES = re.compile(r"pictures-[0-9a-f]{32}")
 _MAX_NAME_BYTES = 240  # file systems allow 255
@@ -129,7 +129,7 @@ class JobDirectory:
 
 def _is_ours(path: Path) -> bool:
     """Whether something in the directory is the job's, by its name and by whether it is a folder."""
-    return (_PICTURES if _is_folder(path) else _OURS).fullmatch(path.name) is not None
+    return (_PICTURES if _is_folder(path) else _JOB_FILES).fullmatch(path.name) is not None
 
 
 def _is_folder(path: Path) -> bool:

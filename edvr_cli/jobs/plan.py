@@ -1,5 +1,6 @@
 """The plan of a restoration: everything that is decided, and tried, before the work."""
 
+import logging
 import os
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -8,6 +9,7 @@ from typing import Any
 
 import torch
 
+from edvr_cli.events import Notice
 from edvr_cli.inference.frames import model_scale, output_size
 from edvr_cli.inference.options import InferenceOptions, Precision
 from edvr_cli.jobs.fingerprint import fingerprint, model_digest
@@ -15,6 +17,7 @@ from edvr_cli.jobs.manifest import Header
 from edvr_cli.jobs.options import JobOptions, OutputOptions
 from edvr_cli.jobs.segments import SegmentLimits
 from edvr_cli.jobs.source_range import SourceRange
+from edvr_cli.jobs.target_size import TargetSize, exceeds_4k
 from edvr_cli.models.checkpoint import load_model
 from edvr_cli.network.edvr import EDVR
 from edvr_cli.system.limits import cpu_count
@@ -28,6 +31,7 @@ from edvr_cli.video.writing.encoders import EncoderPlan, plan_encoder
 
 __all__ = ["RestorePlan", "plan_restore"]
 
+_LOG = logging.getLogger(__name__)
 _MIN_SHARE = 0.97  # of a file's bytes: the rest may be its index alone
 _MAX_ERROR = 3  # frames by which an estimate may be wrong
 
@@ -47,6 +51,7 @@ class RestorePlan:
     inference: InferenceOptions
     output: OutputOptions
     job: JobOptions
+    size_is_default: bool = False  # nobody asked for this size
 
     @property
     def info(self) -> VideoInfo:
@@ -58,6 +63,14 @@ class RestorePlan:
         """Whether the network's output is resized, because another scale than the model's is wanted."""
         scale = self.network.config.scale
         return (self.encoder.width, self.encoder.height) != (self.info.width * scale, self.info.height * scale)
+
+    @property
+    def size_note(self) -> Notice | None:
+        """What to say of a result that became larger than 4K without being asked for."""
+        width, height = self.encoder.width, self.encoder.height
+        if not self.size_is_default or not exceeds_4k(width, height) or self.network.config.scale == 1:
+            return None
+        return Notice(f"The result is {width}×{height}, larger than 4K.", hint="smaller")
 
     @property
     def limits(self) -> SegmentLimits:
@@ -118,7 +131,7 @@ def plan_restore(
     target: str | os.PathLike[str],
     *,
     model: str | Path | EDVR,
-    scale: float | None = None,
+    scale: float | TargetSize | None = None,
     device: str | torch.device = "auto",
     inference: InferenceOptions | None = None,
     input: InputOptions | None = None,
@@ -135,7 +148,11 @@ def plan_restore(
     encoding = encoding_for(target, origin, output.encoding)
     info = probe(origin).measured()
     network = model if isinstance(model, EDVR) else load_model(model, device)
-    width, height = output_size(info.width, info.height, model_scale(network, scale))
+    if isinstance(scale, TargetSize):
+        size, most = (info.width, info.height), network.config.scale
+        width, height = scale.output_size(info.path, size, info.display_size, most)
+    else:
+        width, height = output_size(info.width, info.height, model_scale(network, scale))
     encoder = plan_encoder(encoding, info, width=width, height=height, threads=job.threads or 0)
     mux = plan_mux(
         info,
@@ -147,7 +164,19 @@ def plan_restore(
         pipe_format=output.pipe_format,
     )
     source_range = SourceRange(info, input.start, input.end, input.max_frames, job.threads or cpu_count())
-    return RestorePlan(network, source_range, Path(target), encoder, mux, inference or InferenceOptions(), output, job)
+    _LOG.debug("encoder: %s", encoder)
+    _LOG.debug("streams: %s", mux)
+    return RestorePlan(
+        network,
+        source_range,
+        Path(target),
+        encoder,
+        mux,
+        inference or InferenceOptions(),
+        output,
+        job,
+        size_is_default=scale is None,
+    )
 
 
 def _encoder_settings(encoder: EncoderPlan) -> dict[str, Any]:

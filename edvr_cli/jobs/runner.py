@@ -1,5 +1,6 @@
 """Run a plan: restore segments until none is missing, keep them over interruptions, join them at the end."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -27,6 +28,8 @@ from edvr_cli.video.writing.encoders import EncoderPlan
 
 __all__ = ["run_plan"]
 
+_LOG = logging.getLogger(__name__)
+
 
 def run_plan(plan: RestorePlan, *, backend: BackendFactory | None, stop: Callable[[], bool], emit: OnEvent) -> Finished:
     """Do what the plan says; ``backend`` None is this process. Raises StoppedError after ``stop``."""
@@ -37,6 +40,8 @@ def run_plan(plan: RestorePlan, *, backend: BackendFactory | None, stop: Callabl
     if plan.mux.piped:
         local = LocalBackend(plan, emit)
         emit(_started(plan, local))
+        if plan.size_note is not None:
+            emit(plan.size_note)
         for note in (*plan.mux.warnings, *plan.mux.remarks, *local.notes):
             emit(Notice(note))
         count = restored = restore_to_stdout(plan, local, emit, stop)
@@ -109,6 +114,7 @@ class Job:
                 check_target(plan.target, source=plan.info.path, overwrite=plan.output.overwrite)
             manifest = _open(job_dir, header, resume)
             encoder = self._use_choices(manifest)
+            _LOG.debug("%s: %d frames kept in %s", plan.target, manifest.frames_done(), job_dir.directory)
             total = plan.total_frames if manifest.frame_count is None else manifest.frame_count
             with self._pausing(manifest, total):
                 warnings = [
@@ -118,6 +124,8 @@ class Job:
                     *self._space_warnings(manifest, total),
                 ]
                 self.emit(replace(_started(plan, self.backend), total=total, kept=manifest.frames_done()))
+                if plan.size_note is not None:
+                    self.emit(plan.size_note)
                 for warning in warnings:
                     self.emit(Notice(warning))
                 restored = self._restore(manifest, total, encoder)

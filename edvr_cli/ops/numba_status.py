@@ -29,7 +29,7 @@ def numba_fault() -> Fault | None:
         first = next(iter(str(error).splitlines()), "") or type(error).__name__
         return Fault(
             f"numba {_version('numba')} with llvmlite {_version('llvmlite')} does not work: {first}",
-            "pip install --force-reinstall 'numba>=0.61,<0.69'",
+            "pip install --force-reinstall 'numba>=0.62.1,<0.69'",
         )
     return None
 

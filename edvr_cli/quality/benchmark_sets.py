@@ -24,7 +24,7 @@ from edvr_cli.video.pixels.color import ColorSpec
 from edvr_cli.video.recompress import Codec, recompress
 from edvr_cli.video.vmaf import Vmaf
 
-__all__ = ["ClipScore", "Method", "Options", "evaluate", "mean_score"]
+__all__ = ["ClipScore", "EvaluationOptions", "Method", "evaluate", "mean_score"]
 
 Method = EDVR | Kernel
 _COLOR = ColorSpec(matrix=1, full_range=False)  # BT.709: whose luma VMAF sees
@@ -50,7 +50,7 @@ class ClipScore:
 
 
 @dataclass(frozen=True)
-class Options:
+class EvaluationOptions:
     """How a set is measured."""
 
     rounding: Literal["once", "twice"] = "once"  # of made inputs: Vid4's way, or REDS's
@@ -60,14 +60,16 @@ class Options:
     vmaf: bool = False  # measured too, by FFmpeg
 
 
-def evaluate(truth: Path, low: Path | None, method: Method, options: Options | None = None) -> Iterator[ClipScore]:
+def evaluate(
+    truth: Path, low: Path | None, method: Method, options: EvaluationOptions | None = None
+) -> Iterator[ClipScore]:
     """The score of each clip of ``truth``, one after the other as they are done.
 
     ``low`` is a set of inputs with the same clip names; None makes them. A network for deblurring needs it. Raises
     InputError where sets do not match, or a clip's sides are not multiples of the scale. Plain resampling brings given
     inputs to the truth's size, so on inputs of that size it scores the inputs themselves.
     """
-    options = options or Options()
+    options = options or EvaluationOptions()
     clips = _named(truth)
     inputs = _named(low) if low is not None else {}
     if low is not None and (missing := clips.keys() - inputs.keys()):
@@ -77,16 +79,18 @@ def evaluate(truth: Path, low: Path | None, method: Method, options: Options | N
         raise InputError("a network for deblurring is measured on given inputs: pass their folder")
     for name, source in clips.items():
         if low is not None:
-            small = [frame.byte() for frame in read_frames(inputs[name], most=options.frames)]
+            small = [frame.byte() for frame in read_frames(inputs[name], max_frames=options.frames)]
         else:
-            small = [_made(frame.byte(), scale, options, name) for frame in read_frames(source, most=options.frames)]
+            small = [
+                _made(frame.byte(), scale, options, name) for frame in read_frames(source, max_frames=options.frames)
+            ]
         if options.compression is not None:
             small = list(recompress(torch.stack(small), *options.compression))
         if isinstance(method, EDVR):
             outputs = _restored(small, method, options)
         else:
-            outputs = _resampled(small, next(read_frames(source, most=1)).shape[-2:], method)
-        yield _score(name, read_frames(source, most=options.frames), outputs, vmaf=options.vmaf)
+            outputs = _resampled(small, next(read_frames(source, max_frames=1)).shape[-2:], method)
+        yield _score(name, read_frames(source, max_frames=options.frames), outputs, vmaf=options.vmaf)
 
 
 def mean_score(scores: list[ClipScore]) -> ClipScore:
@@ -102,7 +106,7 @@ def _named(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in sources_in(folder)}
 
 
-def _made(frame: Tensor, scale: int, options: Options, name: str) -> Tensor:
+def _made(frame: Tensor, scale: int, options: EvaluationOptions, name: str) -> Tensor:
     H, W = frame.shape[-2:]
     if H % scale or W % scale:
         raise InputError(f"{name} is {W}×{H}: its sides must be multiples of {scale} to make inputs from it")
@@ -115,7 +119,7 @@ def _resampled(small: list[Tensor], size: Sequence[int], kernel: Kernel) -> Iter
         yield resize(frame.float(), (size[0], size[1]), kernel).round().clamp(0, 255).byte()
 
 
-def _restored(small: list[Tensor], model: EDVR, options: Options) -> Iterator[Tensor]:
+def _restored(small: list[Tensor], model: EDVR, options: EvaluationOptions) -> Iterator[Tensor]:
     """Output frames (3, H, W) uint8."""
     arrays = [frame.permute(1, 2, 0).contiguous().numpy() for frame in small]
     # A clip of one frame is padded with copies of it.

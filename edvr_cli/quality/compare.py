@@ -85,10 +85,10 @@ def compare(
     *,
     size: Size = "larger",
     vmaf: bool = True,
-    most: int | None = None,
+    max_frames: int | None = None,
     on_pair: OnPair | None = None,
 ) -> Comparison:
-    """Measure ``image`` against ``truth``, at most ``most`` frames, both brought to one size (bicubic).
+    """Measure ``image`` against ``truth``, at most ``max_frames`` frames, both brought to one size (bicubic).
 
     VMAF is left out where the FFmpeg binary cannot measure it. Raises InputError where the shapes or the times
     have nothing in common, or frames are too small for SSIM.
@@ -100,7 +100,7 @@ def compare(
     scores: list[FrameScore] = []
     unmatched = [0, 0]
     try:
-        for a, b in _matched(image, truth, most, unmatched):
+        for a, b in _matched(image, truth, max_frames, unmatched):
             x, y = to_size(a.rgb, measured), to_size(b.rgb, measured)
             score = FrameScore(b.index, b.seconds, *figures(x, y))
             scores.append(score)
@@ -132,7 +132,7 @@ def common_size(image: Footage, truth: Footage, size: Size = "larger") -> tuple[
 
 
 def _matched(
-    image: Footage, truth: Footage, most: int | None, unmatched: list[int]
+    image: Footage, truth: Footage, max_frames: int | None, unmatched: list[int]
 ) -> Iterator[tuple[Picture, Picture]]:
     """Pairs of one time. ``unmatched`` counts the frames of each that have no partner."""
     by_time = image.timed and truth.timed
@@ -147,7 +147,7 @@ def _matched(
         if abs(apart) < (tolerance if by_time else 0.5):
             yield a, b
             pairs += 1
-            if pairs == most:
+            if pairs == max_frames:
                 return
             a, b = next(sources[0], None), next(sources[1], None)
         elif apart < 0:

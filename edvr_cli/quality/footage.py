@@ -91,11 +91,11 @@ class Footage:
             return instant
         return min(instant, self.last)
 
-    def pictures(self, *, start: float | None = None, most: int | None = None) -> Iterator[Picture]:
-        """The frames from ``start`` seconds on, at most ``most``, numbered from the first one yielded."""
+    def pictures(self, *, start: float | None = None, max_frames: int | None = None) -> Iterator[Picture]:
+        """The frames from ``start`` seconds on, at most ``max_frames``, numbered from the first one yielded."""
         instant = self.begin + Fraction(max(0.0, start or 0.0)).limit_denominator(1_000_000)
         origin = self.begin + self.info.start_time
-        with VideoReader(self.info.source, start=instant or None, max_frames=most, info=self.info) as reader:
+        with VideoReader(self.info.source, start=instant or None, max_frames=max_frames, info=self.info) as reader:
             for frame in reader:
                 rgb = planes_to_rgb(frame.planes, frame.layout, frame.color)
                 seconds = float(frame.pts * frame.time_base - origin)

@@ -69,7 +69,7 @@ def restored_from(footage: Footage, engine: StreamingEDVR, instant: float, count
     half = 0.5 / rate
     lead = instant - (config.frames // 2) / rate - half
     # A shot's first and last windows borrow from up to a window's length away.
-    pictures = footage.pictures(start=lead, most=count + 3 * config.frames)
+    pictures = footage.pictures(start=lead, max_frames=count + 3 * config.frames)
     scaled = width * config.scale, height * config.scale
     found = 0
     for picture, window in engine.windows(_labelled(pictures)):

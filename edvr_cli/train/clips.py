@@ -82,7 +82,7 @@ def _stored(source: Path, folder: Path, frames: int) -> list[Path]:
     sizes: list[tuple[int, int]] = []
     shrunk: list[list[np.ndarray]] = []
     cuts, detector = [0], CutDetector()
-    for number, frame in enumerate(read_frames(source, most=frames)):
+    for number, frame in enumerate(read_frames(source, max_frames=frames)):
         if not sizes:
             sizes = list(_sizes(*frame.shape[-2:]))
             shrunk = [[] for _ in sizes]

@@ -27,17 +27,17 @@ def sources_in(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def read_frames(source: Path, *, most: int | None = None) -> Iterator[Tensor]:
+def read_frames(source: Path, *, max_frames: int | None = None) -> Iterator[Tensor]:
     """Frames of a video or of a folder of images, in order: (3, H, W) RGB, float32, 0 to 255, rounded."""
     if source.is_dir():
-        for path in _images(source)[:most]:
+        for path in _images(source)[:max_frames]:
             yield from _decode(path, 1)
     else:
-        yield from _decode(source, most)
+        yield from _decode(source, max_frames)
 
 
-def _decode(path: Path, most: int | None) -> Iterator[Tensor]:
-    with VideoReader(path, max_frames=most) as reader:
+def _decode(path: Path, max_frames: int | None) -> Iterator[Tensor]:
+    with VideoReader(path, max_frames=max_frames) as reader:
         for frame in reader:
             rgb = planes_to_rgb(frame.planes, frame.layout, frame.color)
             yield to_uint8(rgb).float()

@@ -28,7 +28,7 @@ CODECS: tuple[Codec, ...] = get_args(Codec)
 WORST_QUALITY: dict[Codec, int] = {"h264": 51, "hevc": 51, "vp9": 63, "mpeg4": 31}
 """The end of each codec's own scale."""
 
-_MULTIPLE, _LEAST_SIDE = 16, 64  # whole blocks, and enough of them: x265 writes outside smaller pictures
+_MULTIPLE, _MIN_SIDE = 16, 64  # whole blocks, and enough of them: x265 writes outside smaller pictures
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def recompress(frames: Tensor, codec: Codec, quality: int) -> Tensor:
     T, _, H, W = frames.shape
     layout, color = native_layout("yuv420p"), ColorSpec(matrix=1, full_range=False)
     assert layout is not None
-    height, width = (max(_LEAST_SIDE, -(-side // _MULTIPLE) * _MULTIPLE) for side in (H, W))
+    height, width = (max(_MIN_SIDE, -(-side // _MULTIPLE) * _MULTIPLE) for side in (H, W))
     padded = F.pad(frames.float() / 255, (0, width - W, 0, height - H), mode="replicate")
     encoder = _encoder(codec, quality, width, height, T)
     packets = []

@@ -8,7 +8,7 @@ import torch
 
 from edvr_cli import bench as bench_module
 from edvr_cli.bench import CaseResult, Report, bench, hardware, network
-from edvr_cli.bench.flops import Work, count_work
+from edvr_cli.bench.flops import WorkCount, count_work
 from edvr_cli.bench.hardware import Rates, peak_memory
 from edvr_cli.bench.network import EngineResult, NetworkResult, PublishedResult, time_network
 from edvr_cli.cli import bench as command
@@ -44,13 +44,13 @@ def run(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, s
 def test_work_is_counted_by_convolution():
     """Two FLOPs a multiply-add; maps are read and written once, the deformable convolution's packed offsets too."""
     plain = torch.nn.Conv2d(3, 8, 3, stride=2, padding=1)
-    assert count_work(plain, lambda: plain(torch.zeros(1, 3, 8, 8))) == Work(2 * 128 * 27, (192 + 128) * 4)
+    assert count_work(plain, lambda: plain(torch.zeros(1, 3, 8, 8))) == WorkCount(2 * 128 * 27, (192 + 128) * 4)
 
     module = DeformConv(8, groups=2)
     x = torch.zeros(1, 8, 4, 4)
-    offsets = Work(2 * 54 * 16 * 9 * 8, (8 + 54) * 16 * 4)
-    sampled = Work(2 * 8 * 16 * 9 * 8, (8 + 54 + 8) * 16 * 4)
-    expected = Work(offsets.flops + sampled.flops, offsets.bytes + sampled.bytes)
+    offsets = WorkCount(2 * 54 * 16 * 9 * 8, (8 + 54) * 16 * 4)
+    sampled = WorkCount(2 * 8 * 16 * 9 * 8, (8 + 54 + 8) * 16 * 4)
+    expected = WorkCount(offsets.flops + sampled.flops, offsets.bytes + sampled.bytes)
     assert count_work(module, lambda: module(x, x)) == expected
 
 
@@ -133,7 +133,7 @@ def test_who_runs_out_of_memory_drops_out(monkeypatch: pytest.MonkeyPatch):
     def published_form(model: EDVR) -> tuple[EDVR, str]:
         class Large(EDVR):
             def forward(self, window: torch.Tensor) -> torch.Tensor:
-                if window.shape[-1] > network._SAMPLE:
+                if window.shape[-1] > network._SAMPLE_SIDE:
                     raise torch.OutOfMemoryError("CUDA out of memory")
                 return super().forward(window)
 

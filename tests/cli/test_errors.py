@@ -55,7 +55,7 @@ def test_a_fault_of_the_program_s_own_is_a_sentence_with_where_to_report_it(edvr
     code, _, said = edvr("--log-file", "log.txt", *UPSCALE)
     assert code == 1 and "Traceback" not in said and len(said.splitlines()) == 1
     assert re.match(r"edvr: This is a fault of edvr: KeyError: 'nobody foresaw this' \(test_errors", said)
-    assert "https://" in said and "doctor --json" in said
+    assert "report it where edvr came from" in said and "doctor --json" in said
     assert "Traceback" in (log := Path("log.txt").read_text()) and "in buggy" in log
 
 

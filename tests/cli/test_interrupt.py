@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from edvr_cli.cli.interrupt import patient_interrupt
+from edvr_cli.cli.interrupt import immediate_interrupt, patient_interrupt
 
 
 def test_the_first_ctrl_c_asks_and_the_second_stops():
@@ -28,3 +28,13 @@ def test_a_background_job_is_not_interrupted():
             assert not interrupted()
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_before_anything_has_begun_ctrl_c_stops_at_once():
+    """As at a question, and while a model is fetched; afterwards it is patient again."""
+    with patient_interrupt(lambda: None) as stop:
+        with pytest.raises(KeyboardInterrupt), immediate_interrupt():
+            signal.raise_signal(signal.SIGINT)
+        assert not stop()
+        signal.raise_signal(signal.SIGINT)
+        assert stop()

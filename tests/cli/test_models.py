@@ -6,7 +6,6 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 import torch
@@ -196,15 +195,14 @@ class Terminal(io.StringIO):
         return True
 
 
-def use(*options: str) -> int:
-    """Use a published model on a video that is not one: what matters comes before."""
-    with TemporaryDirectory() as name:
-        source = Path(name, "in.mp4")
-        source.write_bytes(b"not a video")
-        return run("upscale", str(source), str(source.with_name("out.mp4")), "--model", NAME, *options)
+@pytest.fixture
+def use(tmp_path):
+    """Use a published model on a file that is not a video, which is found out later; gives the exit code."""
+    (tmp_path / "in.mp4").write_bytes(b"no video")
+    return lambda *options: run("upscale", tmp_path / "in.mp4", tmp_path / "out.mp4", "--model", NAME, *options)
 
 
-def test_a_model_that_is_not_here_is_fetched_with_pull_or_y(published, folder, capsys):
+def test_a_model_that_is_not_here_is_fetched_with_pull_or_y(published, folder, use, capsys):
     """Once; without them and without a terminal, the error says how."""
     assert use() == 1
     said = capsys.readouterr().err
@@ -219,7 +217,7 @@ def test_a_model_that_is_not_here_is_fetched_with_pull_or_y(published, folder, c
 
 
 @pytest.mark.parametrize(("answer", "fetched"), [("y\n", True), ("n\n", False), ("\n", False)])
-def test_on_a_terminal_the_user_is_asked(published, folder, monkeypatch, capsys, answer: str, fetched: bool):
+def test_on_a_terminal_the_user_is_asked(published, use, monkeypatch, capsys, answer: str, fetched: bool):
     """With size, license and where it comes from; no means nothing is done."""
     monkeypatch.setattr(sys, "stdin", Terminal(answer))
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)

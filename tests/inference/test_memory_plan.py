@@ -1,6 +1,6 @@
 """The memory planner, with budgets of its own."""
 
-from edvr_cli.inference.memory_plan import SMALLEST_TILE, MemoryPlan, bytes_needed, peak_memory, plan_within
+from edvr_cli.inference.memory_plan import MIN_TILE, MemoryPlan, bytes_needed, peak_memory, plan_within
 from edvr_cli.network.edvr import EDVRConfig
 
 GIB = 1 << 30
@@ -50,7 +50,7 @@ def test_a_tile_size_that_was_asked_for_is_kept():
 
 def test_with_next_to_nothing_the_smallest_tile_is_tried():
     """Rather than giving up on an estimate."""
-    assert plan_within(M, 1080, 1920, tile=None, tile_pad=32, free=1) == MemoryPlan(SMALLEST_TILE, keep_features=False)
+    assert plan_within(M, 1080, 1920, tile=None, tile_pad=32, free=1) == MemoryPlan(MIN_TILE, keep_features=False)
 
 
 def test_an_unknown_budget_means_whole_frames():

@@ -280,7 +280,7 @@ def test_code_in_a_pickle_is_never_run(tmp_path: Path, form: str):
         (tmp_path / "m.pth").write_bytes(pickle.dumps(content, protocol=2))
     else:
         torch.save(content, tmp_path / "m.pth", _use_new_zipfile_serialization=form == "zip")
-    with pytest.raises(ModelError, match="no readable checkpoint"):
+    with pytest.raises(ModelError, match="not a readable checkpoint"):
         load_model(tmp_path / "m.pth")
     assert not witness.exists()
 
@@ -291,7 +291,7 @@ def test_code_in_a_pickle_is_never_run(tmp_path: Path, form: str):
         ({}, "no network parameters"),
         ([1, 2], "no network parameters"),
         (torch.zeros(3), "no network parameters"),
-        ({"params": {"conv.weight": torch.zeros(3)}}, "no EDVR checkpoint.*conv_first.weight"),
+        ({"params": {"conv.weight": torch.zeros(3)}}, "not an EDVR checkpoint.*conv_first.weight"),
     ],
 )
 def test_another_kind_of_content_is_said_to_be_one(tmp_path: Path, content: object, message: str):
@@ -305,7 +305,7 @@ def test_a_zip_that_is_no_checkpoint_is_an_error(tmp_path: Path):
     """Torch's own files are zips as well."""
     with zipfile.ZipFile(tmp_path / "m.pth", "w") as archive:
         archive.writestr("readme.txt", "hello")
-    with pytest.raises(ModelError, match="no readable checkpoint"):
+    with pytest.raises(ModelError, match="not a readable checkpoint"):
         load_model(tmp_path / "m.pth")
 
 

@@ -199,12 +199,12 @@ def test_the_kernel_is_for_gpus_without_gradients(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(("element", "C"), [("*fp16", 64), ("*bf16", 216), ("*fp32", 32)])
 def test_it_compiles_to_vector_loads_without_spills(element: str, C: int, capability: int):
     """For every GPU: 16 bytes a load of each map, read once and written once."""
-    from edvr_cli.ops.triton.epilogue import _BLOCK, _kernel
+    from edvr_cli.ops.triton.epilogue import _BLOCK, _epilogue_kernel
 
     types = dict.fromkeys(("x", "bias", "add", "y"), element) | {"vectors": "i32", "added": "i32"}
     constants = {"C": C, "VECTOR": gcd(C, 16), "HAS_BIAS": True, "ADDS": True, "WIDE": False, "BLOCK": _BLOCK}
     types["negative_slope"] = "fp32"
-    code = compile_kernel(_kernel, types, constants, capability, num_warps=4, enable_fp_fusion=True)
+    code = compile_kernel(_epilogue_kernel, types, constants, capability, num_warps=4, enable_fp_fusion=True)
     size = 4 if element == "*fp32" else 2
     assert code.spills == 0
     assert code.registers <= 64

@@ -12,7 +12,7 @@ from edvr_cli.errors import InputError
 from edvr_cli.image.metrics import luma, psnr, ssim
 from edvr_cli.image.resize import benchmark_lr, resize
 from edvr_cli.models.checkpoint import save_model
-from edvr_cli.quality.benchmark_sets import Options, evaluate, mean_score
+from edvr_cli.quality.benchmark_sets import EvaluationOptions, evaluate, mean_score
 from edvr_cli.train.synthetic_pictures import line_art
 from edvr_cli.video.vmaf import vmaf_available
 from edvr_cli.video.writing.png_jpeg import png
@@ -60,7 +60,9 @@ def test_given_inputs_are_used_and_must_match(tmp_path, frames):
 def test_inputs_are_rounded_once_or_twice(tmp_path, frames):
     """Vid4's way and REDS's give other inputs, so other scores."""
     truth = make_set(tmp_path, frames)
-    once, twice = (next(evaluate(truth, None, "bicubic", Options(rounding=r))).psnr for r in ("once", "twice"))
+    once, twice = (
+        next(evaluate(truth, None, "bicubic", EvaluationOptions(rounding=r))).psnr for r in ("once", "twice")
+    )
     assert once != twice
     assert once == pytest.approx(twice, abs=0.1)
 
@@ -69,7 +71,7 @@ def test_compressed_inputs_score_worse(tmp_path, frames):
     """The clip goes through the codec at input size."""
     truth = make_set(tmp_path, frames)
     (clean,), (squeezed,) = (
-        list(evaluate(truth, None, "bicubic", Options(compression=c))) for c in (None, ("h264", 40))
+        list(evaluate(truth, None, "bicubic", EvaluationOptions(compression=c))) for c in (None, ("h264", 40))
     )
     assert squeezed.psnr < clean.psnr
 
@@ -79,7 +81,7 @@ def test_a_network_sees_the_window_or_copies_of_its_reference(tmp_path, frames):
     model = random_network()
     for folder, clip, equal in (("still", frames[:1] * 3, True), ("moving", frames, False)):
         truth = make_set(tmp_path / folder, clip)
-        (window,), (copies,) = (list(evaluate(truth, None, model, Options(copies=c))) for c in (False, True))
+        (window,), (copies,) = (list(evaluate(truth, None, model, EvaluationOptions(copies=c))) for c in (False, True))
         assert window.frames == copies.frames == len(clip)
         assert (window.psnr == pytest.approx(copies.psnr, abs=1e-6)) is equal
 
@@ -140,8 +142,8 @@ def test_vmaf_is_measured_where_asked_for(tmp_path, frames):
     if not vmaf_available():
         pytest.skip("this FFmpeg has no libvmaf")
     truth = make_set(tmp_path, frames)
-    (blurred,) = evaluate(truth, None, "bicubic", Options(vmaf=True))
-    (same,) = evaluate(truth, truth, "bicubic", Options(vmaf=True))
+    (blurred,) = evaluate(truth, None, "bicubic", EvaluationOptions(vmaf=True))
+    (same,) = evaluate(truth, truth, "bicubic", EvaluationOptions(vmaf=True))
     assert blurred.vmaf < same.vmaf
     assert same.vmaf > 95
     assert mean_score([blurred, same]).vmaf == pytest.approx((blurred.vmaf + same.vmaf) / 2)

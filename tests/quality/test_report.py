@@ -109,7 +109,7 @@ def test_figures_settings_model_and_machine_are_told(page):
 def test_with_a_truth_both_are_measured_against_it(clips):
     """Bicubic beside restored, no other sections."""
     footage = Footage.open(clips / "in.mp4"), Footage.open(clips / "out <b>.mp4")
-    page = build_report(*footage, truth=footage[1], pictures=1, most=3, vmaf=False)
+    page = build_report(*footage, truth=footage[1], pictures=1, max_frames=3, vmaf=False)
     assert "Against the truth" in page
     assert "Faithful to the source" not in page
     assert page.count("<polyline") == 2 * 4 - 2  # PSNR of the result, which is the truth, is infinite

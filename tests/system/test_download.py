@@ -153,5 +153,5 @@ def test_a_proxy_of_the_environment_is_used(server, tmp_path, monkeypatch):
 
 def test_other_schemes_are_refused(tmp_path):
     """No local file is read by way of an address."""
-    with pytest.raises(DownloadError, match="no http"):
+    with pytest.raises(DownloadError, match="not an http"):
         download("file:///etc/passwd", tmp_path / "x")

@@ -91,20 +91,20 @@ def choose_tiles(
 ) -> Tiles:
     """Tiles for a map of so many ``pixels`` (over the batch), O, bytes an element, and channels of a ``group``.
 
-    64 columns of a 64-pixel tile are 32 float32 values a thread of four warps, beside an accumulator of as
-    many: what fits the registers. Float32 loads and products need twice the room of half precision, so do 128
-    outputs, and a small map needs small tiles to occupy the device.
+    The fastest of those that were measured on an H100 (``benchmarks.gpu_drill``, its part ``sweep``). 64 columns
+    of 16 pixels per warp are 32 float32 values per thread, next to an accumulator of as many or twice as many: what
+    fits the registers. A small map needs small tiles to occupy the device.
     """
-    large = pixels >= 32768 and itemsize == 2
-    if capability[0] == 10 and group < 8:
-        large = False  # Triton 3.6 fails to compile this kernel for tcgen05, which takes 64 pixels at least
-    return Tiles(
-        pixels=64 if large else 32,
-        columns=32 if itemsize == 4 or (large and group < 8) else 64,
-        outputs=min(128, max(16, triton.next_power_of_2(outputs))),
-        warps=8 if large and outputs > 64 else 4,
-        stages=1,
-    )
+    narrow = group < 8
+    columns = 32 if itemsize == 4 or narrow else 64
+    shape = min(128, max(16, triton.next_power_of_2(outputs)))
+    if pixels < 32768 or (capability[0] == 10 and narrow):
+        # Triton 3.6 fails to compile 64 pixels for B200, whose tensor cores take no fewer, where groups are narrow.
+        return Tiles(32, 32 if itemsize == 4 else 64, shape, warps=4, stages=1)
+    if itemsize == 4 or narrow:
+        return Tiles(32 if itemsize == 4 and shape == 128 else 64, columns, shape, warps=4, stages=1)
+    # 128 outputs of 128 pixels leave one program per multiprocessor: faster on an H100, which alone was measured.
+    return Tiles(128 if shape < 128 or capability[0] == 9 else 64, columns, shape, warps=8, stages=1)
 
 
 def tiles_on(device: torch.device, pixels: int, weight: Tensor, groups: int) -> Tiles:
@@ -174,7 +174,7 @@ def _launch(
     channels = gcd(C // G, 16 // x.element_size())
     # Triton launches on the current device, whichever its tensors are on.
     with torch.cuda.device(x.device) if x.is_cuda else nullcontext():
-        _kernel[(N * triton.cdiv(H * W, tiles.pixels), triton.cdiv(O, tiles.outputs))](
+        _deform_kernel[(N * triton.cdiv(H * W, tiles.pixels), triton.cdiv(O, tiles.outputs))](
             grouped(x, G),
             offset,
             mask,
@@ -248,8 +248,15 @@ def _group_kernel(  # type: ignore[no-untyped-def]
     tl.store(y + image + place, tl.load(x + image + source, mask=inside), mask=inside)
 
 
+@triton.jit
+def _rounded_to_tf32(x):  # type: ignore[no-untyped-def]
+    """float32 values with 10 bits of mantissa, the rest zero; infinities and NaN stay what they are."""
+    bits = x.to(tl.int32, bitcast=True)
+    return tl.where(x == x, ((bits + 0x1000) & -0x2000).to(tl.float32, bitcast=True), x)  # noqa: PLR0124 (NaN)
+
+
 @triton.jit(do_not_specialize=["H", "W", "negative_slope"])
-def _kernel(  # type: ignore[no-untyped-def]
+def _deform_kernel(  # type: ignore[no-untyped-def]
     # pointers: x (N, G, H, W, C / G), offset (N, H, W, 2·G·K), mask (N, H, W, G·K), weight (O, K, C), bias (O,),
     # y (N, H, W, O); offset and mask may be parts of a wider last dimension
     x,
@@ -374,6 +381,10 @@ def _kernel(  # type: ignore[no-untyped-def]
                 mask=(row_pair < G * K)[:, None] & (out < O)[None, :],
                 other=0.0,
             )
+            if PRODUCTS == "tf32":
+                # The hardware cuts the bits off that TF32 lacks: twice the error of rounding them.
+                columns = _rounded_to_tf32(columns)
+                factor = _rounded_to_tf32(factor)
             total = tl.dot(columns, factor, total, input_precision=PRODUCTS)
 
     if HAS_BIAS:

@@ -34,7 +34,7 @@ def epilogue_triton(
     # Triton launches on the current device, whichever its tensors are on.
     elsewhere = x.is_cuda and x.device.index != torch.cuda.current_device()
     with torch.cuda.device(x.device) if elsewhere else nullcontext():
-        _kernel[(triton.cdiv(plane, _BLOCK), N)](
+        _epilogue_kernel[(triton.cdiv(plane, _BLOCK), N)](
             x,
             bias,
             add,
@@ -60,7 +60,7 @@ def _needs_wide_index(x: Tensor) -> bool:
 
 
 @triton.jit(do_not_specialize=["vectors", "added", "negative_slope"])
-def _kernel(  # type: ignore[no-untyped-def]
+def _epilogue_kernel(  # type: ignore[no-untyped-def]
     # pointers: x, y (N, H, W, C), bias (C,), add (M, H, W, C)
     x,
     bias,

@@ -8,7 +8,6 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
@@ -23,11 +22,12 @@ from edvr_cli.quality.footage import Footage, Picture, to_size
 from edvr_cli.quality.preview import difference_crop
 from edvr_cli.quality.report.plot import line_plot
 from edvr_cli.system.hardware import machine_name
+from edvr_cli.version import __version__
 from edvr_cli.video.writing.png_jpeg import jpeg
 
 __all__ = ["Model", "build_report", "hardware"]
 
-_MOST_SIDE = 1920  # of a picture on the page
+_MAX_SIDE = 1920  # of a picture on the page
 _CROP_PART = 6  # a sixth of height and width
 
 
@@ -62,7 +62,7 @@ def build_report(
     *,
     truth: Footage | None = None,
     pictures: int = 6,
-    most: int | None = None,
+    max_frames: int | None = None,
     vmaf: bool = True,
     settings: Mapping[str, str] | None = None,
     model: Model | None = None,
@@ -71,13 +71,13 @@ def build_report(
 ) -> str:
     """The page as HTML text.
 
-    ``pictures`` frames are shown, spread over the result; ``most`` bounds the frames that are measured, from the
+    ``pictures`` frames are shown, spread over the result; ``max_frames`` bounds the frames that are measured, from the
     beginning. With ``truth`` both source and result are measured against it. ``on_frame`` is called for each measured
     frame. Raises InputError where the files' shapes or times have nothing in common.
     """
     size = common_size(result, source)
     shown = [_shown(source, result, size, instant) for instant in _instants(result, pictures)]
-    sections = _measure(source, result, truth, most, vmaf, on_frame)
+    sections = _measure(source, result, truth, max_frames, vmaf, on_frame)
     environment = Environment(
         loader=PackageLoader("edvr_cli.quality.report", "."),
         autoescape=True,
@@ -99,7 +99,7 @@ def build_report(
         machine=hardware(device or torch.device("cpu")),
         style=Markup(folder.joinpath("page.css").read_text(encoding="utf-8")),
         script=Markup(folder.joinpath("page.js").read_text(encoding="utf-8")),
-        version=version("edvr-cli"),
+        version=__version__,
     )
 
 
@@ -112,7 +112,7 @@ def hardware(device: torch.device) -> dict[str, str]:
         "processor": machine_name(torch.device("cpu")),
         "threads": str(torch.get_num_threads()),
         "PyTorch": torch.__version__,
-        "edvr-cli": version("edvr-cli"),
+        "edvr-cli": __version__,
     }
 
 
@@ -128,7 +128,7 @@ def _shown(source: Footage, result: Footage, size: tuple[int, int], instant: flo
     after = _at(result, instant)
     before = _at(source, after.seconds)
     width, height = size
-    shrink = min(1.0, _MOST_SIDE / max(size))
+    shrink = min(1.0, _MAX_SIDE / max(size))
     shown = round(width * shrink), round(height * shrink)
     return _Shown(after.seconds, to_size(to_size(before.rgb, size), shown), to_size(to_size(after.rgb, size), shown))
 
@@ -137,7 +137,7 @@ def _at(footage: Footage, instant: float) -> Picture:
     """The frame nearest to ``instant``. Raises InputError where there is none."""
     half = 0.5 / float(footage.rate)
     instant = footage.shown_at(instant)
-    found = next(footage.pictures(start=max(0.0, instant - half), most=1), None)
+    found = next(footage.pictures(start=max(0.0, instant - half), max_frames=1), None)
     if found is None:
         raise InputError(f"{footage.path} has no frame at {instant:.2f} s")
     return found
@@ -147,26 +147,26 @@ def _measure(
     source: Footage,
     result: Footage,
     truth: Footage | None,
-    most: int | None,
+    max_frames: int | None,
     vmaf: bool,
     on_frame: Callable[[], None] | None,
 ) -> list[_Figures]:
-    def tell(*_: object) -> None:
+    def count_frame(*_: object) -> None:
         if on_frame is not None:
             on_frame()
 
     metrics: tuple[Metric, ...] = ("psnr_y", "ssim_y")
     if truth is not None:
         both = [
-            (name, compare(image, truth, size=truth.size, vmaf=vmaf, most=most, on_pair=tell))
+            (name, compare(image, truth, size=truth.size, vmaf=vmaf, max_frames=max_frames, on_pair=count_frame))
             for name, image in (("bicubic", source), ("restored", result))
         ]
         measured = [m for m in METRICS if both[0][1].mean(m) is not None]
         return [_Figures("Against the truth", f"{truth.path.name}; the source is enlarged by bicubic.", both, measured)]
-    changed = compare(result, source, size="larger", vmaf=False, most=most, on_pair=tell)
+    changed = compare(result, source, size="larger", vmaf=False, max_frames=max_frames, on_pair=count_frame)
     if source.size == result.size:
         return [_Figures("How much changed", _CHANGED_SAME, [("restored", changed)], metrics)]
-    faithful = compare(result, source, size="smaller", vmaf=False, most=most, on_pair=tell)
+    faithful = compare(result, source, size="smaller", vmaf=False, max_frames=max_frames, on_pair=count_frame)
     return [
         _Figures("Faithful to the source", _FAITHFUL, [("restored, brought down", faithful)], metrics),
         _Figures("How much changed", _CHANGED, [("restored", changed)], metrics),

@@ -21,7 +21,7 @@ from edvr_cli.video.muxing.tags import lost_tags
 from edvr_cli.video.reading.info import Source, StreamInfo, VideoInfo
 from edvr_cli.video.reading.pictures import ImageSource
 from edvr_cli.video.writing.encoders import EncoderPlan, in_y4m
-from edvr_cli.video.writing.options import DEFAULT_CODEC, Encoding
+from edvr_cli.video.writing.options import DEFAULT_CODEC, Encoding, encoder_name
 
 Action = Literal["copy", "convert", "drop"]
 
@@ -90,7 +90,7 @@ def encoding_for(target: str | os.PathLike[str], source: Source, encoding: Encod
     else:
         usual = "libvpx-vp9" if path.suffix.lower() == ".webm" else DEFAULT_CODEC
         return replace(encoding, codec=encoding.codec or usual)
-    if encoding.codec not in (None, only):
+    if encoding.codec is not None and encoder_name(encoding.codec) != only:
         raise OutputError(f"{what} is not written by {encoding.codec}.", hint="no_codec")
     return replace(encoding, codec=only)
 

@@ -32,7 +32,7 @@ INTERLACED_NOTE = "The video is interlaced: interlacing artifacts will be enlarg
 _STANDS_OUT = 100.0
 # Measured over 35 real progressive files: 0.6 at most; over interlaced ones: 1.0 at least.
 _COMBED_RATIO = 0.85
-_LEAST_SHARE = 0.004  # of the pixels; with less, nothing moves
+_MIN_SHARE = 0.004  # of the pixels; with less, nothing moves
 _LEANING = 0.7  # measured: 0.6 at most where pictures are interlaced, 0.79 at least where they are not
 
 
@@ -53,7 +53,7 @@ def looks_interlaced(lumas: list[Tensor]) -> bool:
 
 def _is_combed(codes: Tensor) -> bool:
     between, within = _standing_out(codes), _standing_out(codes[::2])
-    return between > _LEAST_SHARE and between > _COMBED_RATIO * within
+    return between > _MIN_SHARE and between > _COMBED_RATIO * within
 
 
 def _leans(one: Tensor, other: Tensor) -> bool | None:
@@ -64,7 +64,7 @@ def _leans(one: Tensor, other: Tensor) -> bool | None:
     within = (_standing_out(one) + _standing_out(other)) / 2
     crossed = [_standing_out(_woven(one, other)), _standing_out(_woven(other, one))]
     near, far = min(crossed) - within, max(crossed) - within
-    return None if far < _LEAST_SHARE else near < _LEANING * far
+    return None if far < _MIN_SHARE else near < _LEANING * far
 
 
 def _woven(even: Tensor, odd: Tensor) -> Tensor:

@@ -10,13 +10,13 @@ from edvr_cli.video.containers import main_video
 from edvr_cli.video.pyav import time_base
 from edvr_cli.video.reading.info import VideoInfo
 
-__all__ = ["Timing", "last_frame_time", "timing"]
+__all__ = ["FrameIntervals", "last_frame_time", "measure_intervals"]
 
-_MOST_PACKETS = 5000  # Three minutes of film: enough to know, and soon read.
+_MAX_PACKETS = 5000  # Three minutes of film: enough to know, and soon read.
 
 
 @dataclass(frozen=True)
-class Timing:
+class FrameIntervals:
     """How ``frames`` frames from the beginning follow each other; ``all_frames`` where these are all.
 
     ``shortest`` and ``longest`` are seconds from one frame to the next.
@@ -33,7 +33,7 @@ class Timing:
         return self.longest - self.shortest > Fraction(21, 10000)
 
 
-def timing(info: VideoInfo) -> Timing | None:
+def measure_intervals(info: VideoInfo) -> FrameIntervals | None:
     """Read the times of a file's first frames; None where there are fewer than two, and for pictures and pipes."""
     times: list[Fraction] = []
     ended = True
@@ -45,7 +45,7 @@ def timing(info: VideoInfo) -> Timing | None:
             for packet in container.demux(stream):
                 if packet.size and packet.pts is not None and not packet.is_discard:
                     times.append(packet.pts * time_base(packet))
-                if len(times) >= _MOST_PACKETS:
+                if len(times) >= _MAX_PACKETS:
                     ended = False
                     break
         except av.FFmpegError:  # Cut short; what is there tells enough.
@@ -56,7 +56,7 @@ def timing(info: VideoInfo) -> Timing | None:
     # Those at the end may still wait for frames that are shown before them.
     steps = [after - before for before, after in zip(times, times[1:] if ended else times[1:-16], strict=False)]
     steps = [step for step in steps if step]
-    return Timing(len(times), ended, min(steps), max(steps)) if steps else None
+    return FrameIntervals(len(times), ended, min(steps), max(steps)) if steps else None
 
 
 def last_frame_time(info: VideoInfo) -> Fraction | None:

@@ -35,9 +35,9 @@ from edvr_cli.video.reading.source_clock import STEADY, SourceClock, may_jump, r
 from edvr_cli.video.reading.webp import AnimatedWebPSource, is_animated_webp
 
 _BYTES_A_PIXEL = 8  # of a decoded frame, its samples copied, and a part of them as numbers
-_LOOKED_AT = 8  # frames, for interlacing
-_MOST_PIXELS = 8 * 4096 * 2304  # of these frames together
-_LARGEST = (4096, 4096)  # (lines, columns) of one of them; of more the middle is enough
+_PROBED_FRAMES = 8  # frames, for interlacing
+_MAX_PIXELS = 8 * 4096 * 2304  # of these frames together
+_MAX_SIZE = (4096, 4096)  # (lines, columns) of one of them; of more the middle is enough
 
 
 def as_source(path: str | os.PathLike[str] | Source, options: InputOptions | None = None) -> Source:
@@ -85,7 +85,7 @@ class FileSource:
             check_memory(self.path, track.stream.width, track.stream.height)
             frame = first_frame(track, self.path)
             info = describe_stream(self, track, frame)
-            frames = [frame, *islice(decode_once(track, self.path, _ignore), _looked_at(frame) - 1)]
+            frames = [frame, *islice(decode_once(track, self.path, _ignore), _probed_frames(frame) - 1)]
         rate = _plausible_rate(info, frames)
         count = info.frame_count
         if rate != info.average_rate and info.duration and rate:  # The count was an estimate by the other rate.
@@ -224,17 +224,17 @@ def check_memory(path: Path, width: int, height: int) -> None:
         )
 
 
-def _looked_at(frame: VideoFrame) -> int:
+def _probed_frames(frame: VideoFrame) -> int:
     """How many frames are looked at for interlacing: of large ones fewer, as they are all in memory at once."""
-    return max(1, min(_LOOKED_AT, _MOST_PIXELS // (frame.width * frame.height)))
+    return max(1, min(_PROBED_FRAMES, _MAX_PIXELS // (frame.width * frame.height)))
 
 
 def _luma(frame: VideoFrame) -> Tensor:
     """(H, W) in [0, 1] of the middle of the frame's first plane; of packed formats a mixture of the channels."""
     layout = nearest_layout(frame.format.name)
     plane = to_planes(frame, layout)[0]
-    top, left = (max(0, side - most) // 4 * 2 for side, most in zip(plane.shape, _LARGEST, strict=True))
-    middle = plane[top : top + _LARGEST[0], left : left + _LARGEST[1]]
+    top, left = (max(0, side - most) // 4 * 2 for side, most in zip(plane.shape, _MAX_SIZE, strict=True))
+    middle = plane[top : top + _MAX_SIZE[0], left : left + _MAX_SIZE[1]]
     return middle.to(torch.float32) / (layout.peak << layout.shift)
 
 

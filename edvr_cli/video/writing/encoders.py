@@ -16,7 +16,7 @@ from edvr_cli.video.pixels.color import ColorSpec
 from edvr_cli.video.pixels.hdr import HdrMetadata
 from edvr_cli.video.pixels.layout import PixelLayout, native_layout
 from edvr_cli.video.reading.info import VideoInfo, plain_rate
-from edvr_cli.video.writing.options import DEFAULT_CODEC, Encoding
+from edvr_cli.video.writing.options import CODEC_ALIASES, DEFAULT_CODEC, Encoding, encoder_name
 
 _X26X_PRESETS = (
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo",
@@ -156,10 +156,8 @@ def plan_encoder(encoding: Encoding, info: VideoInfo, *, width: int, height: int
     chroma than the source does, and in 4:4:4 where the encoder takes an odd size only so. Raises OutputError
     for an unknown codec, pixel format, preset or option, with what there is instead.
     """
-    if encoding.codec is None:
-        encoding = replace(encoding, codec=DEFAULT_CODEC)
-    assert encoding.codec is not None
-    name = encoding.codec
+    name = encoder_name(encoding.codec or DEFAULT_CODEC)
+    encoding = replace(encoding, codec=name)
     codec = _codec(name)
     quality = _QUALITY.get(name, _Quality(None, None))
     rate = plain_rate(info.average_rate or Fraction(25))  # It only guides the encoder.
@@ -225,7 +223,10 @@ def _codec(name: str) -> av.Codec:
         codec = av.Codec(name, "w")
     except ValueError as error:
         known = sorted(set(_QUALITY) & av.codecs_available)
-        raise OutputError(f"Unknown video encoder {name!r}; usual ones here: {', '.join(known)}.") from error
+        aliases = [alias for alias, means in CODEC_ALIASES.items() if means in known]
+        raise OutputError(
+            f"Unknown video encoder {name!r}; usual ones here: {', '.join(known)}, or {', '.join(aliases[:5])}."
+        ) from error
     if codec.type != "video":
         raise OutputError(f"{name!r} is an encoder for {codec.type}, not for video.")
     return codec

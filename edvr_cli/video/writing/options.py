@@ -3,9 +3,23 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["DEFAULT_CODEC", "Encoding"]
+__all__ = ["CODEC_ALIASES", "DEFAULT_CODEC", "Encoding", "encoder_name"]
 
 DEFAULT_CODEC = "libx264"
+
+CODEC_ALIASES = {
+    "h264": "libx264",
+    "h265": "libx265",
+    "hevc": "libx265",
+    "av1": "libsvtav1",
+    "vp9": "libvpx-vp9",
+    "avc": "libx264",
+    "x264": "libx264",
+    "x265": "libx265",
+    "svtav1": "libsvtav1",
+    "prores": "prores_ks",
+}
+"""Names of formats and libraries, and the encoder that each means."""
 
 
 @dataclass(frozen=True)
@@ -13,7 +27,7 @@ class Encoding:
     """How the output is encoded; None: the default of the encoder, and the encoder that suits the target.
 
     Attributes:
-        codec: FFmpeg's name of the encoder.
+        codec: FFmpeg's name of the encoder, or one of `CODEC_ALIASES`.
         crf: quality on the encoder's scale, lower is better; by default x264 17, x265 19, SVT-AV1 and VP9 24,
             NVENC 19, 21 and 26.
         preset: a preset of x264 for every encoder, or one of the encoder's.
@@ -26,3 +40,8 @@ class Encoding:
     preset: str | None = None
     pix_fmt: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+
+
+def encoder_name(codec: str) -> str:
+    """FFmpeg's name of the encoder that ``codec`` means: ``h264`` is ``libx264``, with its default quality."""
+    return CODEC_ALIASES.get(codec.lower(), codec)

@@ -15,8 +15,8 @@ from edvr_cli.video.pixels.hdr import HdrMetadata
 from edvr_cli.video.pixels.layout import native_layout
 from edvr_cli.video.reading.info import VideoInfo
 from edvr_cli.video.reading.sources import probe
-from edvr_cli.video.writing.encoders import EncoderPlan, plan_encoder
-from edvr_cli.video.writing.options import Encoding
+from edvr_cli.video.writing.encoders import _QUALITY, EncoderPlan, plan_encoder
+from edvr_cli.video.writing.options import CODEC_ALIASES, Encoding
 from edvr_cli.video.writing.writer import EncodedVideo, VideoWriter
 from tests.support.clips import frame_times, make_clip
 
@@ -61,6 +61,29 @@ def test_every_encoder_keeps_every_time(tmp_path: Path, info: VideoInfo, codec: 
     ticks = [encoded.first_pts + round(time * 1000) for time in frame_times(encoded.path)]
     assert ticks == list(TIMES)
     assert (encoded.frame_count, encoded.last_duration, encoded.time_base) == (len(TIMES), 7, tick)
+
+
+@pytest.mark.parametrize(
+    ("alias", "codec"),
+    [
+        ("h264", "libx264"),
+        ("H264", "libx264"),
+        ("h265", "libx265"),
+        ("hevc", "libx265"),
+        ("av1", "libsvtav1"),
+        ("vp9", "libvpx-vp9"),
+        ("prores", "prores_ks"),
+    ],
+)
+def test_a_format_means_its_encoder_with_the_default_quality(info: VideoInfo, alias: str, codec: str):
+    """The plan is the one of the encoder's own name: quality, preset, and silence on the terminal."""
+    size = {"width": 64, "height": 48}
+    assert plan_encoder(Encoding(alias), info, **size) == plan_encoder(Encoding(codec), info, **size)
+
+
+def test_every_alias_has_a_default_quality():
+    """An alias of an encoder without one would be encoded at FFmpeg's quality."""
+    assert set(CODEC_ALIASES.values()) <= _QUALITY.keys()
 
 
 def test_times_must_rise(tmp_path: Path, info: VideoInfo):
@@ -143,7 +166,7 @@ def test_static_hdr_metadata_is_carried(tmp_path: Path, info: VideoInfo, codec: 
 @pytest.mark.parametrize(
     ("encoding", "message"),
     [
-        (Encoding("x264"), "Unknown video encoder 'x264'; usual ones here: .*libx264"),
+        (Encoding("h266"), "Unknown video encoder 'h266'; usual ones here: .*libx264"),
         (Encoding("aac"), "encoder for audio"),
         (Encoding(preset="quick"), "no preset 'quick'; it has ultrafast, .*placebo"),
         (Encoding("libsvtav1", preset="quick"), "no preset 'quick'"),

@@ -1,0 +1,89 @@
+"""The wanted size of a result: named in pixels, and turned into an enlargement for each source."""
+
+import math
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from edvr_cli.errors import OutputError
+
+__all__ = ["NAMED_SIZES", "TargetSize", "exceeds_4k", "parse_scale", "two_runs"]
+
+NAMED_SIZES = {
+    "720p": (1280, 720),
+    "1080p": (1920, 1080),
+    "1440p": (2560, 1440),
+    "2160p": (3840, 2160),
+    "4k": (3840, 2160),
+}
+"""Sizes of screens, (width, height)."""
+
+_4K_SIDES = (4096, 2160)  # of cinemas; that of screens is less wide
+
+
+@dataclass(frozen=True)
+class TargetSize:
+    """A width, a height, or a box that the result fits in, in pixels as shown; the shape of the picture is kept.
+
+    ``turns`` fits portrait video into the box turned upright.
+    """
+
+    width: int | None = None
+    height: int | None = None
+    turns: bool = False
+
+    def __str__(self) -> str:
+        if self.width is None or self.height is None:
+            return f"{self.width} pixels wide" if self.height is None else f"{self.height} pixels high"
+        return f"{self.width}×{self.height}"
+
+    def scale(self, shown: tuple[int, int]) -> Fraction:
+        """The enlargement of a source that is shown as (width, height)."""
+        width, height = self.width, self.height
+        if self.turns and shown[1] > shown[0]:
+            width, height = height, width
+        wanted = zip((width, height), shown, strict=True)
+        return min(Fraction(side // 2 * 2, now) for side, now in wanted if side is not None)
+
+    def output_size(
+        self, path: Path, size: tuple[int, int], shown: tuple[int, int], max_scale: float
+    ) -> tuple[int, int]:
+        """(width, height) of the result of a source with ``size``, both even.
+
+        Raises OutputError where the source is larger already, and where ``max_scale`` is too little.
+        """
+        scale, now = self.scale(shown), "{}×{}".format(*shown)
+        if scale < 1:
+            raise OutputError(f"{path} is {now} already: {self} would shrink it.", hint="target_size")
+        if scale > max_scale:
+            too_large = f"{self} is {float(scale):.3g} times that, and the model enlarges {max_scale:g} times"
+            raise OutputError(f"{path} is {now}: {too_large}. {two_runs(float(scale), max_scale)}")
+        width, height = (max(2, round(side * scale / 2) * 2) for side in size)
+        return width, height
+
+
+def two_runs(scale: float, max_scale: float = 4) -> str:
+    """How two runs enlarge more than one can, and what the second one costs."""
+    if scale > max_scale**2:
+        return f"Two runs enlarge {max_scale**2:g} times at most."
+    first = math.ceil(scale / max_scale * 2) / 2
+    return (
+        f"Run twice: enlarge {first:g} times first, then that result to the full size. "
+        f"The second run takes about {first**2:.2g} times as long as the first."
+    )
+
+
+def exceeds_4k(width: int, height: int) -> bool:
+    """Whether a picture is larger than 4K, upright or not."""
+    long, short = max(width, height), min(width, height)
+    return long > _4K_SIDES[0] or short > _4K_SIDES[1]
+
+
+def parse_scale(text: str) -> float | TargetSize | None:
+    """What ``2``, ``2x``, ``1080p`` or ``4k`` mean; None where the text means nothing."""
+    name = text.strip().lower()
+    if name in NAMED_SIZES:
+        return TargetSize(*NAMED_SIZES[name], turns=True)
+    match = re.fullmatch(r"[x×]?(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})[x×]?", name, re.ASCII)
+    return None if match is None else float(match[1])
