@@ -1,4 +1,4 @@
-"""How fast EDVR is on the machine at hand: the published form, the engine, and what the hardware allows.
+"""Speed of EDVR on this machine: the published form, the engine, and the limits of the hardware.
 
 All is measured in one run, the contestants taking turns, so that ratios hold on a machine that other programs
 use too. Networks have random weights with offsets that move: speed does not depend on what was learned.
@@ -42,7 +42,7 @@ class CaseResult:
 
 @dataclass(frozen=True)
 class Report:
-    """Where it was measured, what the hardware does at best, and the cases."""
+    """The machine, the rates of the hardware, and the cases."""
 
     machine: str
     device: str
@@ -88,5 +88,5 @@ def bench(
 
 
 def default_precisions(device: torch.device) -> tuple[Precision, ...]:
-    """What there is to compare on ``device``."""
+    """The precisions to compare on ``device``."""
     return ("fp32", "fp16", "bf16") if device.type == "cuda" else ("fp32", "bf16")

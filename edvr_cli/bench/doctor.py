@@ -42,7 +42,7 @@ _MIN_MEMORY, _MIN_DISK = 2 * 2**30, 5 * 2**30
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong, or could be better, and what to do."""
+    """A fault or a possible improvement, and the remedy."""
 
     level: Literal["wrong", "hint"]
     what: str
@@ -62,7 +62,7 @@ class Device:
 
 @dataclass(frozen=True)
 class Speed:
-    """Of the model that ships, on frames of ``size`` (width, height)."""
+    """Speed of the default model on frames of ``size`` (width, height)."""
 
     model: str
     device: str
@@ -73,7 +73,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """All of it, as plain values."""
+    """The whole diagnosis, as plain values."""
 
     system: dict[str, str]
     versions: dict[str, str]
@@ -87,12 +87,12 @@ class Diagnosis:
 
     @property
     def healthy(self) -> bool:
-        """Nothing is wrong."""
+        """Whether there are no faults."""
         return all(finding.level != "wrong" for finding in self.findings)
 
 
 def diagnose(*, speed: bool = True) -> Diagnosis:
-    """Look at everything; takes seconds, and longer where kernels are compiled for the first time."""
+    """Check everything; takes seconds, and longer where kernels are compiled for the first time."""
     devices = [_examine(device) for device in _devices()]
     best = torch.device(devices[0].device)
     rehearsal = rehearse(best)
@@ -206,7 +206,7 @@ def _findings(devices: list[Device], video: FFmpegCapabilities) -> Iterator[Find
 
 
 def _place_findings() -> Iterator[Finding]:
-    """Of folders, disks and the terminal."""
+    """Findings about folders, disks and the terminal."""
     folder = model_folders()[-1]
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not os.access(existing, os.W_OK):

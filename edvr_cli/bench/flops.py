@@ -1,4 +1,4 @@
-"""The work that a network is made of, counted while it runs."""
+"""The operations of a network, counted while it runs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ def count_work(network: nn.Module, run: Callable[[], object]) -> WorkCount:
 
 
 def _stand_ins() -> tuple[type[nn.Module], ...]:
-    """What an engine puts in the place of convolutions: 3×3 all of them."""
+    """The classes that replace convolutions in an engine; all are 3×3."""
     if numba_fault() is not None:
         return ()
     from edvr_cli.ops.cpu.winograd import WinogradConv2d  # noqa: PLC0415 (numba is optional)

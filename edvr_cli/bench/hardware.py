@@ -1,4 +1,4 @@
-"""Clocks, memory peaks, and the rates that the hardware reaches at its best."""
+"""Timing, peak memory, and the highest rates of the hardware."""
 
 import ctypes
 import time
@@ -44,7 +44,7 @@ class Rates:
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """How long ``work`` takes, until the device has done it."""
+    """Seconds that ``work`` takes until the device has finished."""
     wait(device)
     start = time.perf_counter()
     work()
@@ -53,7 +53,7 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
 
 
 def wait(device: torch.device) -> None:
-    """Until the device has done all that it was given."""
+    """Wait until the device has finished all work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -61,7 +61,7 @@ def wait(device: torch.device) -> None:
 
 
 def measure_rates(device: torch.device, precisions: Iterable[Precision]) -> Rates:
-    """The rates that ``device`` reaches now; the best of a few tries."""
+    """The rates of ``device``; the best of a few tries."""
     fast = device.type != "cpu"
     side = 8192 if fast else 1536
     product = {}
@@ -88,7 +88,7 @@ def _as_convolutions() -> Iterator[None]:
 
 
 def peak_memory(work: Callable[[], object], device: torch.device) -> int | None:
-    """Bytes that ``work`` takes at its worst moment beyond what is held already; None where nobody counts.
+    """Bytes of peak memory of ``work`` beyond what is held before; None where they are unknown.
 
     On a GPU those that torch allocates, on a CPU those of the whole process (Linux).
     """

@@ -1,4 +1,4 @@
-"""The network alone: as published and as the engine runs it, in turns, and the floor under it."""
+"""Speed of the network: as published and in the engine, measured in turns, and the lower bound."""
 
 import copy
 import time
@@ -74,7 +74,7 @@ class EngineResult:
 
 @dataclass(frozen=True)
 class NetworkResult:
-    """Both forms in one run, taking turns."""
+    """Both forms, measured in turns."""
 
     published: PublishedResult
     engines: list[EngineResult]
@@ -85,7 +85,7 @@ _Form = tuple[Precision, bool]  # and whether it is compiled
 
 @dataclass
 class _Contestant:
-    """One who takes turns; ``run`` restores the next frame."""
+    """A form to be measured; ``run`` restores the next frame."""
 
     work: WorkCount
     run: Callable[[], object]
@@ -112,7 +112,7 @@ def random_network(config: EDVRConfig) -> EDVR:
 
 
 def clip(count: int, width: int, height: int) -> list[Tensor]:
-    """Frames (3, H, W) in [0, 1]: a smooth picture that moves by a pixel a frame, with fixed noise on it."""
+    """Frames (3, H, W) in [0, 1]: a smooth picture that moves by one pixel per frame, with fixed noise on it."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(1, 3, -(-height // 16) + 1, -(-(width + count) // 16) + 1, generator=generator)
     scene = F.interpolate(coarse, scale_factor=16, mode="bicubic")[0, :, :height].clamp(0, 1)
@@ -147,7 +147,7 @@ def time_network(
     for precision, contestant in everyone:
         estimate = contestant.work.flops / rates.product[precision]
         if estimate > budget:
-            contestant.why_not = f"would take some {estimate:.0f} s a frame"
+            contestant.why_not = f"would take about {estimate:.0f} s per frame"
 
     with torch.inference_mode():
         _take_turns([contestant for _, contestant in everyone], device, budget)
@@ -205,7 +205,10 @@ def _as_engine(
 
 
 def _take_turns(contestants: Sequence[_Contestant], device: torch.device, budget: float) -> None:
-    """Fill in times and memory. Who has a ``why_not`` stays out; who runs out of memory drops out, and gets one."""
+    """Measure times and memory, in turns.
+
+    A candidate with a ``why_not`` is skipped; one that runs out of memory gets one.
+    """
     running = []
     for contestant in contestants:
         if contestant.why_not:
@@ -239,7 +242,7 @@ def _frames_a_turn(contestant: _Contestant, device: torch.device) -> int:
 
 
 def _time_stages(engine: StreamingEDVR, run: Callable[[], object], budget: float) -> dict[str, float]:
-    """Medians of seconds a frame of ``run``, by stage.
+    """Median seconds per frame of ``run``, by stage.
 
     It waits for the device between stages, so this is not part of the comparison.
     """

@@ -1,4 +1,4 @@
-"""The published form of the network: what everybody runs, and what the engine is measured against."""
+"""The published form of the network, with which the engine is compared."""
 
 import copy
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Around the network: decoding and encoding by themselves, and a video end to end."""
+"""Speed of decoding, of encoding, and of a video end to end."""
 
 import tempfile
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ _MAX_FRAMES, _MAX_BYTES = 500, 1 << 30  # of the clip, as float32 frames
 
 @dataclass(frozen=True)
 class VideoResult:
-    """Seconds a frame over ``frames`` frames, colors converted: each stage by itself, then all of them at once.
+    """Seconds per frame over ``frames`` frames, with color conversion: each stage by itself, then all at once.
 
     ``network`` is the engine alone on the same clip, its first window included, at ``precision``.
     """

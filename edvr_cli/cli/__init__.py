@@ -76,7 +76,7 @@ click.version_option(__version__, "-V", "--version", prog_name="edvr")(edvr)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit; whatever goes wrong becomes one sentence on standard error."""
+    """Run the command line and exit; any error becomes one sentence on standard error."""
     keep_memory()
     messages.begin()
     output.encode_anything(sys.stdout, sys.stderr)

@@ -128,7 +128,7 @@ def _table(case: CaseResult) -> Table:
 
 
 def _lines(case: CaseResult) -> list[str]:
-    """What the table has no columns for."""
+    """Results without a column in the table."""
     published = case.network.published
     lines = [f"published: fp32, deformable convolutions by {published.op}"]
     for engine in case.network.engines:

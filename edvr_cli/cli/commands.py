@@ -24,7 +24,7 @@ class Commands(click.Group):
         super().__init__(commands=stand_ins, **attributes)  # type: ignore[arg-type]  # those of click.Group
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command itself, with the options that every command has."""
+        """The command, with the options common to all commands."""
         if cmd_name not in self._places:
             return None
         module, attribute = self._places[cmd_name].split(":")

@@ -137,7 +137,7 @@ class _Extremes:
         self._best: tuple[float, Tensor] | None = None
 
     def add(self, score: FrameScore, x: Tensor, y: Tensor) -> None:
-        """The next pair."""
+        """Take the next pair."""
         if self._worst is None or score.psnr < self._worst[0]:
             self._worst = score.psnr, torch.cat((x, y), dim=2)
         if self._best is None or score.psnr > self._best[0]:
@@ -192,7 +192,7 @@ def _show(comparisons: Sequence[Comparison]) -> None:
 
 
 def _how(comparison: Comparison) -> str:
-    """Which of the two was brought to size, in words."""
+    """Which of the two was resized, in words."""
     changed = [
         f"{footage.path.name} ({footage.size[0]}×{footage.size[1]})"
         for footage in (comparison.image, comparison.truth)
@@ -227,7 +227,7 @@ def _as_json(comparisons: Sequence[Comparison]) -> dict[str, Any]:
 
 
 def _labels(comparisons: Sequence[Comparison]) -> list[str]:
-    """What each is called in a chart or table: its file's name, or the whole path where two have one name."""
+    """Labels for charts and tables: file names, or whole paths where two names are equal."""
     names = [c.image.path.name for c in comparisons]
     return [str(c.image.path) for c in comparisons] if len(set(names)) < len(names) else names
 
@@ -237,7 +237,7 @@ def _finite(value: float | None) -> float | None:
 
 
 def _as_csv(comparisons: Sequence[Comparison]) -> str:
-    """One row a frame of each file; PSNR of equal frames is inf."""
+    """One row per frame of each file; PSNR of equal frames is inf."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(("file", "frame", "seconds", *METRICS))

@@ -1,4 +1,4 @@
-"""``edvr completion``: what makes a shell's Tab know the command."""
+"""``edvr completion``: shell completion."""
 
 import click
 from click.shell_completion import get_completion_class

@@ -42,7 +42,7 @@ def doctor_command(speed: bool, as_json: bool) -> None:
 
 
 def _stop(fault: Fault, *, as_json: bool) -> NoReturn:
-    """Report a library without which nothing else can be looked at."""
+    """Report a library that all other checks need."""
     if as_json:
         facts = {"system": {"system": platform.platform(), "python": platform.python_version()}}
         finding = {"level": "wrong", "what": fault.what, "remedy": fault.remedy}

@@ -240,7 +240,7 @@ def _fate(action: str, codec: str, reason: str) -> str:
 
 
 def _facts(info: VideoInfo, times: FrameIntervals | None, prospect: _Prospect) -> dict[str, Any]:
-    """Everything as JSON holds it; fractions as text."""
+    """All facts for JSON; fractions as text."""
     color, plan, work = info.color, prospect.plan, prospect.estimate
     encoder, frames = plan.encoder, plan.total_frames
     return {

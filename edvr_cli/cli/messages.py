@@ -35,7 +35,7 @@ _LOGGER = logging.getLogger("edvr_cli")
 
 
 class _Forgiving(io.TextIOBase):
-    """Standard error, which takes everything: what it cannot write is lost."""
+    """Standard error; what it cannot write is lost."""
 
     def write(self, text: str) -> int:
         with suppress(OSError, ValueError):  # full, gone, or closed
@@ -75,14 +75,14 @@ class Messages(PlainConsole):
         super().__init__(file=cast(TextIO, _Forgiving()), quiet=quiet)
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """Of level info."""
-        # Bars draw themselves by printing things that are no text.
+        """Print at level info, and append to the log file."""
+        # Bars print objects that are not text.
         if all(isinstance(thing, str | Text) for thing in objects):
             log(" ".join(map(str, objects)))
         super().print(*objects, **options)
 
     def warn(self, text: str) -> None:
-        """A note that the user should not miss: of level warning."""
+        """Print a note at level warning, and append it to the log file."""
         log(text, "warning")
         quiet, self.quiet = self.quiet, _LOGGER.level > logging.WARNING
         super().print(markup("[yellow]note:[/] {}", text), soft_wrap=not self.is_terminal)

@@ -87,7 +87,7 @@ def _facts(m: collection.Listed) -> dict[str, Any]:
 @click.argument("name", metavar="MODEL", type=MODEL)
 @click.option("--json", "as_json", is_flag=True, help="Write it to standard output as JSON.")
 def info(name: str, as_json: bool) -> None:
-    """Tell all about a MODEL, given by name or file."""
+    """Describe a MODEL, given by name or file."""
     facts = collection.describe(name)
     if as_json:
         echo_json(facts, indent=2)
@@ -99,7 +99,7 @@ def info(name: str, as_json: bool) -> None:
 
 
 def _lines(key: str, value: Any, name: str) -> list[str]:
-    """A fact in words."""
+    """A property as text."""
     match value:
         case None:
             return [f"not here: edvr models pull {name}"] if key == "path" else []

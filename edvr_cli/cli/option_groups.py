@@ -124,7 +124,7 @@ class ModelChoice:
     device: str
 
     def available(self, task: Task, *, agreed: bool = False) -> str:
-        """The model, or the default for ``task``, once it is on this machine; ``agreed`` allows fetching it."""
+        """The model, or the default for ``task``, fetched if need be; ``agreed`` allows it without a question."""
         return available(self.model or default_model(task), agreed=self.pull or agreed)
 
 

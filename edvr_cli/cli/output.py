@@ -1,4 +1,4 @@
-"""The one way to standard output and to a console: texts are shown as they are, never as markup or as commands.
+"""Standard output and consoles: texts are shown literally, never as markup or as terminal commands.
 
 What a file or its name says may hold brackets, which rich takes for markup, control characters, which a terminal
 takes for commands, and letters that the output's encoding lacks.

@@ -73,8 +73,8 @@ def single_target(source: Path, output: Path | None, suffix: str) -> Path:
         beside = folder.with_name(f"{folder.name}_{suffix}")
         return beside if source.is_dir() else beside / writable_name(Path(source.name))
     if output is None:
-        return writable_name(source.with_name(f"{source.stem}_{suffix}{source.suffix}"))
-    return output / writable_name(Path(source.name)) if output.is_dir() else output
+        return writable_name(source.with_name(f"{source.stem}_{suffix}{source.suffix}"), source)
+    return output / writable_name(Path(source.name), source) if output.is_dir() else output
 
 
 def _names_folder(last: str) -> bool:

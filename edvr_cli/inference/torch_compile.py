@@ -1,7 +1,7 @@
 """torch.compile with a fallback to the uncompiled function.
 
-Sizes that a function meets first are compiled for; when it meets others, once more for all. Without CUDA graphs, whose
-outputs are overwritten by the next call, while an engine keeps them for several frames.
+A function is compiled for the sizes of its first call; after a call with others, once more for all sizes. CUDA graphs
+are off: their outputs are overwritten by the next call, while an engine keeps them for several frames.
 """
 
 from collections.abc import Callable

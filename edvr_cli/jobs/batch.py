@@ -86,7 +86,7 @@ def _size(path: Path) -> int:
 
 
 def watch(find: Callable[[], Iterable[Entry]], *, interval: float, stop: Callable[[], bool]) -> Iterator[Entry]:
-    """Entries as their files appear, each once it has not changed for ``interval`` seconds, and again if it does.
+    """Entries as their files appear: each one when it has not changed for ``interval`` seconds, again after a change.
 
     Ends after ``stop``.
     """

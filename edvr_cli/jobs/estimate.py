@@ -28,7 +28,7 @@ _MIN_SIDE = 64  # of the part that is measured
 
 @dataclass(frozen=True)
 class Estimate:
-    """How a video's frames would go through the network.
+    """The precision, tiles and memory of a run.
 
     ``tile`` is the largest side of a tile in input pixels, 0 for whole frames; ``memory`` the most that the network
     needs, ``free`` the free memory of the device, in bytes (None: unknown).

@@ -54,7 +54,7 @@ def _update(digest: "hashlib._Hash", file: BinaryIO, size: int) -> None:
 
 
 def model_digest(model: EDVR) -> str:
-    """SHA-256 of the network's parameters, dimensions and window padding: of all that decides what it does."""
+    """SHA-256 of the network's parameters, dimensions and window padding: all that decides its output."""
     recipe = {"config": asdict(model.config), "padding": model.padding}
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode())
     for name, value in sorted(model.state_dict().items()):

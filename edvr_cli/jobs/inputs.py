@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edvr_cli.errors import InputError
 from edvr_cli.video.file_names import FORMATS
-from edvr_cli.video.image_sequences import ENCODERS, holds_images
+from edvr_cli.video.image_sequences import ENCODERS, holds_images, is_still_picture
 
 __all__ = ["Entry", "Selection", "find_entries", "is_batch", "writable_name"]
 
@@ -54,7 +54,7 @@ def is_batch(inputs: Sequence[str]) -> bool:
 
 
 def find_entries(inputs: Sequence[str], output: Path | None, selection: Selection, suffix: str) -> list[Entry]:
-    """The files that ``inputs`` (files, folders, patterns) stand for, in order, no file twice.
+    """The files that ``inputs`` (files, folders, patterns) mean, in order, each once.
 
     Outputs lie below ``output`` as the inputs do below their folders. Without one, those of a folder lie in
     ``<folder>_<suffix>`` beside it, and those of files beside them as ``<file>_<suffix>``. No two entries share an
@@ -75,16 +75,19 @@ def find_entries(inputs: Sequence[str], output: Path | None, selection: Selectio
                 folder, below = output, Path(source.name)
             else:
                 folder, below = source.parent, Path(f"{source.stem}_{suffix}{source.suffix}")
-            found.append(Entry(source, folder / writable_name(below)))
+            found.append(Entry(source, folder / writable_name(below, source)))
     return _apart(found)
 
 
-def writable_name(name: Path) -> Path:
-    """An output's name for an input's: containers that only other programs write become one that holds anything.
+def writable_name(name: Path, source: Path | None = None) -> Path:
+    """The output's name for an input's name: .mkv replaces containers that cannot be written.
 
-    So does WebM, which does not hold what encoders make by default.
+    So does WebM, which does not hold what encoders make by default. A picture, ``source`` or else that name, becomes a
+    PNG.
     """
-    return name if name.suffix.lower() in _WRITTEN_SUFFIXES else name.with_suffix(".mkv")
+    if name.suffix.lower() in _WRITTEN_SUFFIXES:
+        return name
+    return name.with_suffix(".png" if is_still_picture(source or name) else ".mkv")
 
 
 def _is_folder_of_videos(path: Path) -> bool:
@@ -100,7 +103,7 @@ def _beside(folder: Path, suffix: str) -> Path:
 
 
 def _files(text: str, selection: Selection) -> Iterator[tuple[Path | None, Path]]:
-    """(the folder that it was found in, or None; the file) for all that one input stands for."""
+    """(folder in which it was found, or None; file) for each file that one input means."""
     path = Path(text)
     if path.is_dir():
         pattern = "**/*" if selection.recursive else "*"

@@ -144,7 +144,7 @@ class Manifest:
         return sum(segment.frame_count for segment in self.segments)
 
     def _take(self, fact: Mapping[str, Any]) -> None:
-        """Take a fact over; one that cannot be true counts for nothing, and its segment is restored again."""
+        """Take a fact over; one that cannot be true is ignored, and its segment is restored again."""
         with suppress(ValueError):
             if "segment" in fact:
                 self.segments.append(checked_segment(fact["segment"], self.header.settings["window"]))

@@ -25,7 +25,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def checked_source(fact: object) -> Mapping[str, Any]:
-    """A source's fingerprint. Raises ValueError where it is none, as do all functions here."""
+    """A source's fingerprint. Raises ValueError for anything else, as do all functions here."""
     source = _mapping(fact, {"size", "sha256"})
     return {"size": _integer(source["size"], 0, _MAX_TICKS), "sha256": _digest(source["sha256"])}
 
@@ -53,7 +53,7 @@ def checked_count(fact: object) -> int:
 
 
 def checked_identity(fact: object) -> Mapping[str, int]:
-    """What a finished file is recognized by."""
+    """The identity of a finished file."""
     identity = _mapping(fact, {"size", "modified", "inode"})
     return {name: _integer(value, 0, 1 << 64) for name, value in identity.items()}
 

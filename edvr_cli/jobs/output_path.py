@@ -37,7 +37,7 @@ def check_target(target: str | os.PathLike[str], *, source: str | os.PathLike[st
 
 
 def scratch_path(target: Path, source: str | os.PathLike[str]) -> Path:
-    """The path on the target's disk that scratch files are named after: the target's, or in its pictures' folder."""
+    """The path that scratch files are named after: the target, or a path in the folder of its pictures."""
     images = None if target == STANDARD_OUTPUT else _images(target, source)
     if images is None or images.single:
         return target
@@ -70,7 +70,7 @@ def put_in_place(
 
 
 def _images(target: Path, source: str | os.PathLike[str]) -> ImageNames | None:
-    """How pictures are called, if ``target`` means some."""
+    """Names of the pictures, if ``target`` means pictures."""
     return output_names(target, find_images(Path(source)) or ())
 
 

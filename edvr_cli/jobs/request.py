@@ -24,7 +24,7 @@ def check_request(
     job: JobOptions,
     on_cluster: bool = False,
 ) -> Path:
-    """The target's path, if source and target can be what they are.
+    """Check source, target and options; returns the target's path.
 
     Raises InputError where the source is missing or the range is empty, OutputError where the target exists, is the
     source, has an unknown suffix or cannot be written, and where there is nothing to resume.

@@ -32,7 +32,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def run_plan(plan: RestorePlan, *, backend: BackendFactory | None, stop: Callable[[], bool], emit: OnEvent) -> Finished:
-    """Do what the plan says; ``backend`` None is this process. Raises StoppedError after ``stop``."""
+    """Execute the plan; ``backend`` None is this process. Raises StoppedError after ``stop``."""
     began = time.monotonic()
     warnings: list[str] = []  # of the reader, whose thread may not emit
     lose = _lose_transparency(plan, warnings.append)

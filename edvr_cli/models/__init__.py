@@ -1,1 +1,1 @@
-"""Checkpoints: which are known, where they are, how they are read and saved."""
+"""Models: known ones, their files, reading and saving."""

@@ -64,7 +64,7 @@ Pyramid = list[Tensor]
 
 
 class EDVR(nn.Module):
-    """The whole network. Built from an :class:`EDVRConfig`; weights are random until a state dict is loaded."""
+    """The network, built from an :class:`EDVRConfig`; weights are random until a state dict is loaded."""
 
     def __init__(self, config: EDVRConfig | None = None) -> None:
         super().__init__()

@@ -20,6 +20,8 @@ def numba_fault() -> Fault | None:
     """Why the CPU kernels are not used; None where they are."""
     if os.environ.get("EDVR_CPU_KERNELS") == "0":
         return Fault("EDVR_CPU_KERNELS=0 switches them off", "unset EDVR_CPU_KERNELS")
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+        return Fault("NUMBA_DISABLE_JIT switches numba's compiler off", "unset NUMBA_DISABLE_JIT")
     if find_spec("numba") is None:
         return Fault("numba is not installed", "pip install numba")
     try:

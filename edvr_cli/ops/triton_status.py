@@ -1,4 +1,4 @@
-"""Whether Triton works on a GPU: checked before the first use where possible, remembered after a failure.
+"""Whether Triton works on a GPU: checked before the first use, and remembered after a failure.
 
 Triton compiles at run time, with tools and libraries of the machine. When that fails, torch can compute the same:
 :func:`attempt` is the one place that catches such a failure.

@@ -1,1 +1,1 @@
-"""Looking at results and measuring them."""
+"""Comparison and measurement of results."""

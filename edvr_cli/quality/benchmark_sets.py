@@ -63,7 +63,7 @@ class EvaluationOptions:
 def evaluate(
     truth: Path, low: Path | None, method: Method, options: EvaluationOptions | None = None
 ) -> Iterator[ClipScore]:
-    """The score of each clip of ``truth``, one after the other as they are done.
+    """The score of each clip of ``truth``, as soon as it is known.
 
     ``low`` is a set of inputs with the same clip names; None makes them. A network for deblurring needs it. Raises
     InputError where sets do not match, or a clip's sides are not multiples of the scale. Plain resampling brings given

@@ -33,7 +33,7 @@ _ASPECT_TOLERANCE = 0.02
 
 @dataclass(frozen=True)
 class FrameScore:
-    """One frame against its truth, whose ``index`` and ``seconds`` (since its beginning) these are.
+    """The result for one frame; ``index`` and ``seconds`` (since the beginning) are those of its truth.
 
     PSNR in dB, infinite where both are equal.
     """
@@ -49,7 +49,7 @@ class FrameScore:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One video against another, which is taken for the truth."""
+    """The result of comparing a video with another, the truth."""
 
     image: Footage
     truth: Footage
@@ -58,7 +58,7 @@ class Comparison:
     unmatched: tuple[int, int]  # frames of image and of truth without one at the same time in the other
 
     def values(self, metric: Metric) -> list[float]:
-        """One a frame; none for a metric that was not measured."""
+        """One per frame; none for a metric that was not measured."""
         return [value for frame in self.frames if (value := getattr(frame, metric)) is not None]
 
     def mean(self, metric: Metric) -> float | None:

@@ -1,4 +1,4 @@
-"""Videos and folders of images as pictures to look at: upright, 8-bit RGB, each with its time.
+"""Videos and folders of images as upright 8-bit RGB pictures with their times.
 
 Shapes: H W pixels of an upright picture.
 """
@@ -52,7 +52,7 @@ class Footage:
 
     @property
     def timed(self) -> bool:
-        """Whether its times mean anything; those of images do not."""
+        """Whether it has times; images have none."""
         return not isinstance(self.info.source, ImageSource)
 
     @property

@@ -1,4 +1,4 @@
-"""Charts of figures over time as image files, drawn by matplotlib, which is an extra: edvr-cli[plot]."""
+"""Line charts as image files, drawn by matplotlib (extra ``plot``)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

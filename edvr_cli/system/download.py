@@ -1,4 +1,4 @@
-"""Fetch one file over HTTP: what is there already is not fetched again, and nothing unchecked gets its name.
+"""Download of one file over HTTP: resumed after interruptions, and checked before it gets its name.
 
 The standard library's client does it, proxies of the environment included. Of the libraries, pooch and torch.hub
 check but do not resume, huggingface_hub knows one host, and gdown, which knows Google Drive's pages, does not check.

@@ -1,4 +1,4 @@
-"""Safe file access: outputs appear whole under their name or not at all, and prepared names are never followed.
+"""Safe file access: outputs appear complete or not at all, and links prepared by others are not followed.
 
 In a folder that others may write to, somebody may have made a link or a named pipe under the very name that this
 program is about to use. So new files are created exclusively under random names, existing ones are opened only
@@ -206,7 +206,7 @@ def only_trusted_write(folder: Path) -> bool:
 
 
 def sync_file(path: Path) -> None:
-    """Have the system write a file, or a folder's, to disk, so that it survives a power failure.
+    """Write a file, or all files of a folder, to disk, so that they survive a power failure.
 
     Raises OSError where it cannot.
     """
@@ -219,7 +219,7 @@ def sync_file(path: Path) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """The same for the names in a directory, where the system knows of that."""
+    """The same for the names in a directory, on systems that support it."""
     if os.name != "posix":
         return
     try:

@@ -1,4 +1,4 @@
-"""Copies between the host and a GPU for which neither waits: they queue up among the GPU's kernels.
+"""Non-blocking copies between the host and a GPU, queued among the GPU's kernels.
 
 Both directions go by way of page-locked memory, which torch keeps for later frames and does not hand out again before
 a copy is over. They share the kernels' stream: that orders everything, and copies take about a hundredth

@@ -11,7 +11,7 @@ __all__ = ["machine_name", "resolve_device"]
 
 
 def machine_name(device: torch.device) -> str:
-    """What people call the device."""
+    """The product name of the device."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     try:

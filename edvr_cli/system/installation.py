@@ -1,4 +1,4 @@
-"""The libraries that the program stands on: their versions, and the first that is missing, broken or unsupported.
+"""Required libraries: their versions, and the first one that is missing, broken or unsupported.
 
 Nothing here imports them before it is asked to, so that a broken one can be reported.
 """

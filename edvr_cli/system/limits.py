@@ -1,4 +1,4 @@
-"""What this process may use of the machine: processors and memory, as far as a container or a user bounds them."""
+"""CPUs and memory that this process may use, within the limits of containers and control groups."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How the C library deals with memory that is freed."""
+"""Settings of the C library's memory allocator."""
 
 import ctypes
 
@@ -6,7 +6,7 @@ __all__ = ["keep_memory"]
 
 
 def keep_memory() -> None:
-    """Let one frame's maps lie where the last one's did: a setting of the whole process, for commands.
+    """Keep freed memory for the next frame; a setting of the whole process, for commands.
 
     Otherwise the C library gives large blocks back to Linux as they are freed, and Linux clears every page
     again: a seventh of the time per frame in fp32. Does nothing with other C libraries than glibc.

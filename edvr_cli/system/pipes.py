@@ -1,4 +1,4 @@
-"""Reading from and writing to pipes in a way that can be left: what is on the other end may stall for ever."""
+"""Interruptible reading from and writing to pipes, whose other end may stall forever."""
 
 import os
 import select

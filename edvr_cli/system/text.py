@@ -1,4 +1,4 @@
-"""Text of unknown origin made fit to be shown: titles, tags and names come from files that anybody may have made.
+"""Text for people: numbers in suitable units, and safe display of text from files.
 
 A terminal takes control characters for commands, and some invisible characters turn the order of what is read.
 """

@@ -1,4 +1,4 @@
-"""Let the stages of a stream run at once, in threads joined by bounded queues."""
+"""Stages of a stream in parallel threads, connected by bounded queues."""
 
 import threading
 from collections.abc import Callable, Generator, Iterable
@@ -20,7 +20,7 @@ _left: list[threading.Thread] = []
 
 
 def asked_to_stop() -> bool:
-    """Whether what this thread does is not wanted any more; what may wait for ever asks now and then."""
+    """Whether this thread should stop; code that may wait forever asks now and then."""
     stopped: threading.Event | None = getattr(_thread, "stopped", None)
     return stopped is not None and stopped.is_set()
 
@@ -85,7 +85,7 @@ def prefetch(items: Iterable[T], depth: int) -> Generator[T, None, None]:
 
 
 class Drain(Generic[T]):
-    """A thread that hands items to ``consume`` one after the other, at most ``depth`` behind; a context manager.
+    """A thread that passes items to ``consume`` in order, at most ``depth`` behind; a context manager.
 
     Leaving the block normally waits until everything put is consumed; leaving it by an exception drops what is
     still waiting. Either way the thread is joined, unless it does not stop in time. What ``consume`` raises is raised
@@ -118,7 +118,7 @@ class Drain(Generic[T]):
             raise self._error
 
     def put(self, item: T) -> None:
-        """Hand over one item, waiting while ``depth`` others do."""
+        """Queue one item; waits while ``depth`` others are queued."""
         while True:
             if self._error is not None:
                 raise self._error

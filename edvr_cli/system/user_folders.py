@@ -6,14 +6,14 @@ __all__ = ["cache_folder", "data_folder"]
 
 
 def cache_folder() -> Path:
-    """What can be made again, such as compiled kernels: ``~/.cache/edvr`` on Linux. XDG_CACHE_HOME moves it."""
+    """For files that can be made again, as compiled kernels: ``~/.cache/edvr`` on Linux. XDG_CACHE_HOME moves it."""
     import platformdirs  # noqa: PLC0415 (networks are loaded from files without it)
 
     return platformdirs.user_cache_path("edvr", appauthor=False)
 
 
 def data_folder() -> Path:
-    """What the user fetched or added, such as models: ``~/.local/share/edvr`` on Linux. XDG_DATA_HOME moves it."""
+    """For files that the user fetched or added, as models: ``~/.local/share/edvr`` on Linux. XDG_DATA_HOME moves it."""
     import platformdirs  # noqa: PLC0415 (likewise)
 
     return platformdirs.user_data_path("edvr", appauthor=False)

@@ -1,1 +1,1 @@
-"""Video files in and out; the only importer of av and imageio_ffmpeg."""
+"""Video files: reading, writing, muxing; the only package that imports av and imageio_ffmpeg."""

@@ -1,4 +1,4 @@
-"""What this machine's FFmpeg libraries can encode and decode; of hardware, found out by trying."""
+"""Encoders and decoders of this FFmpeg; hardware encoders are tried."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -36,7 +36,7 @@ class FFmpegCapabilities:
 
 
 def find_capabilities() -> FFmpegCapabilities:
-    """Opens every hardware encoder once, small."""
+    """Find them; opens every hardware encoder once."""
     return FFmpegCapabilities(
         libraries={name: ".".join(map(str, number)) for name, number in av.library_versions.items()},
         encoders=[name for name in _SOFTWARE if name in av.codecs_available],

@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from edvr_cli.errors import InputError, reason_of
 from edvr_cli.system.pipes import PipeReader
+from edvr_cli.video.protection import has_protected_samples
 from edvr_cli.video.pyav import TAGS_AS_BYTES
 
 # Demuxers that follow references to other files, read devices, or draw text files as pictures.
@@ -28,7 +29,7 @@ _PERMISSIONS = {"protocol_whitelist": "file,crypto,data,http,https,httpproxy,tcp
 _ENCRYPTION_MARKS = (b"encv", b"pssh", b"sinf")
 
 
-_SYSTEM_ERRORS = {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ENOMEM, errno.ESTALE, errno.ELOOP}
+_SYSTEM_ERRORS = {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ESTALE, errno.ELOOP}
 _MOST_BOXES = 10_000
 _BUFFER = 1 << 17  # bytes read from a pipe at once
 _PATIENCE = 60.0  # seconds without a byte from the network
@@ -128,7 +129,7 @@ def readable(text: str) -> str:
 
 
 def reason(error: Exception) -> str:
-    """What libav said, without its number and without the path, lower-case at the start."""
+    """libav's message without error number and path, in lower case at the start."""
     text = getattr(error, "strerror", None) or str(error)
     log = getattr(error, "log", None)
     if log:
@@ -165,4 +166,4 @@ def _looks_encrypted(path: Path) -> bool:
             head = file.read(1 << 20)
     except OSError:
         return False
-    return any(mark in head for mark in _ENCRYPTION_MARKS)
+    return any(mark in head for mark in _ENCRYPTION_MARKS) and has_protected_samples(path) is not False

@@ -34,13 +34,13 @@ _SIGNATURES = {
 }  # fmt: skip
 _UNSPECIFIED_RANGE, _FULL_RANGE = 0, 2  # as FFmpeg counts; pictures of gray or RGB use all values
 _GRAY = 2  # components at most, one of them transparency
-
+_HEAD = 1 << 16  # bytes, in which a PNG says that it is an animation
 _COUNTER = re.compile(r"%(0?)(\d*)d")
 
 
 @dataclass(frozen=True)
 class ImageNames:
-    """How the pictures of an output are called: ``folder``/``prefix`` number ``suffix``.
+    """Names of an output's pictures: ``folder``/``prefix`` number ``suffix``.
 
     ``names`` are the source's own names without suffixes, for output that keeps them; then nothing is counted.
     ``by_time`` says that frames of pictures are meant, whose times are their places among these. ``single`` is a
@@ -78,6 +78,19 @@ class ImageNames:
         return sorted(path for path in self.folder.iterdir() if shape.fullmatch(path.name))
 
 
+def is_still_picture(path: Path) -> bool:
+    """Whether ``path`` is one picture: a file with a picture's suffix that is not an animation."""
+    if path.suffix.lower() not in DECODERS or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError:
+        return True  # Whoever decodes it says why it cannot be read.
+    animated_webp = head[8:16] == b"WEBPVP8X" and len(head) > 20 and bool(head[20] & 2)
+    return not animated_webp and b"acTL" not in head.partition(b"IDAT")[0]
+
+
 def find_images(path: Path) -> list[Path] | None:
     """The pictures that ``path`` names, in order: a folder's, or those of a pattern. None for any other path.
 
@@ -111,7 +124,7 @@ def holds_images(path: Path) -> bool:
 
 
 def gaps(paths: Sequence[Path]) -> int:
-    """How many numbers are missing between the first and the last picture."""
+    """Number of missing pictures between the first and the last."""
     numbers = [_number(path) for path in paths]
     if None in numbers or not numbers:
         return 0
@@ -120,7 +133,7 @@ def gaps(paths: Sequence[Path]) -> int:
 
 
 def output_names(target: Path, source: Sequence[Path] = ()) -> ImageNames | None:
-    """How the pictures of ``target`` are called, or None where it does not name pictures.
+    """Names of the pictures of ``target``, or None where it does not mean pictures.
 
     ``target`` is a pattern, one picture, or, with a ``source`` of pictures, a folder. Numbers, or whole names in
     a folder, are the source's. Raises OutputError for kinds of pictures that are not written.

@@ -1,4 +1,4 @@
-"""What differs between the supported versions of PyAV: 18, the last one for Python 3.11, and 19."""
+"""Differences between the supported versions of PyAV: 18, the last one for Python 3.11, and 19."""
 
 from fractions import Fraction
 from importlib.metadata import version

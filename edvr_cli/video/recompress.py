@@ -1,4 +1,4 @@
-"""Encode a few frames and decode them again, in memory: what a codec does to a picture, and nothing else.
+"""Compression artifacts: encode a few frames and decode them again, in memory.
 
 Shapes: T frames, H W pixels.
 """
@@ -48,7 +48,7 @@ _ENCODERS: dict[Codec, _Encoder] = {
 
 
 def recompress(frames: Tensor, codec: Codec, quality: int) -> Tensor:
-    """The frames as one group of pictures of ``codec`` shows them: 8-bit 4:2:0, BT.709, limited range.
+    """The frames after compression as one group of pictures: 8-bit 4:2:0, BT.709, limited range.
 
     frames (T, 3, H, W) uint8 RGB. ``quality`` is on the codec's own scale, where more is worse: CRF 0 to 51 for
     h264 and hevc, 0 to 63 for vp9, the quantizer 1 to 31 for mpeg4. Returns uint8 of the same shape; the same

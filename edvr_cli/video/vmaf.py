@@ -32,7 +32,7 @@ _FILTER = (
 
 @lru_cache
 def vmaf_available() -> bool:
-    """Whether the binary has the filter; the one for some platforms has not."""
+    """Whether the FFmpeg binary has the VMAF filter."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-filters"]
     return " libvmaf " in subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
@@ -79,7 +79,7 @@ class Vmaf:
         self._folder.cleanup()
 
     def add(self, image: Tensor, truth: Tensor) -> None:
-        """One pair, (3, H, W) uint8 each."""
+        """Add a pair of frames, (3, H, W) uint8 each."""
         planes = [rgb_to_planes(rgb.float() / 255, self._layout, self._color) for rgb in (image, truth)]
         samples = torch.cat([torch.cat(pair).flatten() for pair in zip(*planes, strict=True)])
         assert self._process.stdin is not None

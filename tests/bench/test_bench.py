@@ -121,7 +121,7 @@ def test_what_would_take_too_long_is_left_out_with_its_estimate():
     """Rather than started."""
     result = time_network(network.random_network(TINY), 32, 16, ["fp32"], Rates({"fp32": 1e6}, copy=1e9), budget=1)
     assert result.published.time is None
-    assert result.published.why_not == f"would take some {result.published.flops / 1e6:.0f} s a frame"
+    assert result.published.why_not == f"would take about {result.published.flops / 1e6:.0f} s per frame"
     assert result.engines[0].time is None
     assert result.engines[0].parts == {}
     assert "would take" in result.engines[0].why_not
@@ -175,14 +175,14 @@ def test_the_command_shows_a_table_or_json(report: Report, monkeypatch: pytest.M
 
 def test_the_command_says_what_was_left_out(monkeypatch: pytest.MonkeyPatch, capfd):
     """With empty cells in the table."""
-    published = PublishedResult("grid_sample", 1e12, None, why_not="would take some 99 s a frame")
+    published = PublishedResult("grid_sample", 1e12, None, why_not="would take about 99 s per frame")
     engine = EngineResult("fp32", 1e12, 1e9, 2.0, None, {}, why_not="out of memory")
     case = CaseResult("m", 320, 180, NetworkResult(published, [engine]), None)
     report = Report("A CPU", "cpu", "2.0", 2, RATES, [case])
     monkeypatch.setattr(command, "bench", lambda *_, **__: report)
     code, out, _ = run(capfd, "--size", "m")
     assert code == 0
-    assert "left out: published: would take some 99 s a frame" in out
+    assert "left out: published: would take about 99 s per frame" in out
     assert "left out: engine, fp32: out of memory" in out
 
 

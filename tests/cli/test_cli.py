@@ -420,7 +420,7 @@ def test_the_version_is_told(edvr):
 
 def test_without_a_terminal_progress_is_plain_lines(edvr, monkeypatch: pytest.MonkeyPatch):
     """Free of control characters, now and then."""
-    monkeypatch.setattr(progress, "_PLAIN_EVERY", 0)
+    monkeypatch.setattr(progress, "_LINE_SECONDS", 0)
     run = edvr(*UPSCALE, "in.mp4", "out.mp4")
     lines = run.err.splitlines()
     assert lines[0] == "in.mp4 → out.mp4  32×24 → 128×96"

@@ -1,4 +1,4 @@
-"""One page that shows what restoring a video changed: pictures, figures, and what made it. No other file is needed.
+"""An HTML report that compares a video with its restoration: pictures, measurements, settings; one file.
 
 Shapes: H W pixels of the output.
 """
@@ -22,6 +22,7 @@ from edvr_cli.quality.footage import Footage, Picture, to_size
 from edvr_cli.quality.preview import difference_crop
 from edvr_cli.quality.report.plot import line_plot
 from edvr_cli.system.hardware import machine_name
+from edvr_cli.system.text import printable
 from edvr_cli.version import __version__
 from edvr_cli.video.writing.png_jpeg import jpeg
 
@@ -42,7 +43,7 @@ class _Shown:
 
 @dataclass(frozen=True)
 class Model:
-    """What the page says of the model: facts, and the text of its card (Markdown, shown as it is written)."""
+    """The model on the page: properties, and the text of its card (Markdown, shown unformatted)."""
 
     facts: Mapping[str, str] = field(default_factory=dict)
     card: str = ""
@@ -81,6 +82,7 @@ def build_report(
     environment = Environment(
         loader=PackageLoader("edvr_cli.quality.report", "."),
         autoescape=True,
+        finalize=_printable,
         undefined=StrictUndefined,
         trim_blocks=True,
     )
@@ -103,8 +105,13 @@ def build_report(
     )
 
 
+def _printable(value: object) -> object:
+    """What a file says of itself, without control characters; the page's own style and script as they are."""
+    return printable(value) if type(value) is str else value
+
+
 def hardware(device: torch.device) -> dict[str, str]:
-    """What the page says of the machine it was written on."""
+    """The machine on which the page is written."""
     facts = {"device": str(device), "system": f"{platform.system()} {platform.machine()}"}
     if device.type == "cuda":
         facts["GPU"] = machine_name(device)
@@ -235,7 +242,7 @@ def _data(content: bytes) -> str:
 
 
 def _facts(footage: Footage) -> dict[str, str]:
-    """What a table says of a file."""
+    """Properties of a file for the table."""
     info = footage.info
     rate = Fraction(footage.rate)
     facts = {

@@ -1,1 +1,1 @@
-"""Streams joined into one file."""
+"""Muxing: streams joined into one file."""

@@ -1,4 +1,4 @@
-"""The restored video joined with the source's other streams, none of them encoded again.
+"""Join the restored video with the source's other streams, which are copied.
 
 Times stay the source's. Where the video is a cut of the source, the cut begins at time 0 and the other streams
 are cut at the same instants and moved by the same amount. A video that begins before time 0, which players
@@ -45,7 +45,7 @@ def mux(
     trim_end: bool = False,
     on_frames: Callable[[int], None] | None = None,
 ) -> Timeline:
-    """Write ``target``: the encoded video (segments in order) and what ``plan`` says of the source's streams.
+    """Write ``target``: the encoded video (segments in order) and the source's streams according to ``plan``.
 
     ``trim_start`` and ``trim_end`` say that the video leaves out the source's beginning or end, so that the other
     streams must too. ``on_frames`` receives the number of frames written, now and then. Raises OutputError where

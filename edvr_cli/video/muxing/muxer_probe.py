@@ -1,4 +1,4 @@
-"""What a container takes, found out by trying: a stream's header and first packet, written to memory by its muxer."""
+"""Trials of what a container takes: its muxer writes a stream's header and first packet to memory."""
 
 import io
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ _TRIAL_PACKETS = 400
 
 
 def holds_video(codec: str, width: int, height: int, format_name: str) -> bool:
-    """Whether a container has a place for video of this codec."""
+    """Whether a container takes video of this codec."""
     with av.open(io.BytesIO(), "w", format=format_name) as trial:
         try:
             trial.add_mux_stream(codec, width=width, height=height)

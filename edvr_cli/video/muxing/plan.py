@@ -35,7 +35,7 @@ _CODECS_WITH_ASPECT = {"h264", "hevc", "ffv1", "mpeg4", "mpeg2video"}
 
 @dataclass(frozen=True)
 class StreamPlan:
-    """What happens to one stream: ``codec`` is what it becomes, ``reason`` why it is not simply copied."""
+    """The fate of one stream: ``codec`` is the codec in the target, ``reason`` why it is not copied unchanged."""
 
     stream: StreamInfo
     action: Action
@@ -75,7 +75,7 @@ class MuxPlan:
 
 
 def encoding_for(target: str | os.PathLike[str], source: Source, encoding: Encoding | None = None) -> Encoding:
-    """What is asked of the encoder, with one that suits the target where none is named.
+    """The encoding, with an encoder that suits the target where none is given.
 
     Pictures are encoded as what their suffix says, a pipe takes samples as they are. Raises OutputError where
     another encoder is asked for there.
@@ -178,7 +178,7 @@ def _check_pictures(images: ImageNames, info: VideoInfo, encoder: EncoderPlan) -
 
 
 def _source_notes(info: VideoInfo, plan: MuxPlan) -> tuple[str, ...]:
-    """What is assumed of the source, and what of it nothing here can write."""
+    """Notes on assumptions about the source, and on parts that cannot be written."""
     assumed = () if plan.images is not None else info.notes
     lost = (
         f"{what} {'are' if what.endswith('s') else 'is'} dropped: it cannot be carried over here."

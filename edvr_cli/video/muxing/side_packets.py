@@ -79,7 +79,7 @@ def side_packets(
 
 
 def sounds_of(routes: Mapping[int, Route]) -> tuple[Span, ...]:
-    """When the sound that was written is to be heard."""
+    """When the audio that was written begins and ends."""
     streams = sorted((route for route in routes.values() if route.stream.type == "audio"), key=_place)
     return tuple(
         Span(number, route.begin, route.end) for number, route in enumerate(streams) if route.begin is not None

@@ -1,4 +1,4 @@
-"""Text subtitles from one container's way of writing to another's."""
+"""Conversion of text subtitles between codecs."""
 
 from fractions import Fraction
 

@@ -18,7 +18,7 @@ _TIMECODE = re.compile(r"(\d\d):(\d\d):(\d\d)([:;.])(\d\d)")
 
 
 def kept_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Those that are as true of the restored file."""
+    """The tags that also apply to the restored file."""
     return {
         key: value
         for key, value in metadata.items()

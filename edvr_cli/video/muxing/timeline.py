@@ -1,4 +1,4 @@
-"""When each encoded frame is shown and decoded, over all segments of a video."""
+"""The timeline of a video: when each frame is shown and decoded, over all segments."""
 
 from array import array
 from bisect import bisect_left
@@ -20,7 +20,7 @@ from edvr_cli.video.writing.writer import EncodedVideo
 
 @dataclass(frozen=True)
 class Span:
-    """When a sound stream, by its number among these, begins and ends, in seconds."""
+    """When an audio stream, by its number among these, begins and ends, in seconds."""
 
     number: int
     begin: Fraction
@@ -29,7 +29,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Timeline:
-    """What is when in a joined video.
+    """Times of all frames and audio streams in a joined video.
 
     Its frames are shown at ``ticks`` of ``time_base``; those of the numbers ``beginnings`` begin a segment.
     ``sounds`` are when the source's clock has the sound streams that were copied.

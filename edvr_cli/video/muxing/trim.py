@@ -35,7 +35,7 @@ class TrimRange:
     """What is added to the source's times."""
 
     def holds(self, begin: Fraction, end: Fraction) -> bool:
-        """Whether something shown from ``begin`` to ``end`` is seen at all."""
+        """Whether something shown from ``begin`` to ``end`` is visible."""
         return (self.start is None or end > self.start) and (self.end is None or begin < self.end)
 
     def holds_instant(self, instant: Fraction) -> bool:
@@ -43,13 +43,13 @@ class TrimRange:
         return (self.start is None or instant >= self.start) and (self.end is None or instant < self.end)
 
     def bounded(self, begin: Fraction, end: Fraction) -> tuple[Fraction, Fraction]:
-        """What of ``begin`` to ``end`` lies in the cut."""
+        """The part of ``begin`` to ``end`` that lies in the range."""
         begin = begin if self.start is None else max(begin, self.start)
         return begin, end if self.end is None else min(end, self.end)
 
 
 class PacketTrimmer:
-    """Cuts the packets of one stream; this one takes those that begin in the cut, whole."""
+    """Trims the packets of one stream; this one keeps those that begin in the range, whole."""
 
     def __init__(self, cut: TrimRange) -> None:
         self._cut = cut
@@ -60,7 +60,7 @@ class PacketTrimmer:
 
 
 def trimmer_for(stream: Stream, cut: TrimRange, format_name: str) -> PacketTrimmer:
-    """What cuts the packets of ``stream`` on their way into a container."""
+    """The trimmer for the packets of ``stream``, for a container."""
     if stream.type == "subtitle":
         return _SubtitleCutter(cut)
     context = stream.codec_context
@@ -70,7 +70,7 @@ def trimmer_for(stream: Stream, cut: TrimRange, format_name: str) -> PacketTrimm
 
 
 class _SubtitleCutter(PacketTrimmer):
-    """Takes what is seen in the cut, for as long as it is."""
+    """Keeps what is visible in the range, for as long as it is."""
 
     def __call__(self, packet: Packet, pts: int) -> tuple[Packet, int] | None:
         """The packet, its time and duration bounded."""
@@ -84,7 +84,7 @@ class _SubtitleCutter(PacketTrimmer):
 
 
 class _SoundCutter(PacketTrimmer):
-    """Takes what is heard in the cut, to the sample where ``format_name`` and the codec allow it."""
+    """Keeps what is audible in the range, exact to the sample where ``format_name`` and the codec allow it."""
 
     def __init__(self, cut: TrimRange, context: AudioCodecContext, format_name: str) -> None:
         super().__init__(cut)
@@ -144,7 +144,7 @@ def _sample_size(codec: str, channels: int) -> int | None:
 
 
 def _discard_at_end(packet: Packet, samples: int) -> None:
-    """Tell decoders, and the muxers that have a place for it, how many samples at the end are not heard."""
+    """Mark samples at the end as not audible, for decoders and for muxers that can store it."""
     kind = packet_sidedata_type_from_literal("skip_samples")
     word = PacketSideData(kind, 10)  # type: ignore[call-arg]  # of a size, which PyAV's stub leaves out
     before = bytes(packet.get_sidedata("skip_samples")) if packet.has_sidedata("skip_samples") else bytes(10)

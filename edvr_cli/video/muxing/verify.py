@@ -1,4 +1,4 @@
-"""A finished file read again: every frame is at its time, its sound too, and what begins a segment can be decoded."""
+"""Verify a finished file: times of all frames and of the audio, and decodable beginnings of segments."""
 
 import os
 from fractions import Fraction
@@ -22,7 +22,7 @@ _SOUND_TOLERANCE = Fraction(1, 4)
 
 
 def verify(path: str | os.PathLike[str], timeline: Timeline) -> None:
-    """Compare a file's video with what it must hold. Raises OutputError where a frame is missing or elsewhere.
+    """Compare a file with its timeline. Raises OutputError where a frame is missing or at another time.
 
     Of pictures, in a folder or single, only the count and that none is empty is looked at: they have no times.
     """

@@ -1,4 +1,4 @@
-"""Chroma planes brought to full size and back, so that the way back undoes the way there.
+"""Chroma upsampling and downsampling that undo each other.
 
 Each axis is a pair (up, down) of short filters with ``down(up(x)) == x`` up to float rounding, whatever the
 borders and odd sizes: an image that nothing changed returns with the chroma it came with. Both members of

@@ -46,7 +46,7 @@ _YCGCO = ((0.25, 0.5, 0.25), (-0.25, 0.5, -0.25), (0.5, 0.0, -0.5))
 
 @dataclass(frozen=True)
 class ColorSpec:
-    """How a stream's samples mean color: H.273 code points, range, and where chroma samples lie.
+    """The color coding of a stream: H.273 code points, range, and chroma siting.
 
     ``matrix`` and the range are always decided; ``primaries`` and ``transfer`` may be `UNSPECIFIED`.
     ``assumed`` is True where the stream names no matrix and the picture's size decided.

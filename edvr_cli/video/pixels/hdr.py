@@ -1,4 +1,4 @@
-"""Static HDR metadata: what the mastering display could show, and how bright the content gets."""
+"""Static HDR metadata: the mastering display, and the light level of the content."""
 
 import struct
 from dataclasses import dataclass

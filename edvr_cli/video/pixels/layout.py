@@ -1,4 +1,4 @@
-"""How a pixel format keeps its samples in memory: planes, subsampling, bit depth."""
+"""Pixel formats in memory: planes, subsampling, bit depth."""
 
 from dataclasses import dataclass
 from functools import lru_cache

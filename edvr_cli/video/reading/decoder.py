@@ -1,8 +1,9 @@
-"""Every frame that a file's video packets decode to, in display order, damaged packets survived."""
+"""Decoding of all frames of a file, in display order, in spite of damaged packets."""
 
 import os
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from pathlib import Path
 
 import av
 from av.container import InputContainer
@@ -11,6 +12,7 @@ from av.video.frame import VideoFrame
 
 from edvr_cli.errors import InputError
 from edvr_cli.video.containers import reason
+from edvr_cli.video.protection import has_protected_samples
 from edvr_cli.video.pyav import time_base
 from edvr_cli.video.reading.alpha_decoder import VideoTrack, video_track
 from edvr_cli.video.reading.source_clock import STEADY, SourceClock, demux_once
@@ -101,7 +103,7 @@ def first_frame(track: VideoTrack, path: str | os.PathLike[str]) -> VideoFrame:
     seen = 0
     for packet in _demuxed(track, path):
         seen += packet.size > 0
-        if packet.has_sidedata("encryption_info"):
+        if packet.has_sidedata("encryption_info") and has_protected_samples(Path(path)) is not False:
             raise InputError(f"{path} is encrypted (DRM); a decrypted copy is needed.")
         try:
             frames = track.decode(packet)

@@ -83,7 +83,7 @@ class DeinterlacedSource:
 
     @property
     def path(self) -> Path:
-        """What messages call the source."""
+        """Path or label used in messages."""
         return self.source.path
 
     @property

@@ -125,7 +125,7 @@ def _color_of_first(frame: VideoFrame, codec: str, chroma_location: str | None) 
 
 
 def color_of(frame: VideoFrame, chroma_location: str | None = None) -> ColorSpec:
-    """What a frame's samples mean, by its own tags."""
+    """The color coding of a frame, by its tags."""
     return resolve(
         nearest_layout(frame.format.name),
         frame.width,

@@ -1,4 +1,4 @@
-"""Whether a video's frames follow each other evenly, and when the last is shown, by its packets' times."""
+"""Constant or variable frame rate, and the time of the last frame, by the times of packets; nothing is decoded."""
 
 from contextlib import suppress
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""When each decoded frame is shown: by the source where it says something usable, else placed between its neighbors."""
+"""Frame times: the source's where they are usable, else between those of the neighbors."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Decoders on graphics cards."""
+"""Decoding devices: GPUs and the like."""
 
 import av
 from av.codec.hwaccel import HWAccel, hwdevices_available

@@ -31,7 +31,7 @@ class Source(Protocol):
         """Whether it can be read again, and from the middle."""
 
     def describe(self) -> "VideoInfo":
-        """What is in it; decodes one frame. Raises InputError where there is none."""
+        """Describe it; decodes one frame. Raises InputError where none decodes."""
 
     def frames(
         self, *, instant: Fraction | None, threads: int, on_warning: Callable[[str], None]
@@ -40,10 +40,10 @@ class Source(Protocol):
 
     @property
     def clock(self) -> SourceClock:
-        """Its clock, mended where it jumps."""
+        """Its clock, corrected where it jumps."""
 
     def files(self) -> tuple[Path, ...]:
-        """The files it is made of, by which it can be recognized; none for a pipe."""
+        """Its files, for the fingerprint; none for a pipe."""
 
     def side_streams(self) -> AbstractContextManager[InputContainer | None]:
         """The container with the other streams, to be closed; None where there are none to be had."""
@@ -66,7 +66,7 @@ class StreamInfo:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """A source: its video as it decodes, and a line for each other stream.
+    """Facts about a source: its video as it decodes, and its other streams.
 
     Attributes:
         width, height: pixels of a decoded frame, cropping honored.

@@ -45,7 +45,8 @@ class ImageSource:
         # A layout of none of the pictures has a color of its own; then each says what it is.
         own = nearest_layout(frame.format.name) == layout
         rate = self.rate or DEFAULT_RATE
-        notes = [] if self.rate else [f"Pictures have no frame rate: {rate} per second are assumed."]
+        told = self.rate is not None or len(self.pictures) == 1
+        notes = [] if told else [f"Pictures have no frame rate: {rate} per second are assumed."]
         missing = gaps(self.pictures)
         if missing:
             notes.append(f"{missing} numbers between the first and the last picture have no picture.")

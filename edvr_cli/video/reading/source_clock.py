@@ -1,4 +1,4 @@
-"""The clock of a source, mended where it jumps, as in recordings that were joined or captures whose clock was set.
+"""The clock of a source, corrected where it jumps: in joined recordings, or captures whose clock was set.
 
 A jump shows in each stream at its own packet, but it is one jump: all streams are moved by the same amount, so that
 what belongs together stays together. Behind a jump the source continues where the longest of its streams ended, so
@@ -44,7 +44,7 @@ class SourceClock:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What people should know of it."""
+        """Sentences about it for the user."""
         if not self.jumps:
             return ()
         times = "once" if self.jumps == 1 else f"{self.jumps} times"

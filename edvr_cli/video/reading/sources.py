@@ -19,7 +19,7 @@ from edvr_cli.errors import InputError
 from edvr_cli.system.limits import available_memory
 from edvr_cli.video.containers import main_video, open_pipe, open_source
 from edvr_cli.video.file_names import STANDARD_INPUT
-from edvr_cli.video.image_sequences import find_images
+from edvr_cli.video.image_sequences import find_images, is_still_picture
 from edvr_cli.video.pixels.layout import native_layout, nearest_layout
 from edvr_cli.video.pixels.planes import is_opaque, to_planes
 from edvr_cli.video.reading.alpha_decoder import video_track
@@ -58,6 +58,8 @@ def _plain_source(name: Path, options: InputOptions) -> Source:
             return ImageSource(name, tuple(pictures), options.rate)
     if is_animated_webp(name):
         return AnimatedWebPSource(name)
+    if is_still_picture(name):
+        return ImageSource(name, (name,), options.rate)
     return FileSource(name, allow_network=options.allow_network, hwaccel=options.hwaccel)
 
 
@@ -148,7 +150,7 @@ class PipeSource:
         self._warnings: list[str] = []
 
     def describe(self) -> VideoInfo:
-        """What is in it; waits for the first frame, which `frames` gives again."""
+        """Describe it; waits for the first frame, which `frames` returns again."""
         if self._info is None:
             container = open_pipe(self.path, self._demuxer_options())
             track = video_track(container, self.path)
@@ -177,7 +179,7 @@ class PipeSource:
             raise InputError(f"{self._name} can be read only once.")
 
     def files(self) -> tuple[Path, ...]:
-        """None: what went through a pipe is gone."""
+        """None for a pipe."""
         return ()
 
     @property
@@ -186,7 +188,7 @@ class PipeSource:
         return STEADY
 
     def side_streams(self) -> AbstractContextManager[None]:
-        """They went by with the frames."""
+        """None: a pipe is read once."""
         return nullcontext()
 
     @property

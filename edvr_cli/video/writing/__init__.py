@@ -1,1 +1,1 @@
-"""Encoded frames out."""
+"""Encoding and writing of restored frames."""

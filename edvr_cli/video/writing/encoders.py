@@ -1,4 +1,4 @@
-"""Which encoder, with which pixel format and options: decided and tried before any work is done."""
+"""Encoders: the choice of encoder, pixel format and options, tried before the work."""
 
 import difflib
 import os
@@ -38,7 +38,7 @@ _LARGEST_SIDES = {
 
 @dataclass(frozen=True)
 class _Quality:
-    """How one encoder takes quality and speed: option names, the default, and options it always gets.
+    """Quality and speed options of an encoder: names, defaults, and fixed options.
 
     ``presets`` maps x264's preset names to the encoder's own, where these differ; names it does not map are
     passed unchanged.
@@ -297,7 +297,7 @@ def _quality_options(encoding: Encoding, quality: _Quality) -> dict[str, str]:
 
 
 def _static_options(codec: str, hdr: HdrMetadata) -> dict[str, str]:
-    """HDR metadata as each encoder takes it, and silence: these libraries write to stderr on their own."""
+    """Options for HDR metadata, and for silence: these libraries write to stderr."""
     if codec == "libx265":
         parts = ["log-level=error"]
         if hdr.mastering_text:

@@ -1,4 +1,4 @@
-"""A short clip to look at: 8-bit RGB pictures as H.264 in MP4, which everything plays."""
+"""A short preview clip: 8-bit RGB pictures as H.264 in MP4."""
 
 from collections.abc import Iterable
 from fractions import Fraction

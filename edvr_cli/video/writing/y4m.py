@@ -1,4 +1,4 @@
-"""Restored frames as they come, on standard output: a y4m stream, or bare samples."""
+"""Restored frames on standard output: a y4m stream, or raw samples."""
 
 import sys
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ class PipeWriter:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the written frames could not say."""
+        """Notes on what the pipe format could not express."""
         if not self._uneven:
             return ()
         return (f"The source's frame times vary; the pipe gets {float(self.encoder.rate):g} frames per second.",)
@@ -69,7 +69,7 @@ class PipeWriter:
         self.count += 1
 
     def end(self, position: object) -> None:
-        """Nothing ends before the last frame."""
+        """Segments do not matter for a pipe."""
 
     def _write(self, *parts: bytes) -> None:
         try:
