@@ -235,7 +235,7 @@ def _joined(ours: Mapping[str, str], theirs: Mapping[str, str]) -> dict[str, str
 
 def _notes(info: VideoInfo, layout: PixelLayout, codec: str) -> tuple[str, ...]:
     notes = []
-    if info.layout.alpha and not layout.alpha:
+    if info.layout.alpha and not info.opaque and not layout.alpha:
         holders = "prores_ks (.mov), ffv1 (.mkv), libvpx-vp9 (.webm) or .png pictures"
         notes.append(f"Transparency is dropped: {codec} as {layout.name} has none; {holders} keep it.")
     if layout.depth < min(info.depth, 16):
