@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
-from edvr_cli.errors import ModelError
+from edvr_cli.errors import ModelError, wrong_usage
 from edvr_cli.network.windows import Padding
 from edvr_cli.system.user_folders import data_folder
 
@@ -74,6 +74,17 @@ MODELS: dict[str, ModelEntry] = {
             "×4, small enough for a CPU, for clean video",
             parameters=952_131,
             quality="25.05 dB Vid4 Y",
+            shipped=True,
+        ),
+        ModelEntry(
+            "edvr-m-x4",
+            "edvr-m-x4.safetensors",
+            "sr",
+            "reflection_circle",
+            "",
+            "×4, for a GPU, for clean video",
+            parameters=6_623_651,
+            quality="25.81 dB Vid4 Y",
             shipped=True,
         ),
         ModelEntry(
@@ -191,6 +202,7 @@ def model_folders() -> list[Path]:
     return [shipped, Path(own).expanduser() if own else data_folder() / "models"]
 
 
+@wrong_usage()
 def find_model(name_or_path: str | Path) -> Path:
     """The file of a model given by name or path; ModelError says what is missing and how to get it."""
     name = str(name_or_path)
@@ -226,5 +238,6 @@ def _as_path(name: str | Path) -> Path:
 def unknown_model(name: str) -> ModelError:
     """The error that names the nearest known model."""
     nearest = get_close_matches(name, MODELS, n=1)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(MODELS)}"
-    return ModelError(f"unknown model {name!r}: {hint}")
+    longer = [known for known in MODELS if known.startswith(name.lower())]
+    hint = f"did you mean {(longer or nearest)[0]!r}?" if longer or nearest else f"known: {', '.join(MODELS)}"
+    return ModelError(f"unknown model {name!r}: {hint}", wrong_usage=True)

@@ -10,7 +10,7 @@ from fractions import Fraction
 import av
 from av.video.codeccontext import VideoCodecContext
 
-from edvr_cli.errors import OutputError
+from edvr_cli.errors import OutputError, wrong_usage
 from edvr_cli.video.containers import reason
 from edvr_cli.video.image_sequences import ENCODERS
 from edvr_cli.video.pixels.color import ColorSpec
@@ -166,6 +166,7 @@ class EncoderPlan:
         context.options = dict(self.options)
 
 
+@wrong_usage()
 def plan_encoder(encoding: Encoding, info: VideoInfo, *, width: int, height: int, threads: int = 0) -> EncoderPlan:
     """Choose pixel format, color and options for a source and output size, and open the encoder to try them.
 
@@ -234,7 +235,7 @@ def _joined(ours: Mapping[str, str], theirs: Mapping[str, str]) -> dict[str, str
 
 def _notes(info: VideoInfo, layout: PixelLayout, codec: str) -> tuple[str, ...]:
     notes = []
-    if info.layout.alpha and not layout.alpha:
+    if info.layout.alpha and not info.opaque and not layout.alpha:
         holders = "prores_ks (.mov), ffv1 (.mkv), libvpx-vp9 (.webm) or .png pictures"
         notes.append(f"Transparency is dropped: {codec} as {layout.name} has none; {holders} keep it.")
     if layout.depth < min(info.depth, 16):
