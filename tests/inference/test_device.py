@@ -3,6 +3,7 @@
 import threading
 from contextlib import contextmanager
 from fractions import Fraction
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -160,6 +161,9 @@ def test_a_frame_that_is_not_finite_is_an_error(tmp_path, monkeypatch):
     """Numbers of fp16 end at 65,504; a frame of NaN would be encoded as black."""
     info = video_info("yuv420p", 36, 26, tmp_path / "never.mkv")
     encoder = plan_encoder(Encoding(), info, width=144, height=104)
+    # The meta device has no numbers to look at: the same network on the host has.
+    on_host, why = SimpleNamespace(model=random_network(), dtype=torch.float16), pipeline._why_not_finite
+    monkeypatch.setattr(pipeline, "_why_not_finite", lambda engine: why(on_host))
     with pytest.raises(DeviceError, match=r"frame 0 is not finite in fp16.*use bf16 or fp32"):
         restore_on_meta(random_network(), info, encoder, monkeypatch, is_finite=False)
 
