@@ -63,7 +63,7 @@ def time_video(model: EDVR, width: int, height: int, engine: EngineResult, *, bu
 
         def decode() -> None:
             with VideoReader(source) as reader:
-                decoded.extend(planes_to_rgb(f.planes, f.layout, reader.info.color, device=device) for f in reader)
+                decoded.extend(planes_to_rgb(f.planes, f.layout, f.color, device=device) for f in reader)
 
         inference = InferenceOptions(precision=engine.precision)
         stream = StreamingEDVR(model, inference)

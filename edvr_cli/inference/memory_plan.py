@@ -150,8 +150,8 @@ def bytes_needed(
     B, known = windows, T + windows - 1  # frames known at a time
     features = 2 * C * (4 / 3 if config.levels == 3 else 1)  # a pyramid, and its halves of pair convolutions
     maps = 27 * config.groups + 6 * C  # offsets, and the maps around them
-    # At once, features are brought together.
-    aligning = C * T * B + ((maps + features) * T * B if at_once else maps)
+    # At once, features are brought together; one by one, aligned frames are collected.
+    aligning = (maps + features) * T * B if at_once else C * T * B + maps
     fusing = (3 * C * T + 4 * C) * B  # aligned, embedded and weighted frames
     working = max(aligning, fusing)
     if config.predeblur:

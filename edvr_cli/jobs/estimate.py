@@ -65,7 +65,7 @@ def seconds_per_frame(plan: RestorePlan, *, budget: float = 3.0) -> float:
     engine = StreamingEDVR(plan.network, plan.inference)
     config = engine.config
     with VideoReader(info.path, info=info, max_frames=config.frames + _MEASURED) as reader:
-        frames = [planes_to_rgb(frame.planes, frame.layout, info.color) for frame in reader]
+        frames = [planes_to_rgb(frame.planes, frame.layout, frame.color) for frame in reader]
     _, H, W = frames[0].shape
     small = _middle(frames, _MIN_SIDE, _MIN_SIDE)
     _pace(engine, small)  # The first run compiles, loads and allocates.

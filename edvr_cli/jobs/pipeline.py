@@ -29,7 +29,6 @@ from edvr_cli.system.gpu_copy import Download
 from edvr_cli.system.gpu_errors import is_out_of_memory
 from edvr_cli.system.threads import Drain, prefetch
 from edvr_cli.video.pixels.color import alpha_plane, planes_to_rgb, rgb_to_planes
-from edvr_cli.video.reading.info import VideoInfo
 from edvr_cli.video.reading.reader import SourceFrame
 from edvr_cli.video.writing.encoders import EncoderPlan
 
@@ -105,18 +104,18 @@ def read_rgb(
     """The frames of :func:`read_labelled` with their RGB on ``device``."""
     with closing(read_labelled(source, position, split_at_cuts=split_at_cuts)) as frames:
         for labelled in frames:
-            yield labelled, to_rgb(labelled.frame, source.info, device)
+            yield labelled, to_rgb(labelled.frame, device)
 
 
-def to_rgb(frame: SourceFrame, info: VideoInfo, device: torch.device) -> Tensor:
+def to_rgb(frame: SourceFrame, device: torch.device) -> Tensor:
     """A source frame as (3, H, W) float32 on ``device``."""
     try:
-        return planes_to_rgb(frame.planes, frame.layout, info.color, device=device)
+        return planes_to_rgb(frame.planes, frame.layout, frame.color, device=device)
     except RuntimeError as error:
         if device.type != "cuda" or not is_out_of_memory(error):
             raise
     torch.cuda.empty_cache()  # the network's memory between two frames
-    return planes_to_rgb(frame.planes, frame.layout, info.color, device=device)
+    return planes_to_rgb(frame.planes, frame.layout, frame.color, device=device)
 
 
 def restore_segments(

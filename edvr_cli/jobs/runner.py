@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from itertools import islice
 
 from edvr_cli.errors import InputError, OutputError, StoppedError, reason_of, sentence_of
@@ -34,7 +35,8 @@ def run_plan(plan: RestorePlan, *, backend: BackendFactory | None, stop: Callabl
     """Execute the plan; ``backend`` None is this process. Raises StoppedError after ``stop``."""
     began = time.monotonic()
     warnings: list[str] = []  # of the reader, whose thread may not emit
-    plan = replace(plan, source=replace(plan.source, on_warning=warnings.append))
+    lose = _lose_transparency(plan, warnings.append)
+    plan = replace(plan, source=replace(plan.source, on_warning=warnings.append, on_transparency=lose))
     if plan.mux.piped:
         local = LocalBackend(plan, emit)
         emit(_started(plan, local))
@@ -54,6 +56,21 @@ def run_plan(plan: RestorePlan, *, backend: BackendFactory | None, stop: Callabl
     finished = Finished(plan.target, count, time.monotonic() - began, restored, promised)
     emit(finished)
     return finished
+
+
+def _lose_transparency(plan: RestorePlan, warn: Callable[[str], None]) -> Callable[[Fraction], None] | None:
+    """What to do where transparency appears that the first frames do not have and the output cannot contain."""
+    encoder = plan.encoder
+    if encoder.layout.alpha or not (plan.info.layout.alpha and plan.info.opaque):
+        return None
+
+    def lose(seconds: Fraction) -> None:
+        sentence = f"Transparency appears at {float(seconds):.3f} s and is dropped: {encoder.codec} has none."
+        if plan.output.strict_streams:
+            raise OutputError(sentence, hint="strict")
+        warn(sentence)
+
+    return lose
 
 
 def _started(plan: RestorePlan, backend: Backend) -> Started:

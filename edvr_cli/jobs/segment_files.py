@@ -14,6 +14,7 @@ from torch import Tensor
 from edvr_cli.errors import OutputError, reason_of
 from edvr_cli.jobs.segments import Position, Segment
 from edvr_cli.system.files import open_regular, remove, reserve, sha256_of, sync_directory, sync_file, write_file
+from edvr_cli.system.threads import Drain
 from edvr_cli.video.writing.encoders import EncoderPlan
 from edvr_cli.video.writing.writer import EncodedVideo, VideoWriter
 
@@ -25,8 +26,10 @@ PARTIAL = ".part"  # suffix of a segment while it is written
 class SegmentWriter:
     """Encodes frames into segments; a context manager. ``on_segment`` receives each segment that is on disk.
 
-    Leaving the block drops a segment that is not ended. Raises OutputError where a file cannot be written or the
-    encoder fails.
+    A segment is finished in a thread while the next one is encoded: an encoder that looks ahead has dozens of frames
+    left to encode at the end. ``on_segment`` is called in that thread, in the order of the segments.
+    Leaving the block finishes what is ended, and drops a segment that is not. Raises OutputError where a file cannot
+    be written or the encoder fails.
     """
 
     def __init__(
@@ -37,8 +40,10 @@ class SegmentWriter:
         self._time_base = time_base
         self._on_segment = on_segment
         self._writer: VideoWriter | None = None
+        self._finishing: Drain[tuple[VideoWriter, int, Position]] = Drain(self._finish, 1)
 
     def __enter__(self) -> Self:
+        self._finishing.__enter__()
         return self
 
     def __exit__(
@@ -46,10 +51,12 @@ class SegmentWriter:
     ) -> None:
         writer, self._writer = self._writer, None
         if writer is not None:
-            with suppress(OutputError):  # What is dropped need not be finished.
-                writer.__exit__(kind, error, trace)
-            with suppress(OSError):  # Nor does it matter more than what ends the block.
-                remove(writer.path)
+            _drop(writer, error)
+        try:
+            self._finishing.__exit__(None, None, None)  # all that is ended, also after an error elsewhere
+        except Exception:
+            if error is None:  # else that one matters more
+                raise
 
     def write(self, number: int, planes: Sequence[Tensor], pts: int, duration: int | None) -> None:
         """Encode frame ``number``: see `VideoWriter.write`."""
@@ -63,13 +70,21 @@ class SegmentWriter:
     def end(self, position: Position) -> None:
         """End the segment at ``position``, and put it in place."""
         assert self._writer is not None
-        video = self._writer.finish()
-        path, digest = _put_in_place(video.path)
-        self._writer = None
+        writer, self._writer = self._writer, None
+        self._finishing.put((writer, self._first, position))
+
+    def _finish(self, ended: tuple[VideoWriter, int, Position]) -> None:
+        writer, first, position = ended
+        try:
+            video = writer.finish()
+            path, digest = _put_in_place(video.path)
+        except BaseException as error:
+            _drop(writer, error)
+            raise
         self._on_segment(
             Segment(
                 name=path.name,
-                first=self._first,
+                first=first,
                 frame_count=video.frame_count,
                 first_pts=video.first_pts,
                 last_duration=video.last_duration,
@@ -78,6 +93,14 @@ class SegmentWriter:
                 end=position,
             )
         )
+
+
+def _drop(writer: VideoWriter, error: BaseException | None) -> None:
+    """Close and remove a segment that is not whole."""
+    with suppress(OutputError):  # What is dropped need not be finished.
+        writer.__exit__(type(error) if error else None, error, None)
+    with suppress(OSError):  # Nor does it matter more than what it is dropped for.
+        remove(writer.path)
 
 
 def store_segment(segment: Segment, data: bytes, directory: Path) -> None:

@@ -25,6 +25,7 @@ class SourceRange:
     max_frames: int | None = None
     threads: int = 0
     on_warning: Callable[[str], None] | None = None
+    on_transparency: Callable[[Fraction], None] | None = None
 
     def frames(self, position: Position) -> Generator[SourceFrame, None, None]:
         """The frames just before ``position`` that it lists, then those after it.
@@ -63,6 +64,7 @@ class SourceRange:
             threads=self.threads,
             info=self.info,
             on_warning=self.on_warning,
+            on_transparency=self.on_transparency,
         )
         with reader:
             yield from reader

@@ -22,6 +22,8 @@ from edvr_cli.jobs.pipeline import LabelledFrame, LabelledRgb, read_labelled, re
 from edvr_cli.jobs.segment_files import SegmentWriter
 from edvr_cli.jobs.segments import FrameId, Position, Segment, SegmentLimits
 from edvr_cli.jobs.source_range import SourceRange, frame_id
+from edvr_cli.video.pixels.color import ColorSpec
+from edvr_cli.video.pixels.layout import PixelLayout
 from edvr_cli.video.reading.info import VideoInfo
 from edvr_cli.video.reading.packet_extract import PacketExtractor, SourceFragment
 from edvr_cli.video.reading.reader import SourceFrame, VideoReader
@@ -32,13 +34,16 @@ __all__ = ["SegmentTask", "embed_frames", "run_task", "split_into_tasks"]
 
 _UNLIMITED = SegmentLimits(1 << 60, 1 << 60)
 
+Format = tuple[PixelLayout, ColorSpec]
+"""What the samples of a frame are, and what they mean."""
+
 
 @dataclass(frozen=True)
 class SegmentTask:
     """A segment to restore: frame ``begin`` up to ``end``, and the frames around them that windows reach.
 
-    ``frame_ids`` and ``durations`` belong to the frames from number ``first`` on, which ``fragment`` or ``planes``
-    contain.
+    ``frame_ids``, ``durations`` and ``formats`` belong to the frames from number ``first`` on, which ``fragment`` or
+    ``planes`` contain.
     """
 
     begin: int
@@ -46,6 +51,7 @@ class SegmentTask:
     first: int
     frame_ids: tuple[FrameId, ...]
     durations: tuple[int | None, ...]
+    formats: tuple[Format, ...]
     fragment: SourceFragment | None
     planes: tuple[tuple[np.ndarray, ...], ...] = ()
 
@@ -60,6 +66,7 @@ class _ReadFrame:
     number: int
     frame_id: FrameId
     duration: int | None
+    format: Format
     motion: tuple[float, ...]
 
 
@@ -138,12 +145,13 @@ def _read(
 ) -> Generator[LabelledRgb, None, None]:
     fragment = task.fragment
     frames = _embedded(task) if fragment is None else _decoded(task, fragment, info, folder)
-    for number, (planes, known, duration) in enumerate(zip(frames, task.frame_ids, task.durations, strict=True)):
-        frame = SourceFrame(planes, info.layout, number, known.pts, info.time_base, duration)
+    parts = zip(frames, task.frame_ids, task.durations, task.formats, strict=True)
+    for number, (planes, known, duration, (layout, color)) in enumerate(parts):
+        frame = SourceFrame(planes, layout, number, known.pts, info.time_base, duration, color)
         if frame_id(frame, starts_shot=known.starts_shot) != known:
             raise _MismatchError(f"frame {task.first + number} decodes differently")
         labelled = LabelledFrame(task.first + number, frame, known.starts_shot, ())
-        yield labelled, to_rgb(frame, info, engine.staging_device)
+        yield labelled, to_rgb(frame, engine.staging_device)
 
 
 _Planes = tuple[torch.Tensor, ...]
@@ -175,7 +183,9 @@ def _decoded(task: SegmentTask, fragment: SourceFragment, info: VideoInfo, folde
 
 
 def _read_frame(item: LabelledFrame) -> _ReadFrame:
-    return _ReadFrame(item.number, frame_id(item.frame, starts_shot=item.starts_shot), item.frame.duration, item.motion)
+    frame = item.frame
+    known = frame_id(frame, starts_shot=item.starts_shot)
+    return _ReadFrame(item.number, known, frame.duration, (frame.layout, frame.color), item.motion)
 
 
 def _position(held: deque[_ReadFrame], reach: int) -> Position:
@@ -193,4 +203,5 @@ def _task(
     first, last = frames[0].frame_id.pts, frames[-1].frame_id.pts
     fragment = extractor.extract(first, last) if extractor is not None else None
     frame_ids = tuple(item.frame_id for item in frames)
-    return SegmentTask(begin, end, frames[0].number, frame_ids, tuple(item.duration for item in frames), fragment)
+    durations, formats = tuple(item.duration for item in frames), tuple(item.format for item in frames)
+    return SegmentTask(begin, end, frames[0].number, frame_ids, durations, formats, fragment)

@@ -77,6 +77,17 @@ MODELS: dict[str, ModelEntry] = {
             shipped=True,
         ),
         ModelEntry(
+            "edvr-m-x4",
+            "edvr-m-x4.safetensors",
+            "sr",
+            "reflection_circle",
+            "",
+            "×4, for a GPU, for clean video",
+            parameters=6_623_651,
+            quality="25.81 dB Vid4 Y",
+            shipped=True,
+        ),
+        ModelEntry(
             "edvr-s-deblur",
             "edvr-s-deblur.safetensors",
             "deblur",

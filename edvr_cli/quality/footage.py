@@ -6,6 +6,7 @@ Shapes: H W pixels of an upright picture.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -15,9 +16,11 @@ from edvr_cli.errors import InputError
 from edvr_cli.image.convert import to_uint8
 from edvr_cli.image.resize import resize
 from edvr_cli.video.pixels.color import planes_to_rgb
+from edvr_cli.video.reading.frame_intervals import last_frame_time
 from edvr_cli.video.reading.info import VideoInfo
+from edvr_cli.video.reading.pictures import DEFAULT_RATE, ImageSource
 from edvr_cli.video.reading.reader import VideoReader
-from edvr_cli.video.reading.sources import DEFAULT_RATE, ImageSource, probe
+from edvr_cli.video.reading.sources import probe
 
 __all__ = ["Footage", "Picture", "to_size"]
 
@@ -42,7 +45,7 @@ class Footage:
     @classmethod
     def open(cls, path: Path, begin: Fraction = Fraction(0)) -> "Footage":
         """Open it. Raises InputError where it is neither, or can be read but once."""
-        info = probe(path)
+        info = probe(path).measured()
         if not info.source.rereadable:
             raise InputError(f"{path} is a pipe, which can be read but once: write it to a file first")
         return cls(path, info, begin)
@@ -74,13 +77,27 @@ class Footage:
         """Seconds, as far as they are known."""
         return None if self.info.duration is None else max(0.0, self.info.duration - float(self.begin))
 
+    @cached_property
+    def last(self) -> float | None:
+        """When the last frame is shown, in seconds, as far as it is known; sound may go on longer."""
+        last = last_frame_time(self.info)
+        if last is None:
+            return None if self.duration is None else max(0.0, self.duration - 1 / float(self.rate))
+        return max(0.0, float(last - self.begin))
+
+    def shown_at(self, instant: float) -> float:
+        """``instant``, or when the last frame is shown if that is still to be seen then."""
+        if self.last is None or self.duration is None or instant > self.duration:
+            return instant
+        return min(instant, self.last)
+
     def pictures(self, *, start: float | None = None, max_frames: int | None = None) -> Iterator[Picture]:
         """The frames from ``start`` seconds on, at most ``max_frames``, numbered from the first one yielded."""
         instant = self.begin + Fraction(max(0.0, start or 0.0)).limit_denominator(1_000_000)
         origin = self.begin + self.info.start_time
         with VideoReader(self.info.source, start=instant or None, max_frames=max_frames, info=self.info) as reader:
             for frame in reader:
-                rgb = planes_to_rgb(frame.planes, frame.layout, self.info.color)
+                rgb = planes_to_rgb(frame.planes, frame.layout, frame.color)
                 seconds = float(frame.pts * frame.time_base - origin)
                 yield Picture(_upright(rgb, self.info.rotation), seconds, frame.index)
 

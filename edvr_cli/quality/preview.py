@@ -50,10 +50,11 @@ class Crop:
 
 
 def evenly_spaced(footage: Footage, count: int) -> list[float]:
-    """``count`` instants in seconds, spread evenly over what the file says is its duration; else its beginning."""
-    if not footage.duration:
+    """``count`` instants in seconds, spread evenly over its frames; else its beginning."""
+    if not footage.duration or footage.last is None:
         return [0.0]
-    return [footage.duration * (n + 0.5) / count for n in range(count)]
+    length = min(footage.duration, footage.last + 1 / float(footage.rate))
+    return [length * (n + 0.5) / count for n in range(count)]
 
 
 def restored_from(footage: Footage, engine: StreamingEDVR, instant: float, count: int) -> Iterator[Restored]:
@@ -61,6 +62,7 @@ def restored_from(footage: Footage, engine: StreamingEDVR, instant: float, count
 
     Only the first of them pays for a window's worth of features. Raises InputError where nothing is there.
     """
+    instant = footage.shown_at(instant)
     config, rate = engine.config, float(footage.rate)
     width, height = footage.size
     engine.prepare(height, width)

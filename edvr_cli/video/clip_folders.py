@@ -39,7 +39,7 @@ def read_frames(source: Path, *, max_frames: int | None = None) -> Iterator[Tens
 def _decode(path: Path, max_frames: int | None) -> Iterator[Tensor]:
     with VideoReader(path, max_frames=max_frames) as reader:
         for frame in reader:
-            rgb = planes_to_rgb(frame.planes, frame.layout, reader.info.color)
+            rgb = planes_to_rgb(frame.planes, frame.layout, frame.color)
             yield to_uint8(rgb).float()
 
 

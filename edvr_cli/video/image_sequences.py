@@ -16,6 +16,7 @@ from av.video.frame import VideoFrame
 
 from edvr_cli.errors import InputError, OutputError
 from edvr_cli.video.containers import reason
+from edvr_cli.video.upright import upright
 
 # What FFmpeg's decoders are called for the pictures that are read, by suffix.
 DECODERS = {
@@ -26,6 +27,13 @@ DECODERS = {
 # And its encoders for those that are written: each packet of theirs is a whole file.
 ENCODERS = {".png": "png", ".tif": "tiff", ".tiff": "tiff", ".exr": "exr", ".dpx": "dpx"}
 
+_SIGNATURES = {
+    b"\x89PNG": "png", b"\xff\xd8\xff": "mjpeg", b"II*\0": "tiff", b"MM\0*": "tiff", b"v/1\1": "exr", b"SDPX": "dpx",
+    b"XPDS": "dpx", b"BM": "bmp", b"\0\0\0\x0cjP": "jpeg2000", b"\xff\x4f\xff\x51": "jpeg2000", b"P5": "pgm",
+    b"P6": "ppm", b"GIF8": "gif",
+}  # fmt: skip
+_UNSPECIFIED_RANGE, _FULL_RANGE = 0, 2  # as FFmpeg counts; pictures of gray or RGB use all values
+_GRAY = 2  # components at most, one of them transparency
 _HEAD = 1 << 16  # bytes, in which a PNG says that it is an animation
 _COUNTER = re.compile(r"%(0?)(\d*)d")
 
@@ -135,6 +143,7 @@ def output_names(target: Path, source: Sequence[Path] = ()) -> ImageNames | None
     if source and counter is None and (not suffix or target.is_dir()):
         kind = source[0].suffix
         names = tuple(path.stem for path in source)
+        _check_apart(names, source)
         return ImageNames(target, suffix=kind if kind.lower() in ENCODERS else ".png", names=names, by_time=True)
     if suffix not in ENCODERS:
         if suffix in DECODERS:
@@ -154,23 +163,44 @@ def output_names(target: Path, source: Sequence[Path] = ()) -> ImageNames | None
 
 
 def decode_images(paths: Sequence[Path], *, first: int = 0, threads: int = 0) -> Iterator[tuple[int, VideoFrame]]:
-    """(place in ``paths``, picture) of each file from the one at ``first`` on.
+    """(place in ``paths``, picture, upright) of each file from the one at ``first`` on.
 
     Raises InputError for a file that cannot be read or is not a picture.
     """
     for index in range(first, len(paths)):
         path = paths[index]
-        # A decoder for each: one that has decoded a PNG before adds it to the next.
-        decoder = av.CodecContext.create(DECODERS[path.suffix.lower()], "r")
-        assert isinstance(decoder, VideoCodecContext)
-        decoder.thread_type, decoder.thread_count = "SLICE", threads
         try:
-            frames = decoder.decode(Packet(path.read_bytes()))
+            data = path.read_bytes()
+            # A decoder for each: one that has decoded a PNG before adds it to the next.
+            decoder = av.CodecContext.create(_decoder_for(data, path), "r")
+            assert isinstance(decoder, VideoCodecContext)
+            decoder.thread_type, decoder.thread_count = "SLICE", threads
+            frames = decoder.decode(Packet(data)) if data else []
         except (av.FFmpegError, OSError) as error:
             raise InputError(f"{path} is not a picture that can be read: {reason(error)}.") from error
         if not frames:
             raise InputError(f"{path} holds no picture.")
-        yield index, frames[0]
+        frame = upright(frames[0])
+        if frame.color_range == _UNSPECIFIED_RANGE and (frame.format.is_rgb or len(frame.format.components) <= _GRAY):
+            frame.color_range = _FULL_RANGE
+        yield index, frame
+
+
+def _decoder_for(data: bytes, path: Path) -> str:
+    """What decodes a file, by its first bytes, for names may be wrong; by its name where these do not tell."""
+    found = (decoder for begin, decoder in _SIGNATURES.items() if data.startswith(begin))
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    return next(found, DECODERS[path.suffix.lower()])
+
+
+def _check_apart(names: Sequence[str], source: Sequence[Path]) -> None:
+    """Raises OutputError where two pictures, which differ in their suffixes alone, would get one name."""
+    seen: dict[str, Path] = {}
+    for name, path in zip(names, source, strict=True):
+        other = seen.setdefault(name, path)
+        if other is not path:
+            raise OutputError(f"{other} and {path.name} would become one picture; rename one, or number the output.")
 
 
 def _in_folder(path: Path) -> list[Path]:
@@ -179,7 +209,7 @@ def _in_folder(path: Path) -> list[Path]:
     if not pictures:
         raise InputError(f"{path} is a directory without pictures; give a video file.")
     kinds = sorted({item.suffix.lower() for item in pictures})
-    if len(kinds) > 1:
+    if len({DECODERS[kind].replace("pgm", "ppm") for kind in kinds}) > 1:
         raise InputError(
             f"{path} holds pictures of several kinds ({', '.join(kinds)}); name one: {path}/%06d{kinds[0]}."
         )

@@ -30,7 +30,7 @@ def has_protected_samples(path: Path) -> bool | None:
     try:
         with path.open("rb") as file:
             return _any_protected(file)
-    except (OSError, ValueError, IndexError, OverflowError, RecursionError):
+    except (OSError, ValueError, LookupError, OverflowError, RecursionError):
         return None
 
 

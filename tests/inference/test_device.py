@@ -109,8 +109,8 @@ def restore_on_meta(model, info, encoder, monkeypatch, *, is_finite=True):
 
     def decoded():
         for n in range(7):
-            frame = SourceFrame(planes, info.layout, n, n, info.time_base, 1)
-            yield LabelledFrame(n, frame, n == 0, ()), to_rgb(frame, info, META)
+            frame = SourceFrame(planes, info.layout, n, n, info.time_base, 1, info.color)
+            yield LabelledFrame(n, frame, n == 0, ()), to_rgb(frame, META)
 
     restore_segments(
         decoded(),

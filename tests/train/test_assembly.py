@@ -111,7 +111,7 @@ def test_an_assembled_network_restores_as_its_teacher_does():
     transplant(teacher, bare)
     explained = assemble(teacher, small, model, windows(6))
     assert set(explained) == {
-        "conv_l2_1", "offset_conv1.l1, neighbor", "offset_conv1.l1, reference", "feat_fusion", "upconv1",
+        "conv_l2_1", "offset_conv1.l1, neighbor", "offset_conv1.l1, reference", "frame", "feat_fusion", "upconv1",
     }  # fmt: skip
     (window,) = windows(1, seed=5)
     expected = teacher.middle(window)[1]

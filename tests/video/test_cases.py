@@ -299,7 +299,7 @@ def test_what_no_encoder_here_writes_is_said(
 
 def test_transparency_that_is_lost_is_said(ffmpeg: Callable[..., Path]):
     """With the encoders that would keep it; --strict-streams refuses."""
-    source = ffmpeg("-f", "lavfi", "-i", f"{PICTURE},format=rgba", "-c:v", "png", "in.mov")
+    source = ffmpeg("-f", "lavfi", "-i", f"{PICTURE}:alpha=100,format=rgba", "-c:v", "png", "in.mov")
     _, told = restore(source, "out.mp4")
     assert any("Transparency is dropped" in message and "ffv1" in message for message in told)
     with raises(OutputError, "unchanged", hint="strict"):

@@ -124,10 +124,11 @@ def hardware(device: torch.device) -> dict[str, str]:
 
 
 def _instants(result: Footage, count: int) -> list[float]:
-    if not result.duration:
+    if not result.duration or result.last is None:
         return [0.0]
     count = min(count, result.count or count)
-    return [result.duration * (n + 0.5) / count for n in range(count)]
+    length = min(result.duration, result.last + 1 / float(result.rate))
+    return [length * (n + 0.5) / count for n in range(count)]
 
 
 def _shown(source: Footage, result: Footage, size: tuple[int, int], instant: float) -> _Shown:
@@ -142,6 +143,7 @@ def _shown(source: Footage, result: Footage, size: tuple[int, int], instant: flo
 def _at(footage: Footage, instant: float) -> Picture:
     """The frame nearest to ``instant``. Raises InputError where there is none."""
     half = 0.5 / float(footage.rate)
+    instant = footage.shown_at(instant)
     found = next(footage.pictures(start=max(0.0, instant - half), max_frames=1), None)
     if found is None:
         raise InputError(f"{footage.path} has no frame at {instant:.2f} s")

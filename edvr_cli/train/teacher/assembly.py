@@ -25,6 +25,8 @@ __all__ = ["adopt_alignment", "assemble", "why_not_assembled"]
 
 _MARGIN = 8  # pixels at a patch's edges, where what lies outside the patch is missing
 
+_RESERVE = 1.1  # times the most negative value seen
+
 Report = dict[str, float]
 """What each layer found by least squares explains of its truth: R² by the layer's name."""
 
@@ -42,7 +44,7 @@ def assemble(teacher: BasicVSR, small: EDVR, model: EDVR, windows: Sequence[Tens
     transplant(teacher, model)
     features = [model.extract(window.flatten(0, 1))[0] for window in windows]
     found = adopt_alignment(small, model, windows, features)
-    _carry_through_cascade(teacher, model, features)
+    found |= _fit_cascade(teacher, model, windows, features)
     found |= _fit_fusion(teacher, model, windows, features)
     return found | _fit_tail(teacher, model, windows, features)
 
@@ -125,18 +127,39 @@ def _sample_at_mean(model: EDVR) -> None:
     nn.init.zeros_(_bias(feat))
 
 
-def _carry_through_cascade(teacher: BasicVSR, model: EDVR, features: Sequence[Tensor]) -> None:
-    """Let the cascade apply the trunk's first convolution to the aligned features, where it stands.
+def _fit_cascade(teacher: BasicVSR, model: EDVR, windows: Sequence[Tensor], features: Sequence[Tensor]) -> Report:
+    """Let the cascade prepare aligned features for the trunk's first convolution, where they stand.
 
-    Its activation must pass all: a bias of each channel's most negative value is added, and stays in the output.
+    That convolution needs two things, one of a neighbor's features and one of the frame, which the reference's
+    features determine nearly. Both are more channels than there are, but vary in fewer directions; those are put out.
+    The activation must pass all: a bias of each channel's most negative value is added, and stays in the output.
     """
     dcn = model.pcd_align.cas_dcnpack
-    kernel = teacher.forward_trunk.main[0].weight[:, 3:]  # type: ignore[index]
+    first = teacher.forward_trunk.main[0]
+    assert isinstance(first, nn.Conv2d)  # as it was built
+    begin = first.weight
+    regression = ConvRegression(3, margin=_MARGIN)
+    for window, maps in zip(windows, features, strict=True):
+        regression.add(maps, F.conv2d(window.flatten(0, 1), begin[:, :3], padding=1))
+    frame, _, explained = regression.solve()
+    wanted = torch.cat((begin[:, 3:], frame))
+    directions = _directions([F.conv2d(maps, wanted, padding=1) for maps in features], model.config.features)
+    kernel = torch.einsum("wo,wikl->oikl", directions, wanted)
     for parameter in dcn.conv_offset.parameters():
         nn.init.zeros_(parameter)
     least = torch.stack([F.conv2d(maps, kernel, padding=1).amin(dim=(0, 2, 3)) for maps in features]).amin(dim=0)
     dcn.weight.copy_(2 * kernel)
-    dcn.bias.copy_(-1.1 * least.clamp(max=0))
+    dcn.bias.copy_(-_RESERVE * least.clamp(max=0))
+    return {"frame": explained}
+
+
+def _directions(maps: Sequence[Tensor], count: int) -> Tensor:
+    """The ``count`` directions in which channels vary most, (C, count), of maps (N, C, h, w)."""
+    points = [part.movedim(1, 0).flatten(1).double() for part in maps]
+    total = sum(part.shape[1] for part in points)
+    mean = torch.stack([part.sum(dim=1) for part in points]).sum(dim=0) / total
+    square = torch.stack([part @ part.T for part in points]).sum(dim=0) / total
+    return torch.linalg.eigh(square - mean[:, None] * mean)[1][:, -count:].float()
 
 
 def _fit_fusion(teacher: BasicVSR, model: EDVR, windows: Sequence[Tensor], features: Sequence[Tensor]) -> Report:

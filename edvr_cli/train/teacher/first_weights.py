@@ -26,7 +26,7 @@ InitName = Literal["random", "start", "widen", "transplant", "assemble"]
 ``transplant``: a teacher's weights as far as they fit; ``assemble``: a teacher and a small network that aligns."""
 
 _WINDOWS = 24  # seen by the assembly's least squares
-_SIDES = (64, 48, 32, 16)  # input pixels of such a window, as many as the footage allows
+_SIDES = (64, 48, 32)  # input pixels of such a window, as many as the footage allows
 
 # A network that aligns and attends already keeps both.
 _CONTINUED: dict[str, Any] = {"align": 0, "attention": 1.0, "fusion": 0}

@@ -9,7 +9,7 @@ from torch import Tensor
 
 __all__ = ["ConvRegression"]
 
-_RIDGE = 1e-5  # of the inputs' mean square
+_RIDGE = 1e-5  # of the inputs' mean variance
 
 
 class ConvRegression:
@@ -47,7 +47,9 @@ class ConvRegression:
         """The weight (O, I, k, k), the bias (O,), and R²: the share of the outputs' variance that they explain."""
         assert self._xx is not None  # nothing to solve before anything is added
         count = self._xx[-1, -1]
-        ridge = _RIDGE * self._xx.diagonal()[:-1].mean()
+        # Of the variance: a constant that inputs share must not make the penalty large.
+        variances = self._xx.diagonal()[:-1] - self._xx[-1, :-1].square() / count
+        ridge = _RIDGE * variances.mean().clamp(min=1e-12)
         penalty = torch.diag(torch.cat((ridge.expand(len(self._xx) - 1), ridge.new_zeros(1))))
         solution = torch.linalg.solve(self._xx + penalty, self._xy)
         left = self._y[1] - 2 * (solution * self._xy).sum(dim=0) + (solution * (self._xx @ solution)).sum(dim=0)

@@ -19,7 +19,7 @@ from edvr_cli.video.image_sequences import ENCODERS, ImageNames, output_names
 from edvr_cli.video.muxing.muxer_probe import first_packets, holds_video, why_muxer_refuses
 from edvr_cli.video.muxing.tags import lost_tags
 from edvr_cli.video.reading.info import Source, StreamInfo, VideoInfo
-from edvr_cli.video.reading.sources import ImageSource
+from edvr_cli.video.reading.pictures import ImageSource
 from edvr_cli.video.writing.encoders import EncoderPlan, in_y4m
 from edvr_cli.video.writing.options import DEFAULT_CODEC, Encoding, encoder_name
 
@@ -156,7 +156,7 @@ def _plan_container(info: VideoInfo, encoder: EncoderPlan, target: Path, *, audi
     if lost:
         notes = (*notes, f"Metadata that {format_name} does not hold is dropped: {', '.join(lost)}.")
     alpha_beside = encoder.codec_id == "vp9" and encoder.layout.alpha
-    if alpha_beside and format_name not in ("matroska", "webm"):
+    if alpha_beside and not info.opaque and format_name not in ("matroska", "webm"):
         notes = (*notes, f"Transparency is dropped: {format_name} does not hold VP9's; .webm and .mkv do.")
     return MuxPlan(format_name, tuple(plans), notes, any_tag=any_tag, alpha_beside=alpha_beside)
 

@@ -1,9 +1,9 @@
 """Decoded planes to RGB and back: the stream's own matrix, range and chroma siting, one rounding.
 
-RGB here is the stream's non-linear R'G'B' scaled so that reference black is 0 and reference white is 1. It is
-not clamped: footroom, headroom and colors that only YCbCr can hold come out a little outside [0, 1] and
-survive the way back, so that an image that nothing changed returns as it was. `rgb_to_planes` rounds once, at
-the end, and clamps to what the samples can hold.
+RGB here is the stream's non-linear R'G'B', or linear light after sRGB's curve, scaled so that reference black is 0
+and reference white is 1. It is not clamped: footroom, headroom and colors that only YCbCr can hold come out a little
+outside [0, 1] and survive the way back, so that an image that nothing changed returns as it was. `rgb_to_planes`
+rounds once, at the end, and clamps to what the samples can hold.
 
 Legend: H W pixels, h w chroma plane size, planes as `PixelLayout.plane_shapes` says.
 """
@@ -62,7 +62,7 @@ class ColorSpec:
     def for_layout(self, layout: PixelLayout) -> "ColorSpec":
         """The same color for samples of another layout: RGB has no matrix, YCbCr must have one.
 
-        Floating samples hold linear light, integer ones hold it after sRGB's curve.
+        Floating samples are written as linear light, integer ones after sRGB's curve where the source is linear.
         """
         if layout.floating != (self.transfer == LINEAR):
             return replace(self, transfer=LINEAR if layout.floating else SRGB).for_layout(layout)
@@ -104,8 +104,6 @@ def resolve(
     """
     full = layout.full_range_by_name if color_range == 0 else color_range == 2
     location = chroma_location or "left"
-    if layout.floating:
-        transfer = LINEAR  # As every writer of EXR means it.
     if layout.family == "rgb":
         return ColorSpec(0, True if color_range == 0 else full, location, primaries, transfer)
     if matrix in _LUMA_WEIGHTS or (matrix == 8 and layout.family == "yuv"):
@@ -136,19 +134,25 @@ def planes_to_rgb(
     whatever ``dtype`` is.
     """
     samples = [upload(plane, device) for plane in planes]
+    rgb = _to_rgb(samples, layout, spec)
+    return (_after_curve(rgb) if spec.transfer == LINEAR else rgb).to(dtype)
+
+
+def _to_rgb(samples: Sequence[Tensor], layout: PixelLayout, spec: ColorSpec) -> Tensor:
+    """Planes to float32 RGB (3, H, W), linear light where the color says so."""
     if layout.packed:
-        return _unpack_rgb(samples[0], layout, spec).to(dtype)
+        return _unpack(samples[0], layout, spec)
     luma_scale, luma_offset, chroma_scale, chroma_offset = _scales(layout, spec)
     if layout.floating:
-        green, *rest = (_after_curve(plane.to(torch.float32)) for plane in samples[:3])
-        return torch.stack([rest[1], green, rest[0]] if layout.family == "rgb" else [green] * 3).to(dtype)
+        green, *rest = (plane.to(torch.float32) for plane in samples[:3])
+        return torch.stack([rest[1], green, rest[0]] if layout.family == "rgb" else [green] * 3)
     luma = samples[0].to(torch.float32)
     height, width = luma.shape
     if layout.family == "gray":
-        return luma.sub_(luma_offset).mul_(luma_scale).to(dtype).expand(3, height, width)
+        return luma.sub_(luma_offset).mul_(luma_scale).expand(3, height, width)
     if layout.family == "rgb" or spec.matrix == 0:
         green, blue, red = (plane.to(torch.float32) for plane in samples[:3])
-        return torch.stack([red, green, blue]).sub_(luma_offset).mul_(luma_scale).to(dtype)
+        return torch.stack([red, green, blue]).sub_(luma_offset).mul_(luma_scale)
 
     if layout.semi_planar:
         chroma = samples[1].view(samples[1].shape[0], -1, 2).permute(2, 0, 1).to(torch.float32).contiguous()
@@ -165,7 +169,7 @@ def planes_to_rgb(
         green_part, orange_part = chroma.sub_(chroma_offset).mul_(chroma_scale)
         luma.sub_(luma_offset * luma_scale)
         base = luma - green_part
-        return torch.stack([base + orange_part, luma + green_part, base - orange_part]).to(dtype)
+        return torch.stack([base + orange_part, luma + green_part, base - orange_part])
 
     red_weight, blue_weight = _LUMA_WEIGHTS[spec.matrix]
     green_weight = 1 - red_weight - blue_weight
@@ -182,7 +186,7 @@ def planes_to_rgb(
     torch.add(luma, cb, alpha=blue_gain, out=rgb[2]).sub_(black + chroma_offset * blue_gain)
     torch.add(luma, cr, alpha=green_from_red, out=rgb[1]).add_(cb, alpha=green_from_blue)
     rgb[1].sub_(black + chroma_offset * (green_from_red + green_from_blue))
-    return rgb.to(dtype)
+    return rgb
 
 
 def rgb_to_planes(
@@ -197,10 +201,12 @@ def rgb_to_planes(
     if channels != 3:
         raise ValueError(f"rgb must be (3, H, W), got {tuple(rgb.shape)}")
     rgb = rgb.to(torch.float32)
+    if spec.transfer == LINEAR:
+        rgb = _before_curve(rgb)
     if layout.packed:
-        return (_pack_rgb(rgb, layout, spec, alpha),)
+        return (_pack(rgb, layout, spec, alpha),)
     if layout.floating:
-        red, green, blue = _before_curve(rgb)
+        red, green, blue = rgb
         return _with_alpha([green, blue, red] if layout.family == "rgb" else [_luma(rgb, spec)], layout, alpha)
     luma_scale, luma_offset, chroma_scale, chroma_offset = _scales(layout, spec)
     if layout.family == "rgb" or (spec.matrix == 0 and layout.family == "yuv"):
@@ -305,17 +311,19 @@ def _before_curve(value: Tensor) -> Tensor:
     return torch.where(size <= 0.04045, size / 12.92, ((size + 0.055) / 1.055).pow(2.4)).mul_(value.sign())
 
 
-def _unpack_rgb(samples: Tensor, layout: PixelLayout, spec: ColorSpec) -> Tensor:
+def _unpack(samples: Tensor, layout: PixelLayout, spec: ColorSpec) -> Tensor:
     scale, offset, _, _ = _scales(layout, spec)
     pixels = samples.view(samples.shape[0], -1, len(layout.packed)).permute(2, 0, 1)
-    rgb = torch.stack([pixels[layout.packed.index(channel)].to(torch.float32) for channel in "rgb"])
+    channels = "rgb" if layout.family == "rgb" else "yyy"
+    rgb = torch.stack([pixels[layout.packed.index(channel)].to(torch.float32) for channel in channels])
     return rgb.sub_(offset).mul_(scale)
 
 
-def _pack_rgb(rgb: Tensor, layout: PixelLayout, spec: ColorSpec, alpha: Tensor | None) -> Tensor:
+def _pack(rgb: Tensor, layout: PixelLayout, spec: ColorSpec, alpha: Tensor | None) -> Tensor:
     scale, offset, _, _ = _scales(layout, spec)
-    samples = _round(rgb / scale, offset, layout)
-    channels = dict(zip("rgb", samples, strict=True))
+    colors = rgb if layout.family == "rgb" else _luma(rgb, spec).unsqueeze(0)
+    samples = _round(colors / scale, offset, layout)
+    channels = dict(zip("rgb" if layout.family == "rgb" else "y", samples, strict=True))
     if layout.alpha:
         channels["a"] = _alpha_samples(samples[0], layout, alpha)
     pixels = samples.new_empty(*samples.shape[1:], len(layout.packed))

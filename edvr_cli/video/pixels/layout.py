@@ -25,7 +25,8 @@ _PACKED_RGB = {
     "rgba64be": "rgba",
 }
 # Image files keep the larger half of a 16-bit sample first.
-_BIG_ENDIAN = {"rgb48be", "rgba64be", "gray16be"}
+_BIG_ENDIAN = {"rgb48be", "rgba64be", "gray16be", "ya16be"}
+_PACKED_GRAY = ("ya8", "ya16le", "ya16be")
 _FLOATING = {"gbrpf32le", "gbrapf32le", "grayf32le"}
 _SEMI_PLANAR = {
     "nv12": (1, 1), "nv21": (1, 1), "nv16": (1, 0), "nv24": (0, 0), "nv42": (0, 0),
@@ -40,7 +41,7 @@ class PixelLayout:
     """One pixel format that the color conversion reads and writes without help.
 
     ``shift_x`` and ``shift_y`` are the base-2 logarithms of the chroma subsampling, ``shift`` the number of
-    unused low bits of a sample (6 in p010le), ``packed`` the order of interleaved RGB samples, or "".
+    unused low bits of a sample (6 in p010le), ``packed`` the order of interleaved samples ("bgra", "ya"), or "".
     ``big_endian`` samples have their bytes in the other order in files, not in our tensors. ``floating``
     samples are float32 in [0, 1], linear light where the color says so; their ``depth`` is 32.
     """
@@ -122,6 +123,8 @@ def _special_layout(name: str, depth: int, *, alpha: bool) -> PixelLayout | None
     swapped = name in _BIG_ENDIAN
     if name in _PACKED_RGB:
         return PixelLayout(name, "rgb", depth, alpha=alpha, packed=_PACKED_RGB[name], big_endian=swapped)
+    if name in _PACKED_GRAY:
+        return PixelLayout(name, "gray", depth, alpha=True, packed="ya", big_endian=swapped)
     if name in _FLOATING:
         return PixelLayout(name, "gray" if name.startswith("gray") else "rgb", depth, alpha=alpha, floating=True)
     if name in _SEMI_PLANAR:
@@ -155,7 +158,8 @@ def nearest_layout(name: str) -> PixelLayout:
     elif fmt.is_rgb or fmt.is_bayer or name.startswith("xyz"):
         target = ("gbrap" if alpha else "gbrp") + suffix
     elif len(parts) - alpha == 1:
-        target = ("yuva444p" if alpha else "gray") + suffix
+        # Gray with transparency comes as bytes, 16 bits or floats; planes of their own have only the last.
+        target = f"gbrap{suffix}" if alpha else f"gray{suffix}"
     else:
         sub_x, sub_y = 4096 // fmt.chroma_width(4096), 4096 // fmt.chroma_height(4096)
         chroma = {(2, 2): "420", (2, 1): "422", (1, 2): "440"}.get((sub_x, sub_y), "444")

@@ -6,7 +6,8 @@ from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from torch import Tensor
 
-from edvr_cli.video.pixels.layout import PixelLayout
+from edvr_cli.video.pixels.color import alpha_plane
+from edvr_cli.video.pixels.layout import PixelLayout, nearest_layout
 
 
 def to_planes(frame: VideoFrame, layout: PixelLayout, size: tuple[int, int] | None = None) -> tuple[Tensor, ...]:
@@ -21,6 +22,15 @@ def to_planes(frame: VideoFrame, layout: PixelLayout, size: tuple[int, int] | No
         frame = frame.reformat(format=layout.name)
     shapes = layout.plane_shapes(frame.height, frame.width)
     return tuple(_samples(plane, layout, *shape) for plane, shape in zip(frame.planes, shapes, strict=True))
+
+
+def is_opaque(frame: VideoFrame) -> bool:
+    """Whether a frame has no transparency, or has it nowhere."""
+    layout = nearest_layout(frame.format.name)
+    if not layout.alpha:
+        return True
+    alpha = alpha_plane(to_planes(frame, layout), layout)
+    return alpha is None or bool(alpha.min() >= 1)
 
 
 def _samples(plane: VideoPlane, layout: PixelLayout, rows: int, columns: int) -> Tensor:

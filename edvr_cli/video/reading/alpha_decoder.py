@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass
 
 import av
+from av.codec.context import Flags
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
@@ -16,6 +17,7 @@ from av.video.stream import VideoStream
 
 from edvr_cli.errors import InputError
 from edvr_cli.video.containers import main_video
+from edvr_cli.video.reading.cropping import Cropper, container_cropper
 
 __all__ = ["VideoTrack", "has_alpha_beside", "video_track"]
 
@@ -25,11 +27,12 @@ _BT601 = 5
 
 @dataclass(frozen=True)
 class VideoTrack:
-    """A video stream and its decoder."""
+    """A video stream, its decoder, and what cuts off the borders that its container names."""
 
     container: InputContainer
     stream: VideoStream
     decoder: VideoCodecContext
+    cropper: Cropper | None = None
 
     def decode(self, packet: Packet | None) -> list[VideoFrame]:
         """The frames that come out with a packet, or at the end (None). Raises av.FFmpegError for damage."""
@@ -37,7 +40,7 @@ class VideoTrack:
         if self.decoder.name == "libvpx":
             for frame in frames:
                 frame.colorspace = _BT601  # The only matrix of VP8, which FFmpeg's decoder reports and this does not.
-        return frames
+        return frames if self.cropper is None else [self.cropper.cut(frame) for frame in frames]
 
 
 def video_track(container: InputContainer, path: str | os.PathLike[str], *, threads: int | None = None) -> VideoTrack:
@@ -57,7 +60,9 @@ def video_track(container: InputContainer, path: str | os.PathLike[str], *, thre
             decoder = other
     if threads is not None:
         decoder.thread_count = threads
-    return VideoTrack(container, stream, decoder)
+    # Else libavcodec leaves borders on the left in place whose size is not a multiple of its alignment.
+    decoder.flags |= Flags.unaligned
+    return VideoTrack(container, stream, decoder, container_cropper(container, stream))
 
 
 def has_alpha_beside(stream: VideoStream) -> bool:

@@ -20,7 +20,7 @@ _BOXES = {
 }  # fmt: skip
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
-_PROMISING_TIME = ("flv", "mxf")
+_PROMISING_TIME = ("asf", "avi", "flv", "matroska,webm", "mxf")
 _PAUSE = 0.5  # seconds that a header may promise and nobody misses
 _PADDING = 16  # bytes that writers of AVI may count and leave out
 
@@ -51,7 +51,7 @@ def find_shortage(path: Path) -> Shortage | None:
 
 
 def ends_early(info: VideoInfo) -> bool:
-    """Whether no stream lasts as long as the header of a file says; reads it all. For formats that promise no bytes."""
+    """Whether no stream lasts as long as the header of a file says; reads it all."""
     if info.container not in _PROMISING_TIME or info.duration is None:
         return False
     end = 0.0

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -32,18 +33,45 @@ _STANDS_OUT = 100.0
 # Measured over 35 real progressive files: 0.6 at most; over interlaced ones: 1.0 at least.
 _COMBED_RATIO = 0.85
 _MIN_SHARE = 0.004  # of the pixels; with less, nothing moves
+_LEANING = 0.7  # measured: 0.6 at most where pictures are interlaced, 0.79 at least where they are not
 
 
 def looks_interlaced(lumas: list[Tensor]) -> bool:
-    """Whether most of the pictures, each luma (H, W) in [0, 1], show combs."""
-    combed = 0
-    for luma in lumas:
-        codes = luma.to(torch.float32) * 255
-        if codes.shape[0] < 16:
-            return False
-        between, within = _standing_out(codes), _standing_out(codes[::2])
-        combed += between > _MIN_SHARE and between > _COMBED_RATIO * within
-    return combed * 2 > len(lumas)
+    """Whether most of the pictures, each luma (H, W) in [0, 1] and in order, show combs that come from motion.
+
+    Dithering and fine patterns look like combs, too. Where each picture has two moments, its lines are closer in time
+    to those of one neighbor than of the other; where a picture is one moment, both neighbors are as far away.
+    """
+    pictures = [luma.to(torch.float32) * 255 for luma in lumas]
+    if not pictures or pictures[0].shape[0] < 16:
+        return False
+    combed = sum(_is_combed(codes) for codes in pictures)
+    same_size = [(one, other) for one, other in pairwise(pictures) if one.shape == other.shape]
+    moving = [leaning for one, other in same_size if (leaning := _leans(one, other)) is not None]
+    return combed * 2 > len(pictures) and sum(moving) * 2 > len(moving) > 0
+
+
+def _is_combed(codes: Tensor) -> bool:
+    between, within = _standing_out(codes), _standing_out(codes[::2])
+    return between > _MIN_SHARE and between > _COMBED_RATIO * within
+
+
+def _leans(one: Tensor, other: Tensor) -> bool | None:
+    """Whether a picture's fields are about as near to one of the next picture's fields as to each other.
+
+    None where too little moves to tell.
+    """
+    within = (_standing_out(one) + _standing_out(other)) / 2
+    crossed = [_standing_out(_woven(one, other)), _standing_out(_woven(other, one))]
+    near, far = min(crossed) - within, max(crossed) - within
+    return None if far < _MIN_SHARE else near < _LEANING * far
+
+
+def _woven(even: Tensor, odd: Tensor) -> Tensor:
+    """The even lines of one picture and the odd ones of another."""
+    woven = odd.clone()
+    woven[::2] = even[::2]
+    return woven
 
 
 @dataclass(frozen=True)

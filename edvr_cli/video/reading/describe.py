@@ -2,8 +2,8 @@
 
 import re
 import struct
+from dataclasses import replace
 from fractions import Fraction
-from threading import Lock
 
 import av
 from av.audio.codeccontext import AudioCodecContext
@@ -13,18 +13,19 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from edvr_cli.video.containers import is_cover, readable
-from edvr_cli.video.pixels.color import ColorSpec, resolve
+from edvr_cli.video.pixels.color import LINEAR, UNSPECIFIED, ColorSpec, resolve
 from edvr_cli.video.pixels.hdr import hdr_metadata, side_data, unkept_metadata
-from edvr_cli.video.pixels.layout import nearest_layout
+from edvr_cli.video.pixels.layout import PixelLayout, nearest_layout
 from edvr_cli.video.pyav import fraction, time_base
 from edvr_cli.video.reading.alpha_decoder import VideoTrack, has_alpha_beside
 from edvr_cli.video.reading.info import Source, StreamInfo, VideoInfo
+from edvr_cli.video.reading.stream_text import stream_text
 
-__all__ = ["color_of", "describe_stream"]
+__all__ = ["color_in", "color_of", "describe_stream", "layout_in", "tags_of"]
 
 _CHROMA_LOCATION = re.compile(r", (left|center|topleft|top|bottomleft|bottom)\)")
-# libav's log level is global: of two threads that raise it, each must restore what it was before both.
-_LOG_LEVEL = Lock()
+# Pictures that hold light as it was measured, and do not always say so.
+_LINEAR_CODECS = ("exr", "hdr", "pfm", "phm")
 
 
 def describe_stream(source: Source, track: VideoTrack, frame: VideoFrame) -> VideoInfo:
@@ -34,7 +35,7 @@ def describe_stream(source: Source, track: VideoTrack, frame: VideoFrame) -> Vid
     duration = _duration(container, stream)
     rate = fraction(stream.average_rate) or fraction(stream.guessed_rate)
     matrix = _display_matrix(frame)
-    text = _libavs_own_words(container, stream)
+    text = stream_text(container, stream)
     found = _CHROMA_LOCATION.search(text)
     return VideoInfo(
         source=source,
@@ -45,7 +46,8 @@ def describe_stream(source: Source, track: VideoTrack, frame: VideoFrame) -> Vid
         height=frame.height,
         pix_fmt=frame.format.name,
         layout=nearest_layout(frame.format.name),
-        color=color_of(frame, found.group(1) if found else None),
+        color=_color_of_first(frame, stream.codec_context.name, found.group(1) if found else None),
+        tags=tags_of(frame),
         time_base=fraction(stream.time_base) or Fraction(1, 1000),
         average_rate=rate,
         start_time=Fraction(container.start_time or 0, av.time_base),
@@ -72,6 +74,56 @@ def _hidden_alpha(stream: VideoStream, frame: VideoFrame) -> tuple[str, ...]:
     return ("Transparency next to the VP8 or VP9 picture",)
 
 
+def tags_of(frame: VideoFrame) -> tuple[str, int, int, int, int]:
+    """What of a frame decides what its samples mean."""
+    return (
+        frame.format.name,
+        int(frame.colorspace),
+        int(frame.color_range),
+        int(frame.color_primaries),
+        int(frame.color_trc),
+    )
+
+
+def layout_in(info: VideoInfo, frame: VideoFrame) -> PixelLayout:
+    """The layout of one of a source's frames: that of the source where it loses nothing."""
+    layout, known = nearest_layout(frame.format.name), info.layout
+    here = (layout.family, layout.depth, layout.floating, layout.alpha, layout.shift_x, layout.shift_y)
+    there = (known.family, known.depth, known.floating, known.alpha, known.shift_x, known.shift_y)
+    return known if here == there else layout
+
+
+def color_in(info: VideoInfo, frame: VideoFrame) -> ColorSpec:
+    """What the samples of one of a source's frames mean; what the frame does not say holds as before."""
+    tags = tags_of(frame)
+    same_size = (frame.width, frame.height) == (info.width, info.height)
+    if info.tags is None or (tags == info.tags and same_size):
+        return info.color
+    name, matrix, color_range, primaries, transfer = tags
+    layout = nearest_layout(name)
+    if layout.family == info.layout.family:
+        _, *before = info.tags
+        pairs = zip((matrix, color_range, primaries, transfer), before, (2, 0, 2, 2), strict=True)
+        matrix, color_range, primaries, transfer = (old if new == unset else new for new, old, unset in pairs)
+    color = resolve(
+        layout,
+        frame.width,
+        frame.height,
+        matrix=matrix,
+        color_range=color_range,
+        primaries=primaries,
+        transfer=transfer,
+        chroma_location=info.color.chroma_location,
+    )
+    return replace(color, transfer=LINEAR) if info.color.transfer == LINEAR and layout.floating else color
+
+
+def _color_of_first(frame: VideoFrame, codec: str, chroma_location: str | None) -> ColorSpec:
+    color = color_of(frame, chroma_location)
+    untagged = color.transfer == UNSPECIFIED
+    return replace(color, transfer=LINEAR) if codec in _LINEAR_CODECS and untagged else color
+
+
 def color_of(frame: VideoFrame, chroma_location: str | None = None) -> ColorSpec:
     """The color coding of a frame, by its tags."""
     return resolve(
@@ -84,21 +136,6 @@ def color_of(frame: VideoFrame, chroma_location: str | None = None) -> ColorSpec
         transfer=frame.color_trc,
         chroma_location=chroma_location,
     )
-
-
-def _libavs_own_words(container: InputContainer, stream: VideoStream) -> str:
-    """libav's description of a stream: PyAV has no attribute for some of its contents."""
-    with _LOG_LEVEL:
-        level = av.logging.get_level()
-        av.logging.set_libav_level(av.logging.VERBOSE)
-        av.logging.set_level(av.logging.VERBOSE)
-        try:
-            text = container.dumps_format()  # type: ignore[attr-defined]
-        finally:
-            av.logging.set_level(level)
-            av.logging.set_libav_level(av.logging.INFO)
-    lines = re.search(rf"Stream #0:{stream.index}\b.*?(?=\n  Stream #|\Z)", text, re.DOTALL)
-    return lines.group() if lines else ""
 
 
 def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:

@@ -1,5 +1,6 @@
-"""Constant or variable frame rate, by the times of packets; nothing is decoded."""
+"""Constant or variable frame rate, and the time of the last frame, by the times of packets; nothing is decoded."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -9,7 +10,7 @@ from edvr_cli.video.containers import main_video
 from edvr_cli.video.pyav import time_base
 from edvr_cli.video.reading.info import VideoInfo
 
-__all__ = ["FrameIntervals", "measure_intervals"]
+__all__ = ["FrameIntervals", "last_frame_time", "measure_intervals"]
 
 _MAX_PACKETS = 5000  # Three minutes of film: enough to know, and soon read.
 
@@ -56,3 +57,29 @@ def measure_intervals(info: VideoInfo) -> FrameIntervals | None:
     steps = [after - before for before, after in zip(times, times[1:] if ended else times[1:-16], strict=False)]
     steps = [step for step in steps if step]
     return FrameIntervals(len(times), ended, min(steps), max(steps)) if steps else None
+
+
+def last_frame_time(info: VideoInfo) -> Fraction | None:
+    """When the last frame is shown, in seconds from the beginning; None for pictures, pipes, and where it is unknown.
+
+    A file's duration is that of its longest stream.
+    """
+    clock = info.source.clock
+    for seeks in (True, False) if not clock.jumps else (False,):
+        with info.source.side_streams() as container:
+            if container is None:
+                return None
+            stream = main_video(container, info.path)
+            unit = time_base(stream)
+            if seeks and info.duration is not None:
+                with suppress(av.FFmpegError):  # No index: what follows reads all.
+                    end = info.start_time + Fraction(info.duration)
+                    container.seek(int(end / unit), stream=stream)
+            last: int | None = None
+            with suppress(av.FFmpegError):  # Where the file breaks off.
+                for packet in clock.demux(container, [stream]):
+                    if packet.size and packet.pts is not None and not packet.is_discard:
+                        last = packet.pts if last is None else max(last, packet.pts)
+            if last is not None:
+                return last * unit - info.start_time
+    return None

@@ -42,7 +42,7 @@ class FrameTimes:
         while (frame := self._next()) is not None:
             time = self._time(frame)
             if time is None:
-                self._untimed += 1
+                self._untimed += frame.pts is None
                 yield self._at(frame, 0 if self._last is None else self._last + self._step)
             elif self._last is None or time > self._last:
                 yield self._at(frame, time)

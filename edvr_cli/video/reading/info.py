@@ -75,6 +75,8 @@ class VideoInfo:
         start_time: seconds on the file's clock at which it begins; ranges count from here.
         frame_count: what the file claims, or duration times rate; an estimate, None where unknown.
         unkept: metadata of frames that no encoder here can write: "Dolby Vision".
+        tags: of the frame that ``color`` is the color of, as `tags_of` gives them.
+        opaque: whether the frames that were looked at have no transparency, or have it nowhere.
         share: how much of the bytes that the file promises is there.
         notes: sentences on what is assumed about the source, for the user.
         metadata: tags, bytes that are not UTF-8 kept as surrogates: see ``readable_metadata``.
@@ -105,6 +107,8 @@ class VideoInfo:
     chapters: int = 0
     metadata: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    tags: tuple[str, int, int, int, int] | None = None
+    opaque: bool = False
     share: float = 1.0
 
     @property

@@ -1,7 +1,7 @@
 """Decoded frames of a file in display order, each with the time its source gives it."""
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -12,12 +12,15 @@ from av.video.frame import VideoFrame
 from torch import Tensor
 
 from edvr_cli.errors import InputError
+from edvr_cli.video.pixels.color import UNSPECIFIED, ColorSpec
 from edvr_cli.video.pixels.layout import PixelLayout
-from edvr_cli.video.pixels.planes import to_planes
+from edvr_cli.video.pixels.planes import is_opaque, to_planes
 from edvr_cli.video.reading.decoder import Warn
+from edvr_cli.video.reading.describe import color_in, layout_in
 from edvr_cli.video.reading.frame_times import FrameTimes
 from edvr_cli.video.reading.info import Source, VideoInfo
-from edvr_cli.video.reading.sources import ImageSource, as_source
+from edvr_cli.video.reading.pictures import ImageSource
+from edvr_cli.video.reading.sources import as_source
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class SourceFrame:
 
     ``planes`` are integer tensors on the CPU, owned by the frame, of the shapes that
     `PixelLayout.plane_shapes` gives. ``pts`` and ``duration`` count ticks of ``time_base`` seconds. ``index``
-    counts from 0 at the first frame that the reader hands out.
+    counts from 0 at the first frame that the reader hands out. ``color`` is what the samples mean: in spliced videos
+    it may change.
     """
 
     planes: tuple[Tensor, ...]
@@ -35,6 +39,7 @@ class SourceFrame:
     pts: int
     time_base: Fraction
     duration: int | None
+    color: ColorSpec
 
 
 class VideoReader:
@@ -43,6 +48,7 @@ class VideoReader:
     ``start`` (inclusive) and ``end`` (exclusive) are seconds from the file's own beginning, as players show
     them; ``max_frames`` bounds the count, ``threads`` the decoder's threads (0: one per core). Frame times are
     the source's; only where it has none, or one not after its predecessor's, is one made up: see `FrameTimes`.
+    ``on_transparency`` receives the seconds of the first frame that is not opaque.
     ``on_warning`` receives sentences about these repairs and about damage. No frame that decodes is left out. Where a
     video changes its size midway, as spliced broadcasts do, frames are scaled to the size of the first, with a warning.
 
@@ -60,6 +66,7 @@ class VideoReader:
         threads: int = 0,
         info: VideoInfo | None = None,
         on_warning: Warn | None = None,
+        on_transparency: Callable[[Fraction], None] | None = None,
     ) -> None:
         same = info is not None and isinstance(source, str | os.PathLike) and Path(source) == info.path
         self.source = info.source if info is not None and same else as_source(source)
@@ -69,6 +76,7 @@ class VideoReader:
         self._max_frames = max_frames
         self._threads = threads
         self._warn: Warn = on_warning if on_warning is not None else _ignore
+        self._on_transparency = on_transparency
         self._frames: Generator[SourceFrame, None, None] | None = None
 
     def __enter__(self) -> Self:
@@ -94,7 +102,7 @@ class VideoReader:
     def _read(self) -> Generator[SourceFrame, None, None]:
         info = self.info
         count = corrupt = 0
-        resized = False
+        resized = recolored = False
         frames = self.source.frames(instant=self._from, threads=self._threads, on_warning=self._warn)
         times = FrameTimes(info, self._warn)
         for frame, pts, duration in times.give(frames):
@@ -108,8 +116,16 @@ class VideoReader:
                 if not resized:
                     self._tell_of_size(frame, seconds)
                 resized = True
-            planes = to_planes(frame, info.layout, (info.width, info.height))
-            yield SourceFrame(planes, info.layout, count, pts, info.time_base, duration)
+            if self._on_transparency is not None and not is_opaque(frame):
+                self._on_transparency(seconds - info.start_time)
+                self._on_transparency = None
+            layout, color = layout_in(info, frame), color_in(info, frame)
+            if not recolored and _is_other_light(color, info.color):
+                recolored = True
+                at = float(seconds - info.start_time)
+                self._warn(f"The color changes to {color.describe()} at {at:.3f} s; players will not be told.")
+            planes = to_planes(frame, layout, (info.width, info.height))
+            yield SourceFrame(planes, layout, count, pts, info.time_base, duration, color)
             count += 1
             if count == self._max_frames:
                 break
@@ -129,6 +145,12 @@ class VideoReader:
             raise InputError(f"{picture} is {now}, the first picture {before}; pictures must be of one size.")
         at = float(seconds - info.start_time)
         self._warn(f"The picture changes from {before} to {now} at {at:.3f} s; from there on it is scaled to {before}.")
+
+
+def _is_other_light(color: ColorSpec, before: ColorSpec) -> bool:
+    """Whether primaries or transfer are others: unlike matrix and range, these are not converted."""
+    pairs = ((color.primaries, before.primaries), (color.transfer, before.transfer))
+    return any(new != old and UNSPECIFIED not in (new, old) for new, old in pairs)
 
 
 def _ignore(message: str) -> None:

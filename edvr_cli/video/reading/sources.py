@@ -19,17 +19,18 @@ from edvr_cli.errors import InputError
 from edvr_cli.system.limits import available_memory
 from edvr_cli.video.containers import main_video, open_pipe, open_source
 from edvr_cli.video.file_names import STANDARD_INPUT
-from edvr_cli.video.image_sequences import decode_images, find_images, gaps, is_still_picture
+from edvr_cli.video.image_sequences import find_images, is_still_picture
 from edvr_cli.video.pixels.layout import native_layout, nearest_layout
-from edvr_cli.video.pixels.planes import to_planes
+from edvr_cli.video.pixels.planes import is_opaque, to_planes
 from edvr_cli.video.reading.alpha_decoder import video_track
 from edvr_cli.video.reading.completeness import find_shortage
 from edvr_cli.video.reading.decoder import Warn, decode, decode_once, first_frame
 from edvr_cli.video.reading.deinterlace import INTERLACED_NOTE, DeinterlacedSource, looks_interlaced
-from edvr_cli.video.reading.describe import color_of, describe_stream
+from edvr_cli.video.reading.describe import describe_stream
 from edvr_cli.video.reading.hwaccel import hardware_decoder
 from edvr_cli.video.reading.info import Source, VideoInfo, plain_rate
 from edvr_cli.video.reading.options import InputOptions
+from edvr_cli.video.reading.pictures import DEFAULT_RATE, ImageSource
 from edvr_cli.video.reading.source_clock import STEADY, SourceClock, may_jump, read_clock
 from edvr_cli.video.reading.webp import AnimatedWebPSource, is_animated_webp
 
@@ -37,7 +38,6 @@ _BYTES_A_PIXEL = 8  # of a decoded frame, its samples copied, and a part of them
 _PROBED_FRAMES = 8  # frames, for interlacing
 _MAX_PIXELS = 8 * 4096 * 2304  # of these frames together
 _MAX_SIZE = (4096, 4096)  # (lines, columns) of one of them; of more the middle is enough
-DEFAULT_RATE = Fraction(25)
 
 
 def as_source(path: str | os.PathLike[str] | Source, options: InputOptions | None = None) -> Source:
@@ -100,6 +100,7 @@ class FileSource:
             average_rate=rate,
             frame_count=count,
             interlaced=interlaced,
+            opaque=all(is_opaque(item) for item in frames),
             share=1.0 if shortage is None else shortage.size / shortage.promised,
             notes=(*info.notes, *notes),
         )
@@ -136,68 +137,6 @@ class FileSource:
         return device
 
 
-@dataclass(frozen=True)
-class ImageSource:
-    """Numbered pictures, ``rate`` of them per second; their times are their places in the sequence."""
-
-    path: Path
-    pictures: tuple[Path, ...]
-    rate: Fraction | None = None
-    rereadable: bool = field(default=True, init=False)
-
-    def describe(self) -> VideoInfo:
-        """Describe the first picture, and count them."""
-        _, frame = next(decode_images(self.pictures))
-        rate = self.rate or DEFAULT_RATE
-        notes = (
-            []
-            if self.rate or len(self.pictures) == 1
-            else [f"Pictures have no frame rate: {rate} per second are assumed."]
-        )
-        missing = gaps(self.pictures)
-        if missing:
-            notes.append(f"{missing} numbers between the first and the last picture have no picture.")
-        count = len(self.pictures)
-        return VideoInfo(
-            source=self,
-            container="pictures",
-            stream_index=0,
-            codec=self.pictures[0].suffix.lower().removeprefix("."),
-            width=frame.width,
-            height=frame.height,
-            pix_fmt=frame.format.name,
-            layout=nearest_layout(frame.format.name),
-            color=color_of(frame),
-            time_base=1 / rate,
-            average_rate=rate,
-            start_time=Fraction(0),
-            duration=float(count / rate),
-            frame_count=count,
-            notes=tuple(notes),
-        )
-
-    def frames(self, *, instant: Fraction | None, threads: int, on_warning: Warn) -> Iterator[VideoFrame]:
-        """The pictures in order, from the one shown at ``instant`` (seconds)."""
-        rate = self.rate or DEFAULT_RATE
-        first = 0 if instant is None else max(0, int(instant * rate))
-        for index, frame in decode_images(self.pictures, first=first, threads=threads):
-            frame.pts, frame.time_base, frame.duration = index, 1 / rate, 1
-            yield frame
-
-    def files(self) -> tuple[Path, ...]:
-        """The pictures."""
-        return self.pictures
-
-    @property
-    def clock(self) -> SourceClock:
-        """Places in the sequence."""
-        return STEADY
-
-    def side_streams(self) -> AbstractContextManager[None]:
-        """Pictures have no other streams."""
-        return nullcontext()
-
-
 class PipeSource:
     """Video that is read once, as it comes: standard input or a named pipe; y4m, raw samples, or any container."""
 
@@ -220,7 +159,9 @@ class PipeSource:
             frame = next(decoded, None)
             if frame is None:
                 raise InputError(f"{self._name}: no frame came through the pipe.")
-            self._info = replace(describe_stream(self, track, frame), frame_count=track.stream.frames or None)
+            self._info = replace(
+                describe_stream(self, track, frame), frame_count=track.stream.frames or None, opaque=is_opaque(frame)
+            )
             self._frames = chain([frame], decoded, _closing(container))
         return self._info
 

@@ -13,8 +13,9 @@ from av.video.frame import VideoFrame
 
 from edvr_cli.errors import InputError
 from edvr_cli.video.pixels.layout import nearest_layout
+from edvr_cli.video.pixels.planes import is_opaque
 from edvr_cli.video.reading.decoder import Warn
-from edvr_cli.video.reading.describe import color_of
+from edvr_cli.video.reading.describe import color_of, tags_of
 from edvr_cli.video.reading.info import VideoInfo
 from edvr_cli.video.reading.source_clock import STEADY, SourceClock
 
@@ -37,7 +38,9 @@ class AnimatedWebPSource:
         """What its first frame is, and how many there are; decodes them all, because only they know their times."""
         ticks: list[tuple[int, int]] = []
         first: VideoFrame | None = None
+        opaque = True
         for frame in self._decoded():
+            opaque = opaque and is_opaque(frame)
             first = first or frame
             ticks.append((frame.pts or 0, frame.duration))
         assert first is not None
@@ -57,6 +60,8 @@ class AnimatedWebPSource:
             start_time=Fraction(0),
             duration=float(duration),
             frame_count=len(ticks),
+            tags=tags_of(first),
+            opaque=opaque,
         )
 
     def frames(self, *, instant: Fraction | None, threads: int, on_warning: Warn) -> Iterator[VideoFrame]:

@@ -3,6 +3,7 @@
 import difflib
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -36,6 +37,10 @@ _LARGEST_SIDES = {
 }
 
 
+_ANY_SIZE = "the codec ffv1 into .mkv, which holds any"
+_LARGER = {"h264_nvenc": "the codec hevc_nvenc or av1_nvenc, which hold 8192"}
+
+
 @dataclass(frozen=True)
 class _Quality:
     """Quality and speed options of an encoder: names, defaults, and fixed options.
@@ -55,6 +60,9 @@ _SVT_PRESETS = dict(zip(_X26X_PRESETS, ("12", "11", "10", "9", "8", "6", "5", "4
 _VPX_SPEEDS = dict(zip(_X26X_PRESETS, ("5", "5", "5", "4", "3", "2", "1", "1", "0", "0"), strict=True))
 _NVENC_PRESETS = dict(zip(_X26X_PRESETS, ("p1", "p1", "p2", "p3", "p4", "p5", "p6", "p6", "p7", "p7"), strict=True))
 
+_QSV_PRESETS = dict(zip(_X26X_PRESETS, ("veryfast", "veryfast", *_X26X_PRESETS[2:9], "veryslow"), strict=True))
+_AMF_QUALITIES = dict(zip(_X26X_PRESETS, (*["speed"] * 4, *["balanced"] * 2, *["quality"] * 4), strict=True))
+
 # The crf of each encoder is on its own scale, as in FFmpeg; the defaults are visually alike.
 _QUALITY = {
     "libx264": _Quality("crf", 17, "preset"),
@@ -72,6 +80,12 @@ _QUALITY = {
     "h264_nvenc": _Quality("cq", 19, "preset", _NVENC_PRESETS, {"rc": "vbr", "b": "0"}),
     "hevc_nvenc": _Quality("cq", 21, "preset", _NVENC_PRESETS, {"rc": "vbr", "b": "0"}),
     "av1_nvenc": _Quality("cq", 26, "preset", _NVENC_PRESETS, {"rc": "vbr", "b": "0"}),
+    "h264_qsv": _Quality("global_quality", 19, "preset", _QSV_PRESETS),
+    "hevc_qsv": _Quality("global_quality", 21, "preset", _QSV_PRESETS),
+    "av1_qsv": _Quality("global_quality", 26, "preset", _QSV_PRESETS),
+    "h264_amf": _Quality("qvbr_quality_level", 19, "quality", _AMF_QUALITIES, {"rc": "qvbr"}),
+    "hevc_amf": _Quality("qvbr_quality_level", 21, "quality", _AMF_QUALITIES, {"rc": "qvbr"}),
+    "av1_amf": _Quality("qvbr_quality_level", 26, "quality", _AMF_QUALITIES, {"rc": "qvbr"}),
 }
 
 # Encoders of pictures, each packet a file; they hold RGB or gray and take transparency as they take color.
@@ -87,6 +101,9 @@ _RAW = (
     *_Y4M, "rgb24", "bgr24", "rgba", "bgra", "rgb48le", "rgba64le", "gbrp", "gbrp10le", "gbrp12le", "gbrp16le",
     "gbrpf32le", "nv12", "p010le",
 )  # fmt: skip
+# Encoders in hardware, by the ends of their names, and whose hardware.
+_MAKERS = {"_nvenc": "NVIDIA", "_qsv": "Intel", "_amf": "AMD"}
+_HARDWARE = (*_MAKERS, "_vaapi", "_videotoolbox", "_mf")
 # Options, by FFmpeg's names, that ask for another way of rate control than constant quality.
 _RATE_CONTROL = {"b", "qp"}
 
@@ -123,9 +140,10 @@ class EncoderPlan:
             if limit is not None and max(self.width, self.height) > limit:
                 raise OutputError(
                     f"{self.codec} holds pictures of {limit} pixels per side at most, and these have "
-                    f"{self.width}x{self.height}: choose a smaller scale, or the codec ffv1 into .mkv, which holds any."
+                    f"{self.width}x{self.height}: choose a smaller scale, or {_LARGER.get(self.codec, _ANY_SIZE)}."
                 ) from error
-            hint = " It needs an NVIDIA GPU and its driver." if self.codec.endswith("_nvenc") else ""
+            maker = next((_MAKERS[end] for end in _MAKERS if self.codec.endswith(end)), "")
+            hint = f" It needs an {maker} GPU and its driver." if maker else ""
             given = ", ".join(f"{name}={value}" for name, value in self.options.items())
             raise OutputError(
                 f"{self.codec} does not accept {self.width}x{self.height} {self.layout.name} with {given}: "
@@ -191,6 +209,12 @@ def plan_encoder(encoding: Encoding, info: VideoInfo, *, width: int, height: int
     try:
         return attempt(layouts[0])
     except OutputError as error:
+        if name.endswith(_HARDWARE):
+            # What the driver lists and what the chip takes differ: H.264 in 10 bits, for one.
+            for layout in fitting:
+                with suppress(OutputError):
+                    return attempt(layout)
+            raise
         # Some encoders take an odd size only where chroma has every pixel; those that take it anyway got through.
         if layouts[0] in fitting:
             raise
@@ -210,7 +234,7 @@ def _joined(ours: Mapping[str, str], theirs: Mapping[str, str]) -> dict[str, str
 
 def _notes(info: VideoInfo, layout: PixelLayout, codec: str) -> tuple[str, ...]:
     notes = []
-    if info.layout.alpha and not layout.alpha:
+    if info.layout.alpha and not info.opaque and not layout.alpha:
         holders = "prores_ks (.mov), ffv1 (.mkv), libvpx-vp9 (.webm) or .png pictures"
         notes.append(f"Transparency is dropped: {codec} as {layout.name} has none; {holders} keep it.")
     if layout.depth < min(info.depth, 16):

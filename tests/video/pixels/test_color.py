@@ -218,7 +218,7 @@ def test_rgb_that_becomes_yuv_gets_a_matrix():
     [
         ("yuv420p", "yuv420p"), ("uyvy422", "yuv422p"), ("yuv411p", "yuv444p"), ("y210le", "yuv422p10le"),
         ("pal8", "gbrap"), ("bgr0", "gbrp"), ("rgb565le", "gbrp"), ("x2rgb10le", "gbrp10le"), ("monow", "gray"),
-        ("ya8", "yuva444p"), ("yuv420p10be", "yuv420p10le"), ("gbrpf32le", "gbrpf32le"),
+        ("ya8", "ya8"), ("yaf16le", "gbrapf32le"), ("yuv420p10be", "yuv420p10le"), ("gbrpf32le", "gbrpf32le"),
         ("rgb48be", "rgb48be"), ("xyz12le", "gbrp12le"),
     ],
 )  # fmt: skip

@@ -70,6 +70,17 @@ def test_an_input_that_breaks_off_is_reported(ffmpeg: Callable[..., Path], tmp_p
     assert not any("break" in message for message in told)
 
 
+@pytest.mark.parametrize("suffix", ["mkv", "mp4", "avi", "wmv"])
+def test_a_file_whose_end_was_never_written_is_reported(ffmpeg: Callable[..., Path], suffix: str):  # noqa: F811
+    """As long as it says, of zeros: some programs reserve the space of a download first."""
+    source = clip(ffmpeg, f"in.{suffix}", *KINDS[suffix])
+    data = source.read_bytes()
+    source.write_bytes(data[: len(data) * 6 // 10].ljust(len(data), b"\0"))
+    finished, told = restore(source, "out.mkv")
+    assert finished.frames < 45
+    assert any("break" in message or "decode" in message or "damaged" in message for message in told)
+
+
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "flv"])
 def test_sound_that_outlasts_the_picture_is_no_shortage(ffmpeg: Callable[..., Path], suffix: str):  # noqa: F811
     """The file is as long as it says; the picture is not."""

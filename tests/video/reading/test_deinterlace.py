@@ -92,3 +92,35 @@ def test_a_device_that_is_not_there_is_said_and_done_without(fields: dict[str, P
         VideoReader(as_source(fields["unflagged"], InputOptions(hwaccel="gpu"))) as reader,
     ):
         list(reader)
+
+
+@pytest.mark.parametrize("dither", ["bayer", "sierra2_4a", "floyd_steinberg"])
+def test_dithering_is_not_taken_for_interlacing(tmp_path: Path, dither: str):
+    """Patterns of single pixels, which move with the picture; nor is an opaque animation taken for transparent."""
+    palette = f"split[a][b];[a]palettegen=max_colors=16[p];[b][p]paletteuse=dither={dither}"
+    source = tmp_path / "in.gif"
+    shot = ["-f", "lavfi", "-i", "testsrc2=s=160x120:d=0.5:r=10", "-filter_complex", palette]
+    subprocess.run([FFMPEG, "-v", "error", *shot, str(source)], check=True)
+    info = probe(source)
+    assert not info.interlaced
+    assert info.notes == ()
+    assert info.opaque
+
+
+@pytest.mark.parametrize("picture", ["testsrc2", "sierpinski", "rgbtestsrc"])
+def test_a_test_pattern_is_not_taken_for_interlaced(tmp_path: Path, picture: str):
+    """In full HD, with lines of single pixels."""
+    source = tmp_path / "in.mp4"
+    shot = ["-f", "lavfi", "-i", f"{picture}=s=1920x1080:r=25", "-t", "0.2", "-c:v", "libx264", "-preset", "ultrafast"]
+    subprocess.run([FFMPEG, "-v", "error", *shot, "-pix_fmt", "yuv420p", str(source)], check=True)
+    assert not probe(source).interlaced
+
+
+@pytest.mark.parametrize("order", ["top", "bottom"])
+@pytest.mark.parametrize("picture", ["testsrc2=s=640x480:r=50"])
+def test_both_orders_of_fields_are_noticed(tmp_path: Path, picture: str, order: str):
+    """Without a flag."""
+    source = tmp_path / "in.mkv"
+    shot = ["-f", "lavfi", "-i", picture, "-t", "0.4", "-vf", f"tinterlace=interleave_{order},setfield=prog"]
+    subprocess.run([FFMPEG, "-v", "error", *shot, "-c:v", "libx264", "-qp", "2", str(source)], check=True)
+    assert probe(source).interlaced

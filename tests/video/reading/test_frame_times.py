@@ -1,12 +1,17 @@
 """The times of frames: the source's, and where these are unusable, ones that delay nothing else."""
 
+import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from edvr_cli.video.reading.frame_times import FrameTimes
+from edvr_cli.video.reading.reader import VideoReader
+from tests.video.test_cases import FFMPEG, ffmpeg  # noqa: F401 (a fixture)
 
 
 @dataclass
@@ -72,3 +77,37 @@ def test_presentation_times_are_trusted_where_few_repeat():
     """One repeated time does not make decoding times the better ones, which are late in such a file."""
     pts = [0, 40, 80, 120, 120, 160, 200, 240, 280]
     assert given(pts, [time + 20 for time in range(0, 360, 40)]) == [0, 40, 80, 120, 140, 160, 200, 240, 280]
+
+
+@pytest.mark.parametrize(
+    "kind", ["libx264 -bf 2", "libx264 -bf 3 -x264-params b-pyramid=normal", "libx265 -tag:v H265"]
+)
+@pytest.mark.parametrize("sound", [True, False])
+def test_frames_in_avi_are_even(ffmpeg: Callable[..., Path], kind: str, sound: bool):  # noqa: F811
+    """AVI has decoding times alone; the times are those of FFmpeg's command, at most as late as it reorders frames."""
+    shot = ["-f", "lavfi", "-i", "testsrc2=s=64x48:d=1.2:r=25", *(["-f", "lavfi", "-i", "sine=d=1.2"] if sound else [])]
+    codec = ["-c:v", *kind.split(), "-c:a", "mp3", *(["-x265-params", "log-level=error"] if "265" in kind else [])]
+    source = ffmpeg(*shot, *codec, "in.avi")
+    command = [
+        FFMPEG,
+        "-v",
+        "error",
+        "-i",
+        str(source),
+        "-map",
+        "0:v",
+        "-fps_mode",
+        "passthrough",
+        "-f",
+        "framemd5",
+        "-",
+    ]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    expected = [int(line.split(",")[2]) for line in said.splitlines() if not line.startswith("#")]
+    told: list[str] = []
+    with VideoReader(source, on_warning=told.append) as reader:
+        times = [frame.pts for frame in reader]
+    assert times == expected
+    assert {after - before for before, after in pairwise(times)} == {1}
+    assert times[0] <= 3
+    assert told == []

@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from edvr_cli.video.reading.source_clock import may_jump, read_clock
+from edvr_cli.video.reading.source_clock import demux_once, may_jump, read_clock
 from tests.support.clips import frame_times, packets
 from tests.video.test_cases import described, ffmpeg, restore  # noqa: F401 (a fixture)
 
@@ -113,3 +113,27 @@ def test_a_file_with_one_clock_is_left_alone(ffmpeg: Callable[..., Path]):  # no
     result, told = restore(source, "out.mkv")
     assert packets(result) == packets(source)
     assert told == []
+
+
+def test_a_pipes_clock_is_mended_as_it_comes(ffmpeg: Callable[..., Path], tmp_path: Path):  # noqa: F811
+    """There is one stream, and no second look at it."""
+    source = tmp_path / "joined.ts"
+    source.write_bytes(part(ffmpeg, "ts", "a", 0.8, 0.4, 500) + part(ffmpeg, "ts", "b", 0.8, 0.4, 3))
+    with av.open(str(source)) as container:
+        stream = container.streams.video[0]
+        times = sorted(packet.pts for packet in demux_once(container, stream) if packet.size)
+    assert {after - before for before, after in pairwise(times)} <= {3600, 7200, 10800}
+    assert len(times) == 40
+
+
+def test_each_stream_goes_on_where_the_longest_ended(ffmpeg: Callable[..., Path], tmp_path: Path):  # noqa: F811
+    """No packet of sound is squeezed or lost where parts meet: their sound is longer than their picture."""
+    shot = ["-f", "lavfi", "-i", "color=black:s=32x32:d=0.6:r=25", "-f", "lavfi", "-i", "sine=d=1:r=48000"]
+    data = ffmpeg(*shot, "-c:v", "libx264", "-c:a", "mp2", "a.ts").read_bytes()
+    source = tmp_path / "joined.ts"
+    source.write_bytes(data * 3)
+    result, _ = restore(source, "out.mp4")
+    times = [time for _, time in packets(result)[0]]
+    assert len(times) == len(packets(source)[0])
+    assert min(b - a for a, b in pairwise(times)) > 0.023
+    assert max(b - a for a, b in pairwise(times)) < 0.1

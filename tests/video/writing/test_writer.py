@@ -201,3 +201,42 @@ def test_a_file_that_cannot_be_made_is_said(tmp_path: Path, info: VideoInfo):
     plan = plan_encoder(Encoding(preset="ultrafast"), info, width=64, height=48)
     with pytest.raises(OutputError, match="nowhere"):
         VideoWriter(tmp_path / "nowhere" / "video.mkv", plan, time_base=Fraction(1, 25))
+
+
+HARDWARE = [name for name in _QUALITY if name.endswith(("_nvenc", "_qsv", "_amf"))]
+
+
+@pytest.mark.parametrize("codec", HARDWARE)
+def test_hardware_that_takes_fewer_bits_than_it_lists_gets_fewer(
+    info: VideoInfo, codec: str, monkeypatch: pytest.MonkeyPatch
+):
+    """The next layout is tried, and the loss is said; a layout that was asked for is not exchanged."""
+    if codec not in av.codecs_available:
+        pytest.skip(f"PyAV was built without {codec}")
+    tried: list[str] = []
+
+    def open_plan(self: EncoderPlan) -> None:
+        tried.append(self.layout.name)
+        if self.layout.depth > 8:
+            raise OutputError(f"{self.codec} does not accept {self.layout.name}")
+
+    monkeypatch.setattr(EncoderPlan, "open", open_plan)
+    deep = source_like(info, "yuv420p10le")
+    plan = plan_encoder(Encoding(codec), deep, width=64, height=48)
+    assert plan.layout.depth == 8
+    assert tried[-1] == plan.layout.name
+    if len(tried) > 1:
+        assert any("bits a sample become 8" in note for note in plan.notes)
+        with pytest.raises(OutputError, match=tried[0]):
+            plan_encoder(Encoding(codec, pix_fmt=tried[0]), deep, width=64, height=48)
+
+
+@pytest.mark.parametrize("codec", HARDWARE)
+def test_the_options_of_hardware_encoders_exist(codec: str):
+    """Quality, presets and what is always set, by the names that this build of FFmpeg has."""
+    if codec not in av.codecs_available:
+        pytest.skip(f"PyAV was built without {codec}")
+    supported = av.Codec(codec, "w").create().supported_options
+    names = {option.name for option in (*supported.private, *supported.generic)}
+    quality = _QUALITY[codec]
+    assert {quality.crf_option, quality.preset_option, *quality.fixed} <= names
