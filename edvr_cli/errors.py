@@ -22,6 +22,7 @@ __all__ = [
     "reason_of",
     "sentence_of",
     "unforeseen",
+    "wrong_usage",
 ]
 
 
@@ -50,11 +51,16 @@ Hint = Literal[
 
 
 class EdvrError(Exception):
-    """Base of all errors that this package raises on purpose; ``hint`` is the option that would help, if any."""
+    """Base of all errors that this package raises on purpose.
 
-    def __init__(self, message: str = "", *, hint: Hint | None = None) -> None:
+    ``hint`` is the option that would help, if any; ``wrong_usage`` says that the request itself cannot be met, whatever
+    the machine does.
+    """
+
+    def __init__(self, message: str = "", *, hint: Hint | None = None, wrong_usage: bool = False) -> None:
         super().__init__(message)
         self.hint = hint
+        self.wrong_usage = wrong_usage
 
 
 class InputError(EdvrError):
@@ -149,3 +155,13 @@ def raised_as(kind: type[EdvrError]) -> Iterator[None]:
         yield
     except OSError as error:
         raise kind(sentence_of(error)) from error
+
+
+@contextmanager
+def wrong_usage() -> Iterator[None]:
+    """Mark errors as those of a request that cannot be met; also works as a decorator."""
+    try:
+        yield
+    except EdvrError as error:
+        error.wrong_usage = True
+        raise

@@ -29,6 +29,8 @@ from edvr_cli.version import __version__
 
 __all__ = ["edvr", "main"]
 
+FAILED = 1
+WRONG_USAGE = 2
 INTERRUPTED = 130
 _DASHED_FILE = re.compile(r"-[^-].*\.[A-Za-z][A-Za-z0-9]{1,4}")
 
@@ -124,7 +126,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _fail(error: Exception) -> int:
-    """Print the error, and log the details of an unexpected one; returns 1."""
+    """Print the error, and log the details of an unexpected one; returns the exit code."""
     foreseen = isinstance(error, EdvrError | OSError)
     sentence = with_hint(sentence_of(error), getattr(error, "hint", None)) if foreseen else unforeseen(error)
     details = "".join(traceback.format_exception(error))
@@ -135,7 +137,7 @@ def _fail(error: Exception) -> int:
     messages.say(" ".join([f"edvr: {sentence}", *getattr(error, "__notes__", ())]))
     messages.log(sentence, "error")
     output.discard()
-    return 1
+    return WRONG_USAGE if isinstance(error, EdvrError) and error.wrong_usage else FAILED
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

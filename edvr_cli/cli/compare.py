@@ -1,5 +1,7 @@
 """``edvr compare``: PSNR, SSIM and VMAF of one video against another, frame by frame."""
 
+from __future__ import annotations
+
 import csv
 import io
 import math
@@ -8,24 +10,24 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import torch
 from rich.progress import Progress
 from rich.table import Table
-from torch import Tensor
 
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import PlainConsole, echo, echo_json, markup, plain
+from edvr_cli.cli.paths import check_inputs
 from edvr_cli.cli.types import FILE, REAL, TIME, Count
 from edvr_cli.errors import EdvrError, OutputError
-from edvr_cli.quality.compare import METRICS, Comparison, FrameScore, OnPair, Size, compare
-from edvr_cli.quality.footage import Footage
 from edvr_cli.system.charts import Panel, write_chart
 from edvr_cli.system.files import write_file
-from edvr_cli.video.vmaf import vmaf_available
-from edvr_cli.video.writing.png_jpeg import png
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from edvr_cli.quality.compare import Comparison, FrameScore, OnPair, Size
 
 __all__ = ["compare_command"]
 
@@ -90,10 +92,15 @@ def compare_command(
     edvr compare source.mp4 restored.mp4              how much restoring changed (A enlarged by bicubic)
     edvr compare bicubic.mp4 edvr.mp4 --ref true.mp4  which is nearer to the truth
     """
+    check_inputs(a, b, ref)
+    from edvr_cli.quality.compare import compare  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.quality.footage import Footage  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.video.vmaf import vmaf_available  # noqa: PLC0415 (torch takes seconds)
+
     console = Messages()
     for target in (plot, *([pictures / name for name in ("worst.png", "best.png")] if pictures else [])):
         if target is not None and target.exists() and not overwrite:
-            raise OutputError(f"{target} exists: choose another name, or pass --overwrite")
+            raise OutputError(f"{target} exists: choose another name, or pass --overwrite", wrong_usage=True)
     if vmaf and not vmaf_available():
         console.warn("the FFmpeg of this platform cannot measure VMAF; it is left out.")
         vmaf = False
@@ -138,6 +145,8 @@ class _Extremes:
 
     def add(self, score: FrameScore, x: Tensor, y: Tensor) -> None:
         """Take the next pair."""
+        import torch  # noqa: PLC0415 (torch takes seconds)
+
         if self._worst is None or score.psnr < self._worst[0]:
             self._worst = score.psnr, torch.cat((x, y), dim=2)
         if self._best is None or score.psnr > self._best[0]:
@@ -145,6 +154,8 @@ class _Extremes:
 
     def write(self, folder: Path) -> None:
         """As worst.png and best.png: the frame on the left, its truth on the right."""
+        from edvr_cli.video.writing.png_jpeg import png  # noqa: PLC0415 (torch takes seconds)
+
         folder.mkdir(parents=True, exist_ok=True)
         for name, found in (("worst.png", self._worst), ("best.png", self._best)):
             if found is not None:
@@ -160,6 +171,8 @@ def _both(first: OnPair, second: OnPair) -> OnPair:
 
 
 def _show(comparisons: Sequence[Comparison]) -> None:
+    from edvr_cli.quality.compare import METRICS  # noqa: PLC0415 (torch takes seconds)
+
     console = PlainConsole()
     for comparison in comparisons:
         width, height = comparison.size
@@ -209,6 +222,8 @@ def _figure(metric: str, value: float) -> str:
 
 def _as_json(comparisons: Sequence[Comparison]) -> dict[str, Any]:
     """Plain values; a PSNR that is infinite, of equal frames, is null."""
+    from edvr_cli.quality.compare import METRICS  # noqa: PLC0415 (torch takes seconds)
+
     first = comparisons[0]
     return {
         "truth": str(first.truth.path),
@@ -238,6 +253,8 @@ def _finite(value: float | None) -> float | None:
 
 def _as_csv(comparisons: Sequence[Comparison]) -> str:
     """One row per frame of each file; PSNR of equal frames is inf."""
+    from edvr_cli.quality.compare import METRICS  # noqa: PLC0415 (torch takes seconds)
+
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(("file", "frame", "seconds", *METRICS))
@@ -250,6 +267,8 @@ def _as_csv(comparisons: Sequence[Comparison]) -> str:
 
 
 def _plot(path: Path, comparisons: Sequence[Comparison]) -> None:
+    from edvr_cli.quality.compare import METRICS  # noqa: PLC0415 (torch takes seconds)
+
     units = {"psnr": ", dB", "psnr_y": ", dB"}
     panels = []
     for metric, name in METRICS.items():

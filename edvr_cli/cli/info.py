@@ -1,9 +1,11 @@
 """``edvr info``: the content of a video, and the plan of its restoration."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
@@ -11,22 +13,22 @@ from rich.table import Table
 from edvr_cli.cli.hints import with_hint
 from edvr_cli.cli.option_groups import ModelChoice, encoding_options, inference_options, input_options, model_options
 from edvr_cli.cli.output import PlainConsole, echo_json, markup
+from edvr_cli.cli.paths import check_inputs
 from edvr_cli.cli.size_options import size_options
 from edvr_cli.cli.types import FILE, NAME
 from edvr_cli.inference.options import InferenceOptions
-from edvr_cli.jobs.disk_space import output_bytes, space_needed
-from edvr_cli.jobs.estimate import Estimate, estimate, seconds_per_frame
 from edvr_cli.jobs.options import OutputOptions
-from edvr_cli.jobs.plan import RestorePlan, plan_restore
 from edvr_cli.jobs.target_size import TargetSize
 from edvr_cli.system.text import format_bytes, format_duration
 from edvr_cli.video.file_names import FORMATS
-from edvr_cli.video.pixels.color import MATRIX_NAMES, PRIMARIES_NAMES, TRANSFER_NAMES
-from edvr_cli.video.reading.frame_intervals import FrameIntervals, measure_intervals
-from edvr_cli.video.reading.info import StreamInfo, VideoInfo
 from edvr_cli.video.reading.options import InputOptions
-from edvr_cli.video.reading.sources import as_source, probe
 from edvr_cli.video.writing.options import Encoding
+
+if TYPE_CHECKING:
+    from edvr_cli.jobs.estimate import Estimate
+    from edvr_cli.jobs.plan import RestorePlan
+    from edvr_cli.video.reading.frame_intervals import FrameIntervals
+    from edvr_cli.video.reading.info import StreamInfo, VideoInfo
 
 __all__ = ["info_command"]
 
@@ -72,6 +74,13 @@ def info_command(
     Also shows the plan of a run with the same options: what becomes of each stream in OUT, and the memory, disk space
     and time it takes. Nothing is written.
     """
+    if not input.allow_network:
+        check_inputs(source)
+    from edvr_cli.jobs.estimate import estimate, seconds_per_frame  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.jobs.plan import plan_restore  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.video.reading.frame_intervals import measure_intervals  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.video.reading.sources import as_source, probe  # noqa: PLC0415 (torch takes seconds)
+
     origin = as_source(source, input)
     info = probe(origin)
     times = measure_intervals(info)
@@ -140,6 +149,8 @@ def _show(info: VideoInfo, times: FrameIntervals | None, prospect: _Prospect) ->
 
 def _work(prospect: _Prospect) -> Iterator[str]:
     """Disk space, memory and time, a sentence each."""
+    from edvr_cli.jobs.disk_space import output_bytes, space_needed  # noqa: PLC0415 (torch takes seconds)
+
     plan, work = prospect.plan, prospect.estimate
     if frames := plan.total_frames:
         size, space = (format_bytes(count(plan.encoder, plan.info, frames)) for count in (output_bytes, space_needed))
@@ -187,6 +198,8 @@ def _lines(info: VideoInfo, times: FrameIntervals | None) -> list[tuple[str, str
 
 
 def _color(info: VideoInfo) -> str:
+    from edvr_cli.video.pixels.color import MATRIX_NAMES, PRIMARIES_NAMES, TRANSFER_NAMES  # noqa: PLC0415 (torch takes seconds)
+
     color = info.color
     if info.layout.family == "rgb":
         text = "RGB, full range" if color.full_range else "RGB, limited range"
@@ -241,6 +254,9 @@ def _fate(action: str, codec: str, reason: str) -> str:
 
 def _facts(info: VideoInfo, times: FrameIntervals | None, prospect: _Prospect) -> dict[str, Any]:
     """All facts for JSON; fractions as text."""
+    from edvr_cli.jobs.disk_space import output_bytes, space_needed  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.video.pixels.color import MATRIX_NAMES, PRIMARIES_NAMES, TRANSFER_NAMES  # noqa: PLC0415 (torch takes seconds)
+
     color, plan, work = info.color, prospect.plan, prospect.estimate
     encoder, frames = plan.encoder, plan.total_frames
     return {

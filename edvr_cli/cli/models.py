@@ -1,7 +1,9 @@
 """``edvr models``: see, fetch, check, add and convert models."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
@@ -11,8 +13,10 @@ from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import PlainConsole, echo, echo_json, echo_path, markup
 from edvr_cli.cli.types import FILE, MODEL, Finite
 from edvr_cli.errors import EdvrError, ModelError
-from edvr_cli.models import library as collection
 from edvr_cli.models.registry import model_folders
+
+if TYPE_CHECKING:
+    from edvr_cli.models import library as collection
 
 __all__ = ["models"]
 
@@ -40,6 +44,8 @@ def list_command(as_json: bool) -> None:
 
 
 def _list(as_json: bool) -> None:
+    from edvr_cli.models import library as collection  # noqa: PLC0415 (torch takes seconds)
+
     listed = collection.list_models()
     if as_json:
         rows = [{"name": m.name, "path": m.path} | _facts(m) for m in listed]
@@ -88,6 +94,8 @@ def _facts(m: collection.Listed) -> dict[str, Any]:
 @click.option("--json", "as_json", is_flag=True, help="Write it to standard output as JSON.")
 def info(name: str, as_json: bool) -> None:
     """Describe a MODEL, given by name or file."""
+    from edvr_cli.models import library as collection  # noqa: PLC0415 (torch takes seconds)
+
     facts = collection.describe(name)
     if as_json:
         echo_json(facts, indent=2)
@@ -130,6 +138,8 @@ def pull(names: tuple[str, ...]) -> None:
 @click.argument("names", metavar="[MODEL]...", nargs=-1, type=MODEL)
 def verify(names: tuple[str, ...]) -> None:
     """Check models, given by name or file, or all that are here: digest, names and shapes of parameters."""
+    from edvr_cli.models import library as collection  # noqa: PLC0415 (torch takes seconds)
+
     console = Messages()
     failed = []
     for name in names or [m.name for m in collection.list_models() if m.path]:
@@ -149,6 +159,8 @@ def verify(names: tuple[str, ...]) -> None:
 @click.option("-y", "--overwrite", is_flag=True, help="Replace a model of that name.")
 def add(file: Path, name: str, overwrite: bool) -> None:
     """Copy the checkpoint FILE into your folder, to be used by name."""
+    from edvr_cli.models import library as collection  # noqa: PLC0415 (torch takes seconds)
+
     called, path = collection.add(file, name=name, overwrite=overwrite)
     Messages().print(f"use it as --model {called}")
     echo_path(path)
@@ -164,6 +176,8 @@ def convert(source: str, target: Path, half: bool, overwrite: bool) -> None:
 
     Reads BasicSR's, OpenMMLab's and the first release's checkpoints.
     """
+    from edvr_cli.models import library as collection  # noqa: PLC0415 (torch takes seconds)
+
     collection.convert(source, target, half=half, overwrite=overwrite)
     echo_path(target)
 
@@ -180,5 +194,7 @@ def blend(first: str, second: str, target: Path, share: float, overwrite: bool) 
     Between edvr-s-x4-real and edvr-s-x4, a larger share of the latter leaves more detail, and more of what
     compression did.
     """
+    from edvr_cli.models import library as collection  # noqa: PLC0415 (torch takes seconds)
+
     collection.blend(first, second, target, share=share, overwrite=overwrite)
     echo_path(target)

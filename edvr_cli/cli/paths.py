@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from edvr_cli.errors import reason_of
+from edvr_cli.errors import InputError, reason_of
 from edvr_cli.jobs.inputs import writable_name
 from edvr_cli.video.file_names import STANDARD_INPUT
 
-__all__ = ["read_paths", "single_target"]
+__all__ = ["check_inputs", "read_paths", "single_target"]
 
 # What Windows' editors and shells begin a text with; UTF-32's mark begins as UTF-16's does.
 _MARKS = {
@@ -117,3 +117,10 @@ def _unquoted(line: str) -> str:
     """A path without the quotes that Windows' "Copy as path" puts around it."""
     quoted = len(line) > 2 and line[0] == line[-1] and line[0] in "\"'"
     return line[1:-1] if quoted and not Path(line).exists() else line
+
+
+def check_inputs(*paths: Path | None) -> None:
+    """Raise InputError for an input that is missing: before torch is loaded."""
+    for path in paths:
+        if path is not None and path != STANDARD_INPUT and not path.exists() and "%" not in path.name:
+            raise InputError(f"{path}: no such file.", wrong_usage=True)

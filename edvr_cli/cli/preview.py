@@ -1,35 +1,26 @@
 """``edvr preview``: restore a few moments, and estimate the time of the whole."""
 
+from __future__ import annotations
+
 import math
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-import torch
 
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.option_groups import ModelChoice, inference_options, model_options
 from edvr_cli.cli.output import echo_path, markup
-from edvr_cli.cli.thumbnail import show_picture
+from edvr_cli.cli.paths import check_inputs
 from edvr_cli.cli.types import FILE, TIME, Finite
 from edvr_cli.errors import OutputError
-from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.options import InferenceOptions
-from edvr_cli.inference.precision import name_of
-from edvr_cli.models.checkpoint import load_model
-from edvr_cli.quality.footage import Footage
-from edvr_cli.quality.preview import (
-    Restored,
-    contact_sheet,
-    difference_crop,
-    evenly_spaced,
-    restored_from,
-    split_screen,
-)
 from edvr_cli.system.files import write_file
 from edvr_cli.system.text import format_duration
-from edvr_cli.video.writing.png_jpeg import png
-from edvr_cli.video.writing.preview_clip import write_clip
+
+if TYPE_CHECKING:
+    from edvr_cli.quality.preview import Restored
 
 __all__ = ["preview_command"]
 
@@ -78,6 +69,18 @@ def preview_command(
     Below the whole frames is the part where they differ most, magnified. Estimates the time for the whole file.
     The pictures' paths go to standard output.
     """
+    check_inputs(source)
+    import torch  # noqa: PLC0415 (torch takes seconds)
+
+    from edvr_cli.cli.thumbnail import show_picture  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.inference.engine import StreamingEDVR  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.inference.precision import name_of  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.models.checkpoint import load_model  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.quality.footage import Footage  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.quality.preview import contact_sheet, difference_crop, evenly_spaced, restored_from, split_screen  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.video.writing.png_jpeg import png  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.video.writing.preview_clip import write_clip  # noqa: PLC0415 (torch takes seconds)
+
     if folder is not None and folder.exists() and not folder.is_dir():
         raise click.UsageError(f"--output {folder} is a file; the pictures need a folder.")
     console = Messages()
@@ -90,7 +93,9 @@ def preview_command(
     clips = [target.with_suffix(".mp4") for target in targets] if video else []
     for target in (*targets, *clips):
         if target.exists() and not overwrite:
-            raise OutputError(f"{target} exists: choose another folder with --output, or pass --overwrite")
+            raise OutputError(
+                f"{target} exists: choose another folder with --output, or pass --overwrite", wrong_usage=True
+            )
     width, height = footage.size
     scale = network.config.scale
     console.print(

@@ -1,22 +1,25 @@
 """``edvr report``: an HTML page that compares a video with its restoration."""
 
+from __future__ import annotations
+
 import json
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-import torch
 from rich.progress import Progress
 
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import echo_path
-from edvr_cli.cli.types import DEVICE, FILE, KEY_VALUE, MODEL, TIME, Count
+from edvr_cli.cli.paths import check_inputs
+from edvr_cli.cli.types import DEVICE_NAME, FILE, KEY_VALUE, MODEL, TIME, Count
 from edvr_cli.errors import InputError, OutputError
-from edvr_cli.models.library import describe, list_models
-from edvr_cli.quality.footage import Footage
-from edvr_cli.quality.report import Model, build_report
 from edvr_cli.system.files import write_file
 from edvr_cli.system.text import format_duration
+
+if TYPE_CHECKING:
+    from edvr_cli.quality.report import Model
 
 __all__ = ["report_command"]
 
@@ -40,7 +43,7 @@ _MAX_FRAMES = 300
 )
 @click.option("--vmaf/--no-vmaf", default=True, help="Also measure VMAF, if --ref is given.")
 @click.option("-n", "--model", metavar="MODEL", type=MODEL, help="The model that made OUT: its card comes on the page.")
-@click.option("-d", "--device", type=DEVICE, default="auto", show_default=True, help="The device it was made on.")
+@click.option("-d", "--device", type=DEVICE_NAME, default="auto", show_default=True, help="The device it was made on.")
 @click.option(
     "--run",
     "run_file",
@@ -62,7 +65,7 @@ def report_command(
     frames: int,
     vmaf: bool,
     model: str | None,
-    device: torch.device,
+    device: str,
     run_file: Path | None,
     settings: tuple[tuple[str, str], ...],
     overwrite: bool,
@@ -75,9 +78,15 @@ def report_command(
     edvr upscale in.mp4 out.mp4 --json > run.jsonl
     edvr report in.mp4 out.mp4 --run run.jsonl
     """
+    check_inputs(source, result, ref)
+    from edvr_cli.models.library import list_models  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.quality.footage import Footage  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.quality.report import build_report  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.system.hardware import resolve_device  # noqa: PLC0415 (likewise)
+
     target = target or result.with_suffix(".html")
     if target.exists() and not overwrite:
-        raise OutputError(f"{target} exists: choose another name with --output, or pass --overwrite")
+        raise OutputError(f"{target} exists: choose another name with --output, or pass --overwrite", wrong_usage=True)
     made = _run_settings(run_file, result) if run_file else {}
     if model is None and made.get("model") in {listed.name for listed in list_models()}:
         model = made["model"]
@@ -94,7 +103,7 @@ def report_command(
             vmaf=vmaf,
             settings=made | dict(settings),
             model=_model(model) if model else None,
-            device=device,
+            device=resolve_device(device),
             on_frame=lambda: bar.advance(task),
         )
     write_file(target, page.encode("utf-8", "replace"))
@@ -121,6 +130,9 @@ def _run_settings(path: Path, result: Path) -> dict[str, str]:
 
 
 def _model(name: str) -> Model:
+    from edvr_cli.models.library import describe  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.quality.report import Model  # noqa: PLC0415 (torch takes seconds)
+
     facts = describe(name)
     kept = ("name", "summary", "task", "scale", "license", "parameters", "quality", "window_padding", "sha256")
     rows = {key.replace("_", " "): str(facts[key]) for key in kept if facts.get(key)}

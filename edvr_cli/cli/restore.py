@@ -171,7 +171,7 @@ def _check_options(request: _Request, shown: DisplayOptions, output: Path | None
     if request.cluster is not None and output == STANDARD_OUTPUT:
         raise click.UsageError("--cluster cannot write to standard output; give a file name for OUT.")
     if request.cluster is not None and find_spec("ray") is None:
-        raise DeviceError("--cluster needs Ray: pip install 'edvr-cli[cluster]'.")
+        raise DeviceError("--cluster needs Ray: pip install 'edvr-cli[cluster]'.", wrong_usage=True)
 
 
 def _check(entry: Entry, request: _Request) -> None:
@@ -196,7 +196,7 @@ def _finder(inputs: list[str], output: Path | None, suffix: str, files: Files) -
         entries = find_entries(inputs, output, files.selection, suffix)
         if not entries and not files.watch:
             names = ", ".join(inputs)
-            raise InputError(f"{names}: no videos found; {_instead(inputs, files)}.")
+            raise InputError(f"{names}: no videos found; {_instead(inputs, files)}.", wrong_usage=True)
         return entries
 
     return find
@@ -221,7 +221,7 @@ def _restorer(request: _Request, name: str, stop: Callable[[], bool], on_event: 
     model = load_model(name, device)
     if (model.config.scale == 1) != (request.task == "deblur"):
         other = "deblur" if model.config.scale == 1 else "upscale"
-        raise ModelError(f"{model.name} is a model for edvr {other}; choose another with --model.")
+        raise ModelError(f"{model.name} is a model for edvr {other}; choose another with --model.", wrong_usage=True)
     if request.job.threads is not None:
         torch.set_num_threads(request.job.threads)
     backend = None

@@ -113,7 +113,7 @@ def _files(text: str, selection: Selection) -> Iterator[tuple[Path | None, Path]
     elif _is_pattern(text):
         matches = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 (Path.glob takes no absolute patterns)
         if not matches:
-            raise InputError(f"{text}: no file matches.")
+            raise InputError(f"{text}: no file matches.", wrong_usage=True)
         for match in matches:
             file = Path(match)
             if file.is_file() and not _matches(Path(file.name), selection.exclude):

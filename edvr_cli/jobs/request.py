@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from edvr_cli.errors import InputError, OutputError
+from edvr_cli.errors import InputError, OutputError, wrong_usage
 from edvr_cli.jobs.job_dir import JobDirectory
 from edvr_cli.jobs.manifest import Manifest, file_identity
 from edvr_cli.jobs.options import JobOptions, OutputOptions
@@ -15,6 +15,7 @@ from edvr_cli.video.reading.options import InputOptions
 __all__ = ["check_request", "find_finished_job", "job_directory"]
 
 
+@wrong_usage()
 def check_request(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],

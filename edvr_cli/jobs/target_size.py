@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from edvr_cli.errors import OutputError
+from edvr_cli.errors import OutputError, wrong_usage
 
 __all__ = ["NAMED_SIZES", "TargetSize", "exceeds_4k", "parse_scale", "two_runs"]
 
@@ -46,6 +46,7 @@ class TargetSize:
         wanted = zip((width, height), shown, strict=True)
         return min(Fraction(side // 2 * 2, now) for side, now in wanted if side is not None)
 
+    @wrong_usage()
     def output_size(
         self, path: Path, size: tuple[int, int], shown: tuple[int, int], max_scale: float
     ) -> tuple[int, int]:

@@ -6,12 +6,13 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from edvr_cli.errors import DeviceError, ModelError, reason_of
 from edvr_cli.models.file_kind import check_file, check_tensors, why_not_loaded
@@ -140,12 +141,22 @@ def _shape(state: Mapping[str, Tensor], key: str) -> tuple[int, ...]:
     return shape
 
 
+class _NoInit(TorchFunctionMode):
+    """Leaves out the first random weights, for which torch would load its compiler on the meta device."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Call ``function`` unless it draws numbers."""
+        return args[0] if function in (Tensor.normal_, Tensor.uniform_) else function(*args, **(kwargs or {}))
+
+
 def _build(state: dict[str, Tensor], path: Path) -> EDVR:
     try:
         config = config_of(state)
     except ValueError as error:
         raise ModelError(f"{path} is not an EDVR checkpoint: {error}") from error
-    with torch.device("meta"):
+    with torch.device("meta"), _NoInit():
         model = EDVR(config)
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     found = {key: tuple(value.shape) for key, value in state.items()}

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
-from edvr_cli.errors import ModelError
+from edvr_cli.errors import ModelError, wrong_usage
 from edvr_cli.network.windows import Padding
 from edvr_cli.system.user_folders import data_folder
 
@@ -202,6 +202,7 @@ def model_folders() -> list[Path]:
     return [shipped, Path(own).expanduser() if own else data_folder() / "models"]
 
 
+@wrong_usage()
 def find_model(name_or_path: str | Path) -> Path:
     """The file of a model given by name or path; ModelError says what is missing and how to get it."""
     name = str(name_or_path)
@@ -237,5 +238,6 @@ def _as_path(name: str | Path) -> Path:
 def unknown_model(name: str) -> ModelError:
     """The error that names the nearest known model."""
     nearest = get_close_matches(name, MODELS, n=1)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(MODELS)}"
-    return ModelError(f"unknown model {name!r}: {hint}")
+    longer = [known for known in MODELS if known.startswith(name.lower())]
+    hint = f"did you mean {(longer or nearest)[0]!r}?" if longer or nearest else f"known: {', '.join(MODELS)}"
+    return ModelError(f"unknown model {name!r}: {hint}", wrong_usage=True)

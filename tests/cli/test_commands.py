@@ -110,9 +110,9 @@ def test_the_log_level_decides_how_much_is_said(clips, monkeypatch, capsys):
         assert "PSNR RGB" in printed.out
     assert run("models", "verify", "--log-level", "warning") == 0
     assert capsys.readouterr().err == ""
-    assert run("models", "info", "nothing", "--log-level", "debug") == 1
+    assert run("models", "info", "nothing", "--log-level", "debug") == 2
     assert "Traceback" in capsys.readouterr().err
-    assert run("models", "info", "nothing") == 1
+    assert run("models", "info", "nothing") == 2
     assert "Traceback" not in capsys.readouterr().err
 
 

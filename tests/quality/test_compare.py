@@ -215,7 +215,7 @@ def test_the_plot_and_the_pictures_are_written_once(clips, tmp_path, capsys):
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
     assert Footage.open(tmp_path / "pictures").size == (2 * W, H)
     assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == ["best.png", "worst.png"]
-    assert run(*arguments) == 1
+    assert run(*arguments) == 2
     assert "p.png exists" in capsys.readouterr().err
 
 
@@ -231,7 +231,7 @@ def test_a_chart_without_matplotlib_names_the_extra(tmp_path, monkeypatch):
 
 def test_what_cannot_be_compared_is_said(clips, tmp_path, capsys):
     """A missing file, an empty folder, a size that is none."""
-    assert run("compare", clips / "a.mkv", tmp_path / "none.mkv") == 1
+    assert run("compare", clips / "a.mkv", tmp_path / "none.mkv") == 2
     assert "none.mkv" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
     assert run("compare", clips / "a.mkv", tmp_path / "empty") == 1

@@ -120,7 +120,7 @@ def test_the_command_writes_pictures_and_videos_and_tells_the_time(footage, tmp_
     assert "for all 24 frames" in printed.err
     assert len(list(Footage.open(tmp_path / "out" / names[1]).pictures())) == 2
     assert Footage.open(tmp_path / "out" / names[0]).size == (2 * 128 + 8, 96 + 8 + 96)
-    assert run(*arguments) == 1
+    assert run(*arguments) == 2
     assert "exists" in capsys.readouterr().err
     assert run("preview", footage.path, "--at", "99", "-o", tmp_path / "out", "-n", tmp_path / "m.safetensors") == 1
 

@@ -139,7 +139,7 @@ def test_the_command_writes_one_file_and_never_over_another(clips, tmp_path, cap
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "Apache-2.0" in text
     assert [path.name for path in tmp_path.iterdir()] == ["r.html"]
-    assert run(*arguments) == 1
+    assert run(*arguments) == 2
     assert "exists" in capsys.readouterr().err
 
 

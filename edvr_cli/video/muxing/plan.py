@@ -13,7 +13,7 @@ from typing import Literal
 from av.container import InputContainer
 from av.packet import Packet
 
-from edvr_cli.errors import OutputError
+from edvr_cli.errors import OutputError, wrong_usage
 from edvr_cli.video.file_names import RAW, STANDARD_OUTPUT, Y4M, PipeFormat, container_format
 from edvr_cli.video.image_sequences import ENCODERS, ImageNames, output_names
 from edvr_cli.video.muxing.muxer_probe import first_packets, holds_video, why_muxer_refuses
@@ -74,6 +74,7 @@ class MuxPlan:
         return (*changed, *self.notes)
 
 
+@wrong_usage()
 def encoding_for(target: str | os.PathLike[str], source: Source, encoding: Encoding | None = None) -> Encoding:
     """The encoding, with an encoder that suits the target where none is given.
 
@@ -95,6 +96,7 @@ def encoding_for(target: str | os.PathLike[str], source: Source, encoding: Encod
     return replace(encoding, codec=only)
 
 
+@wrong_usage()
 def plan_mux(
     info: VideoInfo,
     encoder: EncoderPlan,

@@ -10,7 +10,7 @@ from fractions import Fraction
 import av
 from av.video.codeccontext import VideoCodecContext
 
-from edvr_cli.errors import OutputError
+from edvr_cli.errors import OutputError, wrong_usage
 from edvr_cli.video.containers import reason
 from edvr_cli.video.image_sequences import ENCODERS
 from edvr_cli.video.pixels.color import ColorSpec
@@ -166,6 +166,7 @@ class EncoderPlan:
         context.options = dict(self.options)
 
 
+@wrong_usage()
 def plan_encoder(encoding: Encoding, info: VideoInfo, *, width: int, height: int, threads: int = 0) -> EncoderPlan:
     """Choose pixel format, color and options for a source and output size, and open the encoder to try them.
 
