@@ -34,6 +34,7 @@ Hint = Literal[
     "fresh",
     "model",
     "name",
+    "network",
     "no_codec",
     "no_resume",
     "overwrite",

@@ -105,6 +105,11 @@ def _run(arguments: Sequence[str] | None) -> int:
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else int(left.code is not None)
     except click.ClickException as error:
+        if isinstance(error, click.NoSuchOption) and error.possibilities:
+            # "--height" is no misspelling of "--weights".
+            start = error.option_name.lstrip("-")[:1]
+            names = [name for name in error.possibilities if name.lstrip("-").startswith(start)]
+            error = click.NoSuchOption(error.option_name, possibilities=names, ctx=error.ctx)
         usage = StringIO()
         error.show(usage)
         if dashed := next(filter(_DASHED_FILE.fullmatch, sys.argv[1:] if arguments is None else arguments), None):

@@ -1,13 +1,16 @@
 """The commands by name, each loaded when it is run, so that help and completion do not load torch."""
 
+import shlex
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 
 import click
 from click.shell_completion import CompletionItem
 
 from edvr_cli.cli.messages import LOG_OPTIONS
 from edvr_cli.errors import EdvrError
+from edvr_cli.video.file_names import is_url
 
 __all__ = ["Commands"]
 
@@ -35,6 +38,19 @@ class Commands(click.Group):
         for leaf in command.commands.values() if isinstance(command, click.Group) else (command,):
             leaf.params += [option for option in LOG_OPTIONS if option not in leaf.params]
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is named first; a video in its place is answered with what to type."""
+        first = args[0] if args else ""
+        if first not in self._places and (Path(first).exists() or is_url(first)):
+            rest, quoted = shlex.join(args), shlex.quote(first)
+            ctx.fail(
+                f"{first} is not a command. Type `edvr upscale {rest}` to enlarge it, `edvr preview {quoted}` "
+                f"to see a few moments first, `edvr info {quoted}` to see what is in it."
+            )
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names, in the order of the table."""

@@ -110,6 +110,8 @@ def compare_command(
     for path in (a, b) if ref else (b,):
         extremes = _Extremes()  # those of B, which comes last, are kept
         image = Footage.open(path)
+        if not ref and image.size[0] < truth.size[0] and image.size[1] < truth.size[1]:
+            console.warn(f"{a} is larger than {b}; if {b} is the source, name it first.")
         with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
             counts = [count for count in (image.count, truth.count, frames) if count]
             task = bar.add_task(plain(path.name), total=min(counts, default=None))

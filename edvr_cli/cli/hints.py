@@ -11,6 +11,7 @@ _HINTS: dict[Hint, str] = {
     "end": "stop before that with --end",
     "fresh": "start over with --fresh",
     "model": "pass --model (or --weights) with a model name or checkpoint file",
+    "network": "pass --allow-network to read it",
     "name": "choose another --name",
     "no_codec": "leave out --codec",
     "no_resume": "leave out --resume to start",

@@ -16,11 +16,12 @@ from edvr_cli.cli.output import PlainConsole, echo_json, markup
 from edvr_cli.cli.paths import check_inputs
 from edvr_cli.cli.size_options import size_options
 from edvr_cli.cli.types import FILE, NAME
+from edvr_cli.errors import InputError
 from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.jobs.options import OutputOptions
 from edvr_cli.jobs.target_size import TargetSize
 from edvr_cli.system.text import format_bytes, format_duration
-from edvr_cli.video.file_names import FORMATS
+from edvr_cli.video.file_names import FORMATS, is_url
 from edvr_cli.video.reading.options import InputOptions
 from edvr_cli.video.writing.options import Encoding
 
@@ -75,6 +76,8 @@ def info_command(
     and time it takes. Nothing is written.
     """
     if not input.allow_network:
+        if is_url(str(source)) and not source.exists():
+            raise InputError(f"{source} is a URL, which is not opened unasked.", hint="network", wrong_usage=True)
         check_inputs(source)
     from edvr_cli.jobs.estimate import estimate, seconds_per_frame  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.jobs.plan import plan_restore  # noqa: PLC0415 (torch takes seconds)

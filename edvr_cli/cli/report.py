@@ -91,6 +91,11 @@ def report_command(
     if model is None and made.get("model") in {listed.name for listed in list_models()}:
         model = made["model"]
     footage = Footage.open(source, start), Footage.open(result)
+    if _is_smaller(footage[1].size, footage[0].size):
+        raise InputError(
+            f"{result} is smaller than {source}: the source comes first. Try edvr report {result} {source}",
+            wrong_usage=True,
+        )
     truth = Footage.open(ref, start) if ref else None
     console = Messages()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -138,3 +143,7 @@ def _model(name: str) -> Model:
     rows = {key.replace("_", " "): str(facts[key]) for key in kept if facts.get(key)}
     card = facts.get("card")
     return Model(rows, Path(card).read_text(encoding="utf-8") if card else "")
+
+
+def _is_smaller(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    return size[0] < other[0] and size[1] < other[1]

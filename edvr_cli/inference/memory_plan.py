@@ -8,6 +8,8 @@ import torch
 
 from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.network.edvr import EDVRConfig
+from edvr_cli.ops.deform_conv import missing_kernel
+from edvr_cli.ops.deform_conv_fallback import STRIP_BYTES
 from edvr_cli.system.limits import group_memory, system_memory
 
 __all__ = [
@@ -44,6 +46,8 @@ def plan_memory(
 ) -> MemoryPlan:
     """The cheapest way to restore frames of ``height`` × ``width`` within the memory that ``device`` has free now."""
     free = free_memory(device, options.max_memory)
+    if free is not None and device.type == "cuda" and missing_kernel(device):
+        free = max(0, free - STRIP_BYTES)  # for the samples of the deformable convolutions
     return plan_within(
         config,
         height,

@@ -8,7 +8,7 @@ from edvr_cli.jobs.job_dir import JobDirectory
 from edvr_cli.jobs.manifest import Manifest, file_identity
 from edvr_cli.jobs.options import JobOptions, OutputOptions
 from edvr_cli.jobs.output_path import check_target, scratch_path
-from edvr_cli.video.file_names import STANDARD_INPUT, STANDARD_OUTPUT, container_format
+from edvr_cli.video.file_names import STANDARD_INPUT, STANDARD_OUTPUT, container_format, is_url
 from edvr_cli.video.image_sequences import find_images, output_names
 from edvr_cli.video.reading.options import InputOptions
 
@@ -34,6 +34,8 @@ def check_request(
     if input.start is not None and input.end is not None and input.end <= input.start:
         raise InputError(f"{source}: the end of the range ({input.end} s) is not after its start ({input.start} s).")
     if not (input.allow_network or source == STANDARD_INPUT or source.exists() or "%" in source.name):
+        if is_url(os.fspath(source)):
+            raise InputError(f"{source} is a URL, which is not opened unasked.", hint="network")
         raise InputError(f"{source}: no such file.")
     if target == STANDARD_OUTPUT:
         if on_cluster:

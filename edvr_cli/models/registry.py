@@ -238,6 +238,7 @@ def _as_path(name: str | Path) -> Path:
 def unknown_model(name: str) -> ModelError:
     """The error that names the nearest known model."""
     nearest = get_close_matches(name, MODELS, n=1)
-    longer = [known for known in MODELS if known.startswith(name.lower())]
-    hint = f"did you mean {(longer or nearest)[0]!r}?" if longer or nearest else f"known: {', '.join(MODELS)}"
+    longer = sorted((known for known in MODELS if known.startswith(name.lower())), key=len)
+    meant = [*longer, *nearest]
+    hint = f"did you mean {meant[0]!r}?" if meant else f"known: {', '.join(MODELS)}"
     return ModelError(f"unknown model {name!r}: {hint}", wrong_usage=True)

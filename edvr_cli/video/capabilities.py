@@ -11,7 +11,7 @@ from av.video.codeccontext import VideoCodecContext
 from edvr_cli.video.containers import reason
 from edvr_cli.video.vmaf import vmaf_available
 
-__all__ = ["FFmpegCapabilities", "find_capabilities"]
+__all__ = ["FFmpegCapabilities", "encoder_opens", "find_capabilities"]
 
 _SOFTWARE = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks")
 _HARDWARE = (
@@ -61,3 +61,8 @@ def _try(name: str) -> str:
     finally:
         av.logging.set_level(level)
     return ""
+
+
+def encoder_opens(name: str) -> bool:
+    """Whether this machine has what the encoder needs; only those of graphics cards need something."""
+    return name not in _HARDWARE or not _try(name)

@@ -1,13 +1,14 @@
 """File names: containers by suffix, standard input and output."""
 
 import os
+import re
 from pathlib import Path
 from typing import Literal
 
 from edvr_cli.errors import OutputError
 from edvr_cli.video.image_sequences import ENCODERS
 
-__all__ = ["FORMATS", "RAW", "STANDARD_INPUT", "STANDARD_OUTPUT", "Y4M", "PipeFormat", "container_format"]
+__all__ = ["FORMATS", "RAW", "STANDARD_INPUT", "STANDARD_OUTPUT", "Y4M", "PipeFormat", "container_format", "is_url"]
 
 STANDARD_INPUT = STANDARD_OUTPUT = Path("-")
 
@@ -31,3 +32,8 @@ def container_format(target: str | os.PathLike[str]) -> str:
             f"or for pictures one of {pictures}, as in frames/%06d.png."
         )
     return FORMATS[suffix]
+
+
+def is_url(name: str) -> bool:
+    """Whether a name is an address; a path made of one has one slash where it had two."""
+    return re.match(r"[a-z][a-z0-9+.-]+:/+.", name) is not None

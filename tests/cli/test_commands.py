@@ -102,7 +102,7 @@ def test_the_log_file_keeps_what_is_said(clips, tmp_path, capsys):
 
 def test_the_log_level_decides_how_much_is_said(clips, monkeypatch, capsys):
     """Notes stay at warning; results are results at any level; debug shows where an error comes from."""
-    monkeypatch.setattr("edvr_cli.cli.compare.vmaf_available", lambda: False)
+    monkeypatch.setattr("edvr_cli.video.vmaf.vmaf_available", lambda: False)
     for level, noted in (("info", True), ("warning", True), ("error", False)):
         assert run("compare", *clips, "--log-level", level) == 0
         printed = capsys.readouterr()

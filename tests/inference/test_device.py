@@ -3,6 +3,7 @@
 import threading
 from contextlib import contextmanager
 from fractions import Fraction
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -53,6 +54,7 @@ class Sink:
     def __init__(self, encoder):
         self.encoder = encoder
         self.taken = []
+        self.ends = []  # numbers of frames taken before each end of a segment
 
     def __enter__(self):
         return self
@@ -65,7 +67,9 @@ class Sink:
         self.taken.append((number, [tuple(plane.shape) for plane in planes], threading.current_thread().name))
 
     def end(self, position):
-        """Nothing to close."""
+        """Note after how many frames."""
+        assert position.frame == len(self.taken)
+        self.ends.append(position.frame)
 
 
 def video_info(pix_fmt, width, height, path):
@@ -89,7 +93,7 @@ def video_info(pix_fmt, width, height, path):
     )
 
 
-def restore_on_meta(model, info, encoder, monkeypatch, *, is_finite=True):
+def restore_on_meta(model, info, encoder, monkeypatch, *, is_finite=True, longest=99):
     """Restore seven frames on the meta device, whence nothing can be copied: downloads are zeros."""
 
     class Zeros:
@@ -118,7 +122,7 @@ def restore_on_meta(model, info, encoder, monkeypatch, *, is_finite=True):
         sink,
         begin=0,
         end=None,
-        limits=SegmentLimits(99, 99),
+        limits=SegmentLimits(longest, longest),
         on_frame=lambda: None,
         stop=lambda: False,
     )
@@ -138,10 +142,28 @@ def test_nothing_between_decoder_and_encoder_waits_for_the_device(pix_fmt, scale
         assert thread == "edvr-drain"
 
 
+def test_windows_in_one_go_end_with_their_segment(tmp_path, monkeypatch):
+    """Frames keep their order, and none is in a segment before or after its own."""
+    info = video_info("yuv420p", 36, 26, tmp_path / "never.mkv")
+    encoder = plan_encoder(Encoding(), info, width=144, height=104)
+    groups = []
+    restore = StreamingEDVR.restore_windows
+    monkeypatch.setattr(
+        StreamingEDVR, "restore_windows", lambda self, group: groups.append(len(group)) or restore(self, group)
+    )
+    sink = restore_on_meta(random_network(), info, encoder, monkeypatch, longest=3)
+    assert [number for number, _, _ in sink.taken] == list(range(7))
+    assert sink.ends == [3, 6, 7]
+    assert groups == [3, 3, 1]
+
+
 def test_a_frame_that_is_not_finite_is_an_error(tmp_path, monkeypatch):
     """Numbers of fp16 end at 65,504; a frame of NaN would be encoded as black."""
     info = video_info("yuv420p", 36, 26, tmp_path / "never.mkv")
     encoder = plan_encoder(Encoding(), info, width=144, height=104)
+    # The meta device has no numbers to look at: the same network on the host has.
+    on_host, why = SimpleNamespace(model=random_network(), dtype=torch.float16), pipeline._why_not_finite
+    monkeypatch.setattr(pipeline, "_why_not_finite", lambda engine: why(on_host))
     with pytest.raises(DeviceError, match=r"frame 0 is not finite in fp16.*use bf16 or fp32"):
         restore_on_meta(random_network(), info, encoder, monkeypatch, is_finite=False)
 

@@ -1,6 +1,10 @@
 """The memory planner, with budgets of its own."""
 
+import torch
+
+from edvr_cli.inference import memory_plan
 from edvr_cli.inference.memory_plan import MIN_TILE, MemoryPlan, bytes_needed, peak_memory, plan_within
+from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.network.edvr import EDVRConfig
 
 GIB = 1 << 30
@@ -89,3 +93,16 @@ def test_small_frames_go_through_several_at_once():
         assert chosen.windows <= last
         last = chosen.windows
     assert last == 1
+
+
+def test_without_a_kernel_samples_need_room(monkeypatch):
+    """On a GPU that convolves at offsets by torch alone, strip by strip."""
+    gpu = torch.device("cuda:0")
+    monkeypatch.setattr(memory_plan, "free_memory", lambda device, bound: 4 * GIB)
+    monkeypatch.setattr(memory_plan, "missing_kernel", lambda device: "")
+    roomy = memory_plan.plan_memory(M, 1080, 1920, InferenceOptions(), gpu, torch.float16)
+    monkeypatch.setattr(memory_plan, "missing_kernel", lambda device: "Triton is not installed")
+    planned = memory_plan.plan_memory(M, 1080, 1920, InferenceOptions(), gpu, torch.float16)
+    arguments = {"tile": None, "tile_pad": 32, "itemsize": 2, "at_once": 256 * 1024}
+    assert roomy == plan_within(M, 1080, 1920, free=4 * GIB, **arguments)
+    assert planned == plan_within(M, 1080, 1920, free=4 * GIB - 256 * 2**20, **arguments)

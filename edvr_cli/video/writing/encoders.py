@@ -11,6 +11,7 @@ import av
 from av.video.codeccontext import VideoCodecContext
 
 from edvr_cli.errors import OutputError, wrong_usage
+from edvr_cli.video.capabilities import encoder_opens
 from edvr_cli.video.containers import reason
 from edvr_cli.video.image_sequences import ENCODERS
 from edvr_cli.video.pixels.color import ColorSpec
@@ -54,6 +55,7 @@ class _Quality:
     preset_option: str | None = None
     presets: Mapping[str, str] = field(default_factory=dict)
     fixed: Mapping[str, str] = field(default_factory=dict)
+    max_crf: float = 51
 
 
 _SVT_PRESETS = dict(zip(_X26X_PRESETS, ("12", "11", "10", "9", "8", "6", "5", "4", "3", "2"), strict=True))
@@ -68,8 +70,8 @@ _QUALITY = {
     "libx264": _Quality("crf", 17, "preset"),
     "libx264rgb": _Quality("crf", 17, "preset"),
     "libx265": _Quality("crf", 19, "preset"),
-    "libsvtav1": _Quality("crf", 24, "preset", _SVT_PRESETS),
-    "libvpx-vp9": _Quality("crf", 24, "cpu-used", _VPX_SPEEDS, {"b": "0", "row-mt": "1"}),
+    "libsvtav1": _Quality("crf", 24, "preset", _SVT_PRESETS, max_crf=63),
+    "libvpx-vp9": _Quality("crf", 24, "cpu-used", _VPX_SPEEDS, {"b": "0", "row-mt": "1"}, max_crf=63),
     "ffv1": _Quality(None, None, fixed={"level": "3", "slicecrc": "1"}),
     "prores_ks": _Quality(None, None, fixed={"vendor": "apl0"}),
     "png": _Quality(None, None, fixed={"pred": "mixed"}),
@@ -247,7 +249,7 @@ def _codec(name: str) -> av.Codec:
     try:
         codec = av.Codec(name, "w")
     except ValueError as error:
-        known = sorted(set(_QUALITY) & av.codecs_available)
+        known = sorted(filter(encoder_opens, set(_QUALITY) & av.codecs_available))
         aliases = [alias for alias, means in CODEC_ALIASES.items() if means in known]
         raise OutputError(
             f"Unknown video encoder {name!r}; usual ones here: {', '.join(known)}, or {', '.join(aliases[:5])}."
@@ -303,6 +305,9 @@ def _quality_options(encoding: Encoding, quality: _Quality) -> dict[str, str]:
     options = {}
     if encoding.crf is not None and quality.crf_option is None:
         raise OutputError(f"{encoding.codec} has no constant quality (crf).", hint="crf")
+    if encoding.crf is not None and not 0 <= encoding.crf <= quality.max_crf:
+        best = "0 is the best" if quality.crf is None else f"lower is better, {quality.crf:g} is usual"
+        raise OutputError(f"{encoding.codec} takes a crf from 0 to {quality.max_crf:g}, not {encoding.crf:g}; {best}.")
     if encoding.preset is not None and quality.preset_option is None:
         raise OutputError(f"{encoding.codec} has no presets.", hint="preset")
     # The encoders would follow our default and not a quantizer or bit rate that is asked for by its own name.
