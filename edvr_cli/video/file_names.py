@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Literal
 
 from edvr_cli.errors import OutputError
-from edvr_cli.video.image_sequences import ENCODERS
 
 __all__ = ["FORMATS", "RAW", "STANDARD_INPUT", "STANDARD_OUTPUT", "Y4M", "PipeFormat", "container_format", "is_url"]
 
@@ -29,6 +28,8 @@ def container_format(target: str | os.PathLike[str]) -> str:
     """libav's name of the container that a file name's suffix asks for. Raises OutputError for other suffixes."""
     suffix = Path(target).suffix.lower()
     if suffix not in FORMATS:
+        from edvr_cli.video.image_sequences import ENCODERS  # noqa: PLC0415 (it imports PyAV, which help does without)
+
         usual = ", ".join(FORMATS)
         what = f"the suffix {suffix!r}" if suffix else "a name without a suffix"
         pictures = ", ".join(ENCODERS)
