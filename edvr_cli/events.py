@@ -1,7 +1,7 @@
 """Progress events of a restoration: typed values for a progress bar, a log or a script."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -37,6 +37,8 @@ class Started:
     tile: int  # largest side of a tile; 0: whole frames
     resized: bool  # the network's output is resized, as another scale than the model's is wanted
     kept: int = 0  # frames that an earlier run restored
+    segment_frames: int = 0  # of the longest segment; 0: nothing is kept
+    seconds_per_frame: float | None = None  # expected, where it was measured
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class FrameRestored:
 
     done: int
     total: int | None
+    unsaved: int = field(default=0, compare=False)  # frames that stopping at once would lose
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from edvr_cli.errors import InputError
 from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.jobs.options import OutputOptions
 from edvr_cli.jobs.target_size import TargetSize
-from edvr_cli.system.text import format_bytes, format_duration
+from edvr_cli.system.text import format_bytes, format_estimate
 from edvr_cli.video.file_names import FORMATS, is_url
 from edvr_cli.video.reading.options import InputOptions
 from edvr_cli.video.writing.options import Encoding
@@ -79,7 +79,7 @@ def info_command(
         if is_url(str(source)) and not source.exists():
             raise InputError(f"{source} is a URL, which is not opened unasked.", hint="network", wrong_usage=True)
         check_inputs(source)
-    from edvr_cli.jobs.estimate import estimate, seconds_per_frame  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.jobs.estimate import estimate  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.jobs.plan import plan_restore  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.video.reading.frame_intervals import measure_intervals  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.video.reading.sources import as_source, probe  # noqa: PLC0415 (torch takes seconds)
@@ -102,7 +102,7 @@ def info_command(
         plan = replace(plan, source=replace(plan.source, info=info))
     if measure and not plan.info.source.rereadable:
         raise click.UsageError("--measure would read the pipe's frames; write them to a file first.")
-    prospect = _Prospect(plan, estimate(plan), seconds_per_frame(plan) if measure else None)
+    prospect = _Prospect(plan, estimate(plan), _pace(plan, measure=measure))
     if as_json:
         echo_json(_facts(plan.info, times, prospect), indent=2)
     else:
@@ -150,6 +150,19 @@ def _show(info: VideoInfo, times: FrameIntervals | None, prospect: _Prospect) ->
         console.print(markup("[yellow]note:[/] {}", with_hint(plan.size_note.message, plan.size_note.hint)))
 
 
+def _pace(plan: RestorePlan, *, measure: bool) -> float | None:
+    """Seconds per frame: measured now, or by an earlier run on this machine."""
+    from edvr_cli.jobs.estimate import estimate, seconds_per_frame  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.jobs.rates import known_pace, store_pace  # noqa: PLC0415 (likewise)
+
+    pixels, precision = plan.info.width * plan.info.height, estimate(plan).precision
+    if not measure:
+        return known_pace(plan.network, precision, pixels)
+    pace = seconds_per_frame(plan)
+    store_pace(plan.network, precision, pixels, pace)
+    return pace
+
+
 def _work(prospect: _Prospect) -> Iterator[str]:
     """Disk space, memory and time, a sentence each."""
     from edvr_cli.jobs.disk_space import output_bytes, space_needed  # noqa: PLC0415 (torch takes seconds)
@@ -167,7 +180,7 @@ def _work(prospect: _Prospect) -> Iterator[str]:
     if prospect.pace is None:
         yield "Time: use --measure to estimate it."
     else:
-        total = "" if prospect.seconds is None else f", about {format_duration(prospect.seconds)} in total"
+        total = "" if prospect.seconds is None else f", {format_estimate(prospect.seconds)} in total"
         yield f"Time: {prospect.pace:.2g} s per frame, measured{total}; decoding and encoding run in parallel."
 
 

@@ -1,6 +1,7 @@
 """Events of a restoration as a progress bar, or as plain lines where there is no terminal."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -34,11 +35,13 @@ from edvr_cli.events import (
     Paused,
     Started,
 )
-from edvr_cli.system.text import format_bytes, format_duration
+from edvr_cli.system.text import format_bytes, format_duration, format_estimate
 
 __all__ = ["Display"]
 
 _LINE_SECONDS = 10.0  # seconds between lines
+_SLOW_FRAME_SECONDS = 1.0
+_LONG_SECONDS = 3600.0  # a user wants to know before
 _SPEED_SECONDS = 600.0  # seconds; a frame may take minutes, and the speed needs two of them
 
 
@@ -55,6 +58,8 @@ class Display:
         self._progress: Progress | None = None
         self._started = self._said = time.monotonic()
         self._kept = 0  # frames of an earlier run
+        self._job: Started | None = None  # the one that runs now
+        self._last: FrameRestored | None = None  # of this job
         self._files: TaskID | None = None
         self._frames: TaskID | None = None
 
@@ -91,11 +96,26 @@ class Display:
 
     def interrupted(self) -> None:
         """Say what the first Ctrl-C does."""
-        self._say("Stopping when the current segment is done; Ctrl-C again stops at once and loses it.")
+        if self._job is None:
+            self._say("Stopping.")
+            return
+        unsaved = self._last.unsaved if self._last is not None else 0
+        pace = self._pace()
+        wait = None if pace is None else max(1, self._job.segment_frames - unsaved) * pace
+        when = "" if wait is None or not self._job.segment_frames else f", in {format_estimate(wait)} at most"
+        lost = "1 frame" if unsaved == 1 else f"{unsaved} frames"
+        self._say(f"Stopping when the current segment is done{when}; Ctrl-C again stops at once and loses {lost}.")
+
+    def _pace(self) -> float | None:
+        """Seconds per frame: of this run so far, or as expected."""
+        if self._job is None or self._last is None or self._last.done <= self._kept:
+            return None if self._job is None else self._job.seconds_per_frame
+        return (time.monotonic() - self._started) / (self._last.done - self._kept)
 
     def _start(self, event: Started) -> None:
         self._started = self._said = time.monotonic()
         self._kept = event.kept
+        self._job, self._last = event, None
         tiles = f"tiles of {event.tile}" if event.tile else "whole frames"
         sizes = "{}×{} → {}×{}".format(*event.size, *event.output_size)
         self._say(markup("[bold]{}[/] → [bold]{}[/]  {}", event.source.name, event.target.name, sizes))
@@ -104,6 +124,10 @@ class Display:
             self._say("The model enlarges by 4; its output is resized to this size (Lanczos).")
         if event.kept:
             self._say(f"Continuing after {_frames(event.kept, event.total)} of an earlier run.")
+        if event.seconds_per_frame and event.total is not None:
+            left = (event.total - event.kept) * event.seconds_per_frame
+            first = "; edvr preview shows a few moments first" if left > _LONG_SECONDS else ""
+            self._say(f"This takes {format_estimate(left)} ({event.seconds_per_frame:.2g} s per frame){first}.")
         if self._bar:
             self._frames = self._bars().add_task("frames", total=event.total, completed=event.kept)
 
@@ -117,7 +141,7 @@ class Display:
                 TextColumn("elapsed"),
                 TimeElapsedColumn(),
                 TextColumn("left"),
-                TimeRemainingColumn(),
+                _TimeLeft(self._pace),
                 console=self._console,
                 speed_estimate_period=_SPEED_SECONDS,
             )
@@ -131,6 +155,7 @@ class Display:
             self._say(f"File {event.number}{f' of {event.count}' if event.count else ''}: {event.source}")
 
     def _end_file(self, event: Outcome) -> None:
+        self._job = None
         log_traceback(event.trace)
         if event.status != "done":
             message = with_hint(event.message, event.hint)
@@ -172,12 +197,14 @@ class Display:
             self._frames = None
 
     def _advance(self, event: FrameRestored) -> None:
+        is_first, self._last = self._last is None, event
         if self._progress is not None and self._frames is not None:
             total = None if event.total is None else max(event.total, event.done)
             self._progress.update(self._frames, completed=event.done, total=total)
             return
         now = time.monotonic()
-        if now - self._said < _LINE_SECONDS:
+        # A frame that takes long is reported at once: it says how long all will take.
+        if now - self._said < (min(_SLOW_FRAME_SECONDS, _LINE_SECONDS) if is_first else _LINE_SECONDS):
             return
         self._said = now
         speed = (event.done - self._kept) / (now - self._started)
@@ -188,6 +215,7 @@ class Display:
         self._say(line)
 
     def _finish(self, event: Finished) -> None:
+        self._job = None
         if self._progress is not None and self._frames is not None:
             # The source's own count may have been an estimate.
             self._progress.update(self._frames, completed=event.frames, total=event.frames)
@@ -204,6 +232,7 @@ class Display:
         )
 
     def _pause(self, event: Paused) -> None:
+        self._job = None
         if self._progress is not None and self._files is None:
             self._progress.stop()
         kept = _frames(event.done, event.total)
@@ -211,6 +240,23 @@ class Display:
 
     def _say(self, line: str | Text) -> None:
         self._console.print(line, soft_wrap=not self._console.is_terminal)  # a log line stays one line
+
+
+class _TimeLeft(TimeRemainingColumn):
+    """The time left, from the first frame on."""
+
+    def __init__(self, pace: Callable[[], float | None]) -> None:
+        super().__init__()
+        self._pace = pace
+
+    def render(self, task: Task) -> Text:
+        """Return what rich knows after two frames, and before that what one frame took."""
+        pace = self._pace()
+        if task.description != "frames" or task.speed or task.remaining is None or pace is None:
+            return super().render(task)
+        minutes, seconds = divmod(round(task.remaining * pace), 60)
+        hours, minutes = divmod(minutes, 60)
+        return Text(f"{hours}:{minutes:02}:{seconds:02}", style="progress.remaining")
 
 
 class _Speed(ProgressColumn):

@@ -40,11 +40,13 @@ def checked_settings(fact: object) -> Mapping[str, Any]:
 
 def checked_choices(fact: object) -> Mapping[str, int]:
     """What the first run chose: the side of tiles (0: whole frames), and the number of threads."""
-    choices = _mapping(fact, {"tile", "threads"})
+    has_segment = isinstance(fact, dict) and "segment" in fact
+    choices = _mapping(fact, {"tile", "threads", "segment"} if has_segment else {"tile", "threads"})
     tile = _integer(choices["tile"], 0, _MAX_TICKS)
     if 0 < tile < _MIN_TILE:
         raise ValueError("tiles are too small")
-    return {"tile": tile, "threads": _integer(choices["threads"], 1, _MAX_THREADS)}
+    segment = {"segment": _integer(choices["segment"], 1, _MAX_TICKS)} if has_segment else {}
+    return {"tile": tile, "threads": _integer(choices["threads"], 1, _MAX_THREADS), **segment}
 
 
 def checked_count(fact: object) -> int:

@@ -12,6 +12,7 @@ from edvr_cli.errors import InputError, OutputError, StoppedError, reason_of, se
 from edvr_cli.events import Finished, FrameRestored, Joining, Notice, OnEvent, Paused, Started
 from edvr_cli.jobs.backends import Backend, BackendFactory, LocalBackend, RestoreContext
 from edvr_cli.jobs.disk_space import check_space, space_needed
+from edvr_cli.jobs.expected_pace import expected_pace, keep_pace
 from edvr_cli.jobs.fingerprint import fingerprint
 from edvr_cli.jobs.job_dir import JobDirectory
 from edvr_cli.jobs.manifest import Header, Manifest, file_identity
@@ -20,6 +21,7 @@ from edvr_cli.jobs.output_path import check_target, put_in_place
 from edvr_cli.jobs.plan import RestorePlan
 from edvr_cli.jobs.request import find_finished_job, job_directory
 from edvr_cli.jobs.segment_files import as_encoded_video, is_whole
+from edvr_cli.jobs.segments import SegmentLimits
 from edvr_cli.jobs.to_stdout import restore_to_stdout
 from edvr_cli.system.files import remove, reserve, sync_file
 from edvr_cli.video.muxing.mux import mux
@@ -27,6 +29,9 @@ from edvr_cli.video.muxing.verify import verify
 from edvr_cli.video.writing.encoders import EncoderPlan
 
 __all__ = ["run_plan"]
+
+_SEGMENT_SECONDS = 120.0  # of work: an interruption costs at most these
+_MIN_MEASURED = 10  # frames; the first ones compile and allocate
 
 _LOG = logging.getLogger(__name__)
 
@@ -112,6 +117,9 @@ class Job:
                 if resume != "never" and not finished.header.changes(header):
                     return finished.frame_count or 0, 0
                 check_target(plan.target, source=plan.info.path, overwrite=plan.output.overwrite)
+            pace = expected_pace(plan, self.backend)
+            segment = plan.limits.within(_SEGMENT_SECONDS, pace).longest
+            header = replace(header, choices={**header.choices, "segment": segment})
             manifest = _open(job_dir, header, resume)
             encoder = self._use_choices(manifest)
             _LOG.debug("%s: %d frames kept in %s", plan.target, manifest.frames_done(), job_dir.directory)
@@ -123,12 +131,23 @@ class Job:
                     *self.backend.notes,
                     *self._space_warnings(manifest, total),
                 ]
-                self.emit(replace(_started(plan, self.backend), total=total, kept=manifest.frames_done()))
+                self.emit(
+                    replace(
+                        _started(plan, self.backend),
+                        total=total,
+                        kept=manifest.frames_done(),
+                        segment_frames=self._limits(manifest).longest,
+                        seconds_per_frame=pace,
+                    )
+                )
                 if plan.size_note is not None:
                     self.emit(plan.size_note)
                 for warning in warnings:
                     self.emit(Notice(warning))
+                began = time.monotonic()
                 restored = self._restore(manifest, total, encoder)
+                if restored >= _MIN_MEASURED:
+                    keep_pace(plan, self.backend, (time.monotonic() - began) / restored)
                 self._join(manifest)
         return manifest.frame_count or 0, restored
 
@@ -139,14 +158,14 @@ class Job:
         def on_frame() -> None:
             nonlocal done
             done += 1
-            self.emit(FrameRestored(done, total))
+            self.emit(FrameRestored(done, total, done - manifest.frames_done()))
 
         context = RestoreContext(
             source=self.plan.source,
             encoder=encoder,
             directory=self.job_dir.directory,
             split_at_cuts=self.plan.job.split_at_cuts,
-            limits=self.plan.limits,
+            limits=self._limits(manifest),
             on_segment=manifest.add,
             on_frame=on_frame,
             stop=self.stop,
@@ -158,6 +177,10 @@ class Job:
         if manifest.frame_count is None:
             manifest.set_end(max(segment.end.frame for segment in manifest.segments))
         return done - kept
+
+    def _limits(self, manifest: Manifest) -> SegmentLimits:
+        """Where segments end: as the job's first run chose it."""
+        return self.plan.limits.at_most(manifest.header.choices.get("segment", self.plan.limits.longest))
 
     def _restore_missing(self, manifest: Manifest, context: RestoreContext) -> None:
         for missing in list(manifest.missing_ranges()):

@@ -66,6 +66,15 @@ class SegmentLimits:
         longest = min(_MAX_FRAMES, max(1, round(seconds * float(rate or 25))))
         return cls(max(1, longest // 2), longest)
 
+    def within(self, seconds: float, pace: float | None) -> "SegmentLimits":
+        """The same, with at most ``seconds`` of work per segment at ``pace`` seconds per frame (None: unknown)."""
+        return self if not pace else self.at_most(max(1, int(seconds / pace)))
+
+    def at_most(self, frames: int) -> "SegmentLimits":
+        """The same, with at most ``frames`` per segment."""
+        longest = min(self.longest, frames)
+        return SegmentLimits(min(self.shortest, max(1, longest // 2)), longest)
+
     def end_before(self, length: int, starts_shot: bool) -> bool:
         """Whether a segment of ``length`` frames ends before a frame that does or does not start a shot."""
         return length >= self.longest or (starts_shot and length >= self.shortest)

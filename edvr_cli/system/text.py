@@ -5,7 +5,7 @@ A terminal takes control characters for commands, and some invisible characters 
 
 import unicodedata
 
-__all__ = ["first_line", "format_bytes", "format_duration", "printable"]
+__all__ = ["first_line", "format_bytes", "format_duration", "format_estimate", "printable"]
 
 # Marks and isolates that change the direction of the text around them, so that a name looks like another.
 _DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -43,6 +43,19 @@ def format_duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes:02} min"
     return f"{minutes} min {rest:02} s" if minutes else f"{seconds:.1f} s"
+
+
+def format_estimate(seconds: float) -> str:
+    """An estimate, rounded to what is known: ``about 40 s``, ``about 2 min 10 s``, ``about 35 min``, ``about 3 h``."""
+    if seconds < 10 * 60:
+        rounded = max(5, round(seconds / 5) * 5)
+        minutes, rest = divmod(rounded, 60)
+        parts = [f"{minutes} min"] * bool(minutes) + [f"{rest:02} s" if minutes else f"{rest} s"] * bool(rest)
+    else:
+        step = 1 if seconds < 3600 else 5 if seconds < 6 * 3600 else 60
+        hours, minutes = divmod(round(seconds / 60 / step) * step, 60)
+        parts = [f"{hours} h"] * bool(hours) + [f"{minutes:02} min" if hours else f"{minutes} min"] * bool(minutes)
+    return f"about {' '.join(parts)}"
 
 
 def first_line(error: BaseException) -> str:

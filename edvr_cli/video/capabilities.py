@@ -21,6 +21,9 @@ _HARDWARE = (
 )  # fmt: skip
 
 
+_HARDWARE_KINDS = ("_nvenc", "_qsv", "_amf", "_videotoolbox", "_vaapi")
+
+
 @dataclass(frozen=True)
 class FFmpegCapabilities:
     """``encoders`` that are built in; ``hardware_encoders`` that are, too: "" for one that opens, else why it does not.
@@ -63,4 +66,4 @@ def _try(name: str) -> str:
 
 def encoder_opens(name: str) -> bool:
     """Whether this machine has what the encoder needs; only those of graphics cards need something."""
-    return name not in _HARDWARE or not _try(name)
+    return not name.endswith(_HARDWARE_KINDS) or not _try(name)

@@ -193,7 +193,7 @@ def test_overwrite_replaces_what_is_there(edvr):
     """With -y, and only then."""
     Path("out.mp4").write_bytes(b"old")
     refused = edvr(*UPSCALE, "in.mp4", "out.mp4")
-    assert (refused.code, refused.out) == (1, "")
+    assert (refused.code, refused.out) == (2, "")
     assert "out.mp4 exists; pass --overwrite (-y) to replace it" in refused.err
     assert Path("out.mp4").read_bytes() == b"old"
     assert edvr(*UPSCALE, "in.mp4", "out.mp4", "-y").code == 0

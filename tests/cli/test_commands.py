@@ -77,7 +77,11 @@ def test_models_are_completed(monkeypatch, capsys):
         monkeypatch.setenv("COMP_WORDS", words)
         monkeypatch.setenv("COMP_CWORD", "3")
         assert run() == 0
-        assert capsys.readouterr().out.split() == ["plain,edvr-m-x4-reds", "plain,edvr-m-wotsa-x4-reds"]
+        assert capsys.readouterr().out.split() == [
+            "plain,edvr-m-x4",
+            "plain,edvr-m-x4-reds",
+            "plain,edvr-m-wotsa-x4-reds",
+        ]
 
 
 @pytest.fixture

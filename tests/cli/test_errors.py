@@ -211,7 +211,7 @@ def test_nobody_need_listen_to_standard_error(edvr, monkeypatch: pytest.MonkeyPa
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", error and Deaf(error))
         assert edvr(*UPSCALE)[:2] == (0, "out.mp4\n")
-        assert edvr("info", "none.mp4")[0] == 1
+        assert edvr("info", "none.mp4")[0] == 2
 
 
 def test_events_that_nobody_reads_are_no_reason_to_stop(edvr, monkeypatch: pytest.MonkeyPatch):

@@ -56,8 +56,8 @@ def test_a_size_is_reached(upscale, arguments: tuple[str, ...], size: tuple[int,
         (("--scale", "huge"), 2, "invalid scale 'huge': expected 2x, 1.5 or one of 720p, 1080p"),
         (("--scale", "2", "--height", "72"), 2, "--scale and --height or --width both say how large"),
         (("--size", "1080"), 2, "invalid size '1080': expected 1920x1080"),
-        (("--height", "1080"), 1, "1080 pixels high is 45 times that, and the model enlarges 4 times."),
-        (("--height", "20"), 1, "20 pixels high would shrink it; choose a larger --scale, --height, --width or --size"),
+        (("--height", "1080"), 2, "1080 pixels high is 45 times that, and the model enlarges 4 times."),
+        (("--height", "20"), 2, "20 pixels high would shrink it; choose a larger --scale, --height, --width or --size"),
     ],
 )
 def test_a_size_that_cannot_be_is_one_sentence(upscale, arguments: tuple[str, ...], code: int, message: str):

@@ -98,7 +98,7 @@ def test_mistakes_about_teachers_are_one_sentence(tmp_path, footage, capsys):
     target = tmp_path / "model.safetensors"
     for options, code, sentence in (
         (("--teacher", tmp_path / "edvr.safetensors"), 1, "has no optical flow"),
-        (("--teacher", tmp_path / "nothing.pth"), 1, "nothing.pth"),
+        (("--teacher", tmp_path / "nothing.pth"), 2, "nothing.pth"),
         (("--teacher-frame", 1), 1, "no teacher is given"),
         (("--init", "assemble"), 1, "no model to start from"),
         (("--skeleton", 2, "--attention", 1), 2, "attention below 1"),
