@@ -27,11 +27,13 @@ __all__ = [
 
 
 Hint = Literal[
+    "avi",
     "codec",
     "crf",
     "device",
     "end",
     "fresh",
+    "gif",
     "model",
     "name",
     "network",

@@ -84,7 +84,7 @@ _Form = tuple[Precision, bool]  # and whether it is compiled
 
 
 @dataclass
-class _Contestant:
+class _Candidate:
     """A form to be measured; ``run`` restores the next frame."""
 
     work: WorkCount
@@ -137,38 +137,38 @@ def time_network(
     whole, op = published_form(model)
     published = _as_published(whole, pair, width * height)
     engines: dict[_Form, StreamingEDVR] = {}
-    contestants: dict[_Form, _Contestant] = {}
+    candidates: dict[_Form, _Candidate] = {}
     for precision, compiled in forms:
         engine = StreamingEDVR(copy.deepcopy(model), InferenceOptions(precision=precision, torch_compile=compiled))
         engines[precision, compiled] = engine
-        known = contestants[precision, False].work if compiled else None  # it does the same, where nobody can look
-        contestants[precision, compiled] = _as_engine(engine, pair, width, height, known)
-    everyone = [("fp32", published), *((precision, c) for (precision, _), c in contestants.items())]
-    for precision, contestant in everyone:
-        estimate = contestant.work.flops / rates.product[precision]
+        known = candidates[precision, False].work if compiled else None  # it does the same, where nobody can look
+        candidates[precision, compiled] = _as_engine(engine, pair, width, height, known)
+    everyone = [("fp32", published), *((precision, c) for (precision, _), c in candidates.items())]
+    for precision, candidate in everyone:
+        estimate = candidate.work.flops / rates.product[precision]
         if estimate > budget:
-            contestant.why_not = f"would take about {estimate:.0f} s per frame"
+            candidate.why_not = f"would take about {estimate:.0f} s per frame"
 
     with torch.inference_mode():
-        _take_turns([contestant for _, contestant in everyone], device, budget)
-        parts = {f: _time_stages(engines[f], c.run, budget) if c.repeats else {} for f, c in contestants.items()}
+        _take_turns([candidate for _, candidate in everyone], device, budget)
+        parts = {f: _time_stages(engines[f], c.run, budget) if c.repeats else {} for f, c in candidates.items()}
     return NetworkResult(
         PublishedResult(op, published.work.flops, published.time, published.memory, published.why_not),
         [
             EngineResult(
                 precision,
-                contestant.work.flops,
-                contestant.work.bytes,
-                max(contestant.work.flops / rates.product[precision], contestant.work.bytes / rates.copy),
-                contestant.time,
+                candidate.work.flops,
+                candidate.work.bytes,
+                max(candidate.work.flops / rates.product[precision], candidate.work.bytes / rates.copy),
+                candidate.time,
                 parts[precision, compiled],
-                contestant.memory,
-                engines[precision, compiled].tile_size if contestant.repeats else 0,
-                contestant.why_not,
+                candidate.memory,
+                engines[precision, compiled].tile_size if candidate.repeats else 0,
+                candidate.why_not,
                 compiled,
-                contestant.first,
+                candidate.first,
             )
-            for (precision, compiled), contestant in contestants.items()
+            for (precision, compiled), candidate in candidates.items()
         ],
     )
 
@@ -183,16 +183,16 @@ def _windows(model: EDVR, width: int, height: int) -> list[Window[Tensor]]:
     return inner
 
 
-def _as_published(whole: EDVR, pair: list[Window[Tensor]], pixels: int) -> _Contestant:
+def _as_published(whole: EDVR, pair: list[Window[Tensor]], pixels: int) -> _Candidate:
     sample = torch.stack(_windows(whole, _SAMPLE_SIDE, _SAMPLE_SIDE)[0].frames)[None]
     work = count_work(whole, lambda: whole(sample)) * (pixels / _SAMPLE_SIDE**2)
     turns = cycle(pair)
-    return _Contestant(work, lambda: whole(torch.stack(next(turns).frames)[None]))
+    return _Candidate(work, lambda: whole(torch.stack(next(turns).frames)[None]))
 
 
 def _as_engine(
     engine: StreamingEDVR, pair: list[Window[Tensor]], width: int, height: int, work: WorkCount | None = None
-) -> _Contestant:
+) -> _Candidate:
     if work is None:
         first, second = _windows(engine.model, _SAMPLE_SIDE, _SAMPLE_SIDE)
         engine.prepare(_SAMPLE_SIDE, _SAMPLE_SIDE)
@@ -201,44 +201,44 @@ def _as_engine(
         work = count_work(network, lambda: engine.restore(second)) * (width * height / _SAMPLE_SIDE**2)
     engine.prepare(height, width)
     turns = cycle(pair)  # its own: whoever got the same window again would find all features there
-    return _Contestant(work, lambda: engine.restore(next(turns)))
+    return _Candidate(work, lambda: engine.restore(next(turns)))
 
 
-def _take_turns(contestants: Sequence[_Contestant], device: torch.device, budget: float) -> None:
+def _take_turns(candidates: Sequence[_Candidate], device: torch.device, budget: float) -> None:
     """Measure times and memory, in turns.
 
     A candidate with a ``why_not`` is skipped; one that runs out of memory gets one.
     """
     running = []
-    for contestant in contestants:
-        if contestant.why_not:
+    for candidate in candidates:
+        if candidate.why_not:
             continue
         try:
             began = time.perf_counter()
-            contestant.memory = peak_memory(contestant.run, device)  # the first run does not count
+            candidate.memory = peak_memory(candidate.run, device)  # the first run does not count
             wait(device)
-            contestant.first = time.perf_counter() - began
+            candidate.first = time.perf_counter() - began
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            contestant.why_not = "out of memory"
+            candidate.why_not = "out of memory"
             continue
-        running.append((contestant, _frames_a_turn(contestant, device)))
+        running.append((candidate, _frames_per_turn(candidate, device)))
     spent = 0.0
     for _ in range(_MAX_ROUNDS):
-        for contestant, frames in running:
-            took = seconds(lambda c=contestant, n=frames: [c.run() for _ in range(n)], device)  # type: ignore[misc]
-            contestant.repeats += (took / frames,)
+        for candidate, frames in running:
+            took = seconds(lambda c=candidate, n=frames: [c.run() for _ in range(n)], device)  # type: ignore[misc]
+            candidate.repeats += (took / frames,)
             spent += took
         if spent > budget:
             break
 
 
-def _frames_a_turn(contestant: _Contestant, device: torch.device) -> int:
+def _frames_per_turn(candidate: _Candidate, device: torch.device) -> int:
     """How many frames to time at once: one on a CPU, where nothing is queued."""
     if device.type == "cpu":
         return 1
-    return max(1, min(_MAX_FRAMES, round(_MIN_SECONDS / seconds(contestant.run, device))))
+    return max(1, min(_MAX_FRAMES, round(_MIN_SECONDS / seconds(candidate.run, device))))
 
 
 def _time_stages(engine: StreamingEDVR, run: Callable[[], object], budget: float) -> dict[str, float]:

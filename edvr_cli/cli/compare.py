@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["compare_command"]
 
 
-class _Size(click.ParamType):
+class _SizeChoice(click.ParamType):
     """``larger``, ``smaller``, or width and height."""
 
     name = "larger|smaller|WxH"
@@ -55,7 +55,7 @@ class _Size(click.ParamType):
 @click.option("--ref", metavar="TRUTH", type=FILE, help="Measure both A and B against this video or folder.")
 @click.option(
     "--size",
-    type=_Size(),
+    type=_SizeChoice(),
     help="Size both are brought to (bicubic) before they are compared.  [default: TRUTH's, or the larger of A and B]",
 )
 @click.option("--start", type=TIME, default=0, metavar="TIME", help="Begin A, or TRUTH, here: B is a part of it.")

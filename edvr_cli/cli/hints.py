@@ -5,6 +5,9 @@ from edvr_cli.errors import Hint
 __all__ = ["with_hint"]
 
 _HINTS: dict[Hint, str] = {
+    "avi": "for one all the same: edvr upscale IN - | ffmpeg -i - -i IN -map 0:v -map 1:a? -c:v mpeg4 -q:v 2 OUT.avi",
+    "gif": "for one all the same: edvr upscale IN - | "
+    "ffmpeg -i - -vf 'split[a][b];[a]palettegen[p];[b][p]paletteuse' OUT.gif",
     "codec": "choose another --codec, or a file name that ends in .mkv",
     "crf": "leave out --crf, or set the encoder's own options with -e",
     "device": "try --device cpu or a smaller model",

@@ -109,7 +109,7 @@ class _Tile(click.ParamType):
         )
 
 
-class _Size(click.ParamType):
+class _Bytes(click.ParamType):
     """A number of bytes, with a unit."""
 
     name = "size"
@@ -244,7 +244,7 @@ class Count(click.IntRange):
 
 TIME = _Time()
 MODEL = _Model()
-SIZE = _Size()
+SIZE = _Bytes()
 TILE = _Tile()
 KEY_VALUE = _KeyValue()
 DEVICE = _Device()

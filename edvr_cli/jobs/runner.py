@@ -40,7 +40,7 @@ def run_plan(plan: RestorePlan, *, backend: BackendFactory | None, stop: Callabl
     """Execute the plan; ``backend`` None is this process. Raises StoppedError after ``stop``."""
     began = time.monotonic()
     warnings: list[str] = []  # of the reader, whose thread may not emit
-    lose = _lose_transparency(plan, warnings.append)
+    lose = _on_transparency(plan, warnings.append)
     plan = replace(plan, source=replace(plan.source, on_warning=warnings.append, on_transparency=lose))
     if plan.mux.piped:
         local = LocalBackend(plan, emit)
@@ -63,7 +63,7 @@ def run_plan(plan: RestorePlan, *, backend: BackendFactory | None, stop: Callabl
     return finished
 
 
-def _lose_transparency(plan: RestorePlan, warn: Callable[[str], None]) -> Callable[[Fraction], None] | None:
+def _on_transparency(plan: RestorePlan, warn: Callable[[str], None]) -> Callable[[Fraction], None] | None:
     """What to do where transparency appears that the first frames do not have and the output cannot contain."""
     encoder = plan.encoder
     if encoder.layout.alpha or not (plan.info.layout.alpha and plan.info.opaque):
@@ -171,7 +171,7 @@ class Job:
             stop=self.stop,
         )
         self._restore_missing(manifest, context)
-        if manifest.frame_count is not None and kept and not self._ends_there(manifest):
+        if manifest.frame_count is not None and kept and not self._still_ends_there(manifest):
             manifest.doubt_end()
             self._restore_missing(manifest, context)
         if manifest.frame_count is None:
@@ -187,7 +187,7 @@ class Job:
             if not self.backend.restore_range(missing, context):
                 raise StoppedError(f"{self.plan.target} is not finished.")
 
-    def _ends_there(self, manifest: Manifest) -> bool:
+    def _still_ends_there(self, manifest: Manifest) -> bool:
         """Whether the source still ends where an earlier run found its end."""
         last = max(manifest.segments, key=lambda segment: segment.end.frame)
         with closing(self.plan.source.frames(last.end)) as frames:

@@ -9,6 +9,7 @@ from av.codec.hwaccel import hwdevices_available
 from av.video.codeccontext import VideoCodecContext
 
 from edvr_cli.video.containers import reason
+from edvr_cli.video.libav_log import log_level
 from edvr_cli.video.vmaf import vmaf_available
 
 __all__ = ["FFmpegCapabilities", "encoder_opens", "find_capabilities"]
@@ -51,18 +52,15 @@ def find_capabilities() -> FFmpegCapabilities:
 
 
 def _try(name: str) -> str:
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.PANIC)  # the reason is reported below; libav would print it, too
     try:
-        context = av.CodecContext.create(name, "w")
-        assert isinstance(context, VideoCodecContext)  # all of these are
-        context.width, context.height, context.pix_fmt = 256, 256, "nv12"
-        context.time_base, context.framerate = Fraction(1, 25), Fraction(25)
-        context.open()
+        with log_level(av.logging.PANIC):  # the reason is reported below; libav would print it, too
+            context = av.CodecContext.create(name, "w")
+            assert isinstance(context, VideoCodecContext)  # all of these are
+            context.width, context.height, context.pix_fmt = 256, 256, "nv12"
+            context.time_base, context.framerate = Fraction(1, 25), Fraction(25)
+            context.open()
     except (av.FFmpegError, ValueError) as error:
         return reason(error) or type(error).__name__
-    finally:
-        av.logging.set_level(level)
     return ""
 
 

@@ -152,8 +152,10 @@ def _lacks_index(path: Path) -> bool:
                 kinds.append(header[4:8])
                 if size == 1:
                     size = int.from_bytes(header[8:], "big")
-                if size < 8:
+                if not size:  # to the end of the file
                     break
+                if size < 8:
+                    return False
                 file.seek(size - 16, os.SEEK_CUR)
     except (OSError, ValueError):
         return False

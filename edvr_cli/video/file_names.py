@@ -18,6 +18,11 @@ PipeFormat = Literal["y4m", "raw"]
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 """libav's name of each container that can be written, by suffix."""
 
+_REASONS = {
+    ".avi": " AVI keeps no frame times and no HDR",
+    ".gif": " A GIF has 256 colors and no audio",
+}
+
 
 def container_format(target: str | os.PathLike[str]) -> str:
     """libav's name of the container that a file name's suffix asks for. Raises OutputError for other suffixes."""
@@ -30,7 +35,8 @@ def container_format(target: str | os.PathLike[str]) -> str:
         pictures = ", ".join(ENCODERS)
         raise OutputError(
             f"{target}: no container is known for {what}; use one of {usual} (.mkv holds anything), "
-            f"or for pictures one of {pictures}, as in frames/%06d.png."
+            f"or for pictures one of {pictures}, as in frames/%06d.png.{_REASONS.get(suffix, '')}",
+            hint="avi" if suffix == ".avi" else "gif" if suffix == ".gif" else None,
         )
     return FORMATS[suffix]
 

@@ -34,6 +34,14 @@ def edvr(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.
         (("upscale", "https://x.org/a.mp4", "out.mp4"), "is a URL, which is not opened unasked; pass --allow-network"),
         (("info", "https://x.org/a.mp4"), "is a URL, which is not opened unasked; pass --allow-network"),
         (("report", "large.mp4", "small.mp4"), "the source comes first. Try edvr report small.mp4 large.mp4"),
+        (
+            ("upscale", "small.mp4", "o.avi"),
+            "AVI keeps no frame times and no HDR; for one all the same: edvr upscale IN",
+        ),
+        (
+            ("upscale", "small.mp4", "o.gif"),
+            "A GIF has 256 colors and no audio; for one all the same: edvr upscale IN",
+        ),
         (("models", "info", "edvr-m"), "unknown model 'edvr-m': did you mean 'edvr-m-"),
         (("upscale", "small.mp4", "o.mp4", "--crf", "99"), "libx264 takes a crf from 0 to 51, not 99; lower is better"),
         (("upscale", "small.mp4", "o.mkv", "-c", "av1", "--crf", "64"), "libsvtav1 takes a crf from 0 to 63, not 64"),

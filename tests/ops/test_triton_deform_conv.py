@@ -299,7 +299,7 @@ def test_selftest_does_nothing_where_the_kernel_is_not_used():
 @pytest.mark.parametrize(("installed", "otherwise"), [(True, "torchvision"), (False, "reference")])
 def test_gpu_tensors_get_the_kernel_where_triton_runs(monkeypatch: pytest.MonkeyPatch, installed: bool, otherwise: str):
     """For training, or without Triton, they get torchvision's operation or the definition; in float64 the latter."""
-    monkeypatch.setattr(deform_conv_fallback, "torchvision_works", lambda device: installed)
+    monkeypatch.setattr(deform_conv_fallback, "torchvision_serves", lambda device: installed)
     with FakeTensorMode():
         x = torch.empty(1, 8, 4, 4, device="cuda", dtype=HALF)
         monkeypatch.setattr(deform_conv, "missing_kernel", lambda device: "")

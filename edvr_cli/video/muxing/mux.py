@@ -21,7 +21,7 @@ from edvr_cli.errors import InputError, OutputError
 from edvr_cli.video.containers import reason
 from edvr_cli.video.muxing.image_files import write_images
 from edvr_cli.video.muxing.plan import MuxPlan, StreamPlan
-from edvr_cli.video.muxing.side_packets import Route, side_packets, sounds_of
+from edvr_cli.video.muxing.side_packets import Route, audio_spans, side_packets
 from edvr_cli.video.muxing.stream_copy import StreamCopier
 from edvr_cli.video.muxing.subtitles import SubtitleConverter
 from edvr_cli.video.muxing.tags import advanced_timecode, kept_metadata
@@ -56,7 +56,7 @@ def mux(
     if plan.images is not None:
         write_images(segments, plan.images, Path(target))
         return clock.timeline(Fraction(0))
-    cut = TrimRange(
+    trim = TrimRange(
         start=clock.begin if trim_start else None,
         end=clock.end if trim_end else None,
         shift=-clock.begin if trim_start or clock.begin < 0 else Fraction(0),
@@ -71,14 +71,14 @@ def mux(
             ) as output,
         ):
             copier = StreamCopier(output, plan.format)
-            video_stream, routes = _add_streams(copier, source, encoded.streams.video[0], info, plan, clock, cut)
+            video_stream, routes = _add_streams(copier, source, encoded.streams.video[0], info, plan, clock, trim)
             _set_timecode(video_stream, info, clock if trim_start else None)
             output.metadata.update(kept_metadata(info.metadata))
             if source is not None:
-                output.set_chapters(_chapters(source, cut))
+                output.set_chapters(_chapters(source, trim))
             output.start_encoding()
-            pictures = clock.packets(video_stream, cut.shift)
-            others = side_packets(source, routes, cut, info.source.clock) if source is not None else iter(())
+            pictures = clock.packets(video_stream, trim.shift)
+            others = side_packets(source, routes, trim, info.source.clock) if source is not None else iter(())
             written = 0
             for _, _, packet in merge(pictures, others, key=lambda timed: timed[:2]):
                 is_frame = packet.stream is video_stream
@@ -86,12 +86,12 @@ def mux(
                 written += is_frame
                 if on_frames is not None and is_frame and written % _REPORT_EVERY == 0:
                     on_frames(written)
-            sounds = sounds_of(routes)  # The streams are gone with the container.
+            spans = audio_spans(routes)  # The streams are gone with the container.
             output.close()  # Writes the index, which may fail as any writing may.
             copier.finish(Path(target))
     except (av.FFmpegError, OSError, ValueError) as error:
         raise OutputError(f"{target}: joining the video with its other streams failed: {reason(error)}.") from error
-    return clock.timeline(cut.shift, sounds)
+    return clock.timeline(trim.shift, spans)
 
 
 def _muxer_options(plan: MuxPlan, info: VideoInfo, tick: Fraction) -> dict[str, str]:
@@ -120,7 +120,7 @@ def _add_streams(
     info: VideoInfo,
     plan: MuxPlan,
     clock: VideoClock,
-    cut: TrimRange,
+    trim: TrimRange,
 ) -> tuple[Stream, dict[int, Route]]:
     """Give the output its streams in the source's order; returns the video's and the others' routes."""
     if source is None:
@@ -132,7 +132,7 @@ def _add_streams(
         if stream.index == info.stream_index:
             video_stream = _add_video(copier.output, stream, encoded, info, plan, clock)
         elif stream.index in plans and plans[stream.index].action != "drop":
-            route = _add_other(copier, stream, plans[stream.index], info, plan, cut)
+            route = _add_other(copier, stream, plans[stream.index], info, plan, trim)
             if route is not None:
                 routes[stream.index] = route
         if stream.index not in routes and stream.type not in ("attachment", "unknown"):
@@ -170,16 +170,16 @@ def _add_video(
     return stream
 
 
-def _set_timecode(stream: Stream, info: VideoInfo, cut: VideoClock | None) -> None:
+def _set_timecode(stream: Stream, info: VideoInfo, trim: VideoClock | None) -> None:
     """Where a video is a cut, its timecode is that of the cut's first frame."""
     timecode = stream.metadata.get("timecode", stream.metadata.get("TIMECODE"))
-    if cut is not None and timecode is not None and info.average_rate is not None:
-        skipped = round((cut.begin - info.start_time) * info.average_rate)
+    if trim is not None and timecode is not None and info.average_rate is not None:
+        skipped = round((trim.begin - info.start_time) * info.average_rate)
         stream.metadata["timecode"] = advanced_timecode(timecode, skipped, info.average_rate)
 
 
 def _add_other(
-    copier: StreamCopier, original: Stream, item: StreamPlan, info: VideoInfo, plan: MuxPlan, cut: TrimRange
+    copier: StreamCopier, original: Stream, item: StreamPlan, info: VideoInfo, plan: MuxPlan, trim: TrimRange
 ) -> Route | None:
     if item.stream.cover and plan.format == "matroska":
         kind = "png" if item.stream.codec == "png" else "jpeg"
@@ -193,7 +193,7 @@ def _add_other(
     stream.disposition = original.disposition
     if original.type == "attachment":
         return None
-    trimmer = trimmer_for(original, cut, plan.format)
+    trimmer = trimmer_for(original, trim, plan.format)
     # Matroska takes two packets of one time, and its ticks are too coarse for anything else.
     min_step = None if original.type == "subtitle" else 0 if plan.format in ("matroska", "webm") else 1
     return Route(stream, trimmer, min_step, converter)
@@ -206,15 +206,15 @@ def _picture(info: VideoInfo, index: int) -> bytes:
         return next((bytes(packet) for packet in container.demux(container.streams[index]) if packet.size), b"")
 
 
-def _chapters(source: InputContainer, cut: TrimRange) -> list:
+def _chapters(source: InputContainer, trim: TrimRange) -> list:
     """The source's chapters, those of a cut moved and trimmed with it."""
     kept = []
     for chapter in source.chapters():
         unit = fraction(chapter["time_base"]) or Fraction(1)
         begin, end = chapter["start"] * unit, chapter["end"] * unit
-        if not cut.holds(begin, end):
+        if not trim.holds(begin, end):
             continue
-        begin, end = cut.bounded(begin, end)
-        shifted = {"start": round((begin + cut.shift) / unit), "end": round((end + cut.shift) / unit)}
+        begin, end = trim.bounded(begin, end)
+        shifted = {"start": round((begin + trim.shift) / unit), "end": round((end + trim.shift) / unit)}
         kept.append({**chapter, **shifted})
     return kept

@@ -10,6 +10,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from edvr_cli.video.containers import reason
+from edvr_cli.video.libav_log import log_level
 from edvr_cli.video.muxing.stream_copy import StreamCopier
 from edvr_cli.video.reading.info import VideoInfo
 
@@ -82,13 +83,8 @@ def why_muxer_refuses(template: Stream, packet: Packet | None, format_name: str,
 @contextmanager
 def _log() -> Iterator[list[tuple[int, str, str]]]:
     """libav's message, which is only in its log."""
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.ERROR)
-    try:
-        with av.logging.Capture() as said:
-            yield said
-    finally:
-        av.logging.set_level(level)
+    with log_level(av.logging.ERROR), av.logging.Capture() as said:
+        yield said
 
 
 def _first_sentence(said: list[tuple[int, str, str]]) -> str:

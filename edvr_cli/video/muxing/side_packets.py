@@ -9,12 +9,12 @@ from av.packet import Packet
 from av.stream import Stream
 
 from edvr_cli.video.muxing.subtitles import SubtitleConverter
-from edvr_cli.video.muxing.timeline import Span
+from edvr_cli.video.muxing.timeline import AudioSpan
 from edvr_cli.video.muxing.trim import PacketTrimmer, TrimRange
 from edvr_cli.video.pyav import time_base
 from edvr_cli.video.reading.source_clock import SourceClock
 
-__all__ = ["Route", "TimedPacket", "side_packets", "sounds_of"]
+__all__ = ["Route", "TimedPacket", "audio_spans", "side_packets"]
 
 TimedPacket = tuple[Fraction, int, Packet]
 """(decoding time in seconds, tie break, packet): what packets are interleaved by."""
@@ -78,11 +78,11 @@ def side_packets(
             yield decoded * unit, index, sent
 
 
-def sounds_of(routes: Mapping[int, Route]) -> tuple[Span, ...]:
+def audio_spans(routes: Mapping[int, Route]) -> tuple[AudioSpan, ...]:
     """When the audio that was written begins and ends."""
     streams = sorted((route for route in routes.values() if route.stream.type == "audio"), key=_place)
     return tuple(
-        Span(number, route.begin, route.end) for number, route in enumerate(streams) if route.begin is not None
+        AudioSpan(number, route.begin, route.end) for number, route in enumerate(streams) if route.begin is not None
     )
 
 

@@ -19,7 +19,7 @@ from edvr_cli.video.writing.writer import EncodedVideo
 
 
 @dataclass(frozen=True)
-class Span:
+class AudioSpan:
     """When an audio stream, by its number among these, begins and ends, in seconds."""
 
     number: int
@@ -32,13 +32,13 @@ class Timeline:
     """Times of all frames and audio streams in a joined video.
 
     Its frames are shown at ``ticks`` of ``time_base``; those of the numbers ``beginnings`` begin a segment.
-    ``sounds`` are when the source's clock has the sound streams that were copied.
+    ``audio_spans`` are when each copied audio stream begins and ends, by the source's clock.
     """
 
     time_base: Fraction
     ticks: Sequence[int]
     beginnings: frozenset[int]
-    sounds: tuple[Span, ...] = ()
+    audio_spans: tuple[AudioSpan, ...] = ()
 
 
 class VideoClock:
@@ -70,10 +70,12 @@ class VideoClock:
         self.begin: Fraction = self._shown[0] * self.time_base
         self.end: Fraction = self._end * self.time_base
 
-    def timeline(self, shift: Fraction, sounds: tuple[Span, ...] = ()) -> Timeline:
-        """The frames' times, moved by ``shift`` seconds, next to when the ``sounds`` of the same target are."""
+    def timeline(self, shift: Fraction, audio_spans: tuple[AudioSpan, ...] = ()) -> Timeline:
+        """The frames' times, moved by ``shift`` seconds, with the ``audio_spans`` of the same target."""
         ticks = round(shift / self.time_base)
-        return Timeline(self.time_base, array("q", (time + ticks for time in self._shown)), self._beginnings, sounds)
+        return Timeline(
+            self.time_base, array("q", (time + ticks for time in self._shown)), self._beginnings, audio_spans
+        )
 
     def packets(self, stream: Stream, shift: Fraction) -> Iterator[tuple[Fraction, int, Packet]]:
         """(decoding time in seconds, -1, packet for ``stream``) of each packet, moved by ``shift`` seconds."""

@@ -62,14 +62,14 @@ class PacketTrimmer:
 def trimmer_for(stream: Stream, cut: TrimRange, format_name: str) -> PacketTrimmer:
     """The trimmer for the packets of ``stream``, for a container."""
     if stream.type == "subtitle":
-        return _SubtitleCutter(cut)
+        return _SubtitleTrimmer(cut)
     context = stream.codec_context
     if isinstance(context, AudioCodecContext) and context.sample_rate and context.channels:
-        return _SoundCutter(cut, context, format_name)
+        return _AudioTrimmer(cut, context, format_name)
     return PacketTrimmer(cut)
 
 
-class _SubtitleCutter(PacketTrimmer):
+class _SubtitleTrimmer(PacketTrimmer):
     """Keeps what is visible in the range, for as long as it is."""
 
     def __call__(self, packet: Packet, pts: int) -> tuple[Packet, int] | None:
@@ -83,7 +83,7 @@ class _SubtitleCutter(PacketTrimmer):
         return packet, round(begin / unit)
 
 
-class _SoundCutter(PacketTrimmer):
+class _AudioTrimmer(PacketTrimmer):
     """Keeps what is audible in the range, exact to the sample where ``format_name`` and the codec allow it."""
 
     def __init__(self, cut: TrimRange, context: AudioCodecContext, format_name: str) -> None:

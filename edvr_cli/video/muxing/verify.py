@@ -11,7 +11,7 @@ from av.video.stream import VideoStream
 from edvr_cli.errors import OutputError
 from edvr_cli.video.containers import main_video, open_source, reason
 from edvr_cli.video.image_sequences import ENCODERS
-from edvr_cli.video.muxing.timeline import Span, Timeline
+from edvr_cli.video.muxing.timeline import AudioSpan, Timeline
 from edvr_cli.video.pyav import time_base
 
 # Matroska and WebM keep times to the millisecond.
@@ -33,7 +33,7 @@ def verify(path: str | os.PathLike[str], timeline: Timeline) -> None:
             raise OutputError(f"{path} holds {count} pictures instead of {len(timeline.ticks)}; they are not kept.")
         return
     times: list[int] = []
-    sounds: dict[int, Span] = {}
+    audio_spans: dict[int, AudioSpan] = {}
     with open_source(path) as container:
         stream = main_video(container, path)
         numbers = {sound.index: number for number, sound in enumerate(container.streams.audio)}
@@ -42,7 +42,7 @@ def verify(path: str | os.PathLike[str], timeline: Timeline) -> None:
                 if not packet.size:
                     continue
                 if packet.stream is not stream:
-                    _extend(sounds, numbers[packet.stream_index], packet)
+                    _extend(audio_spans, numbers[packet.stream_index], packet)
                     continue
                 if len(times) in timeline.beginnings and not _decodes(stream, packet):
                     raise OutputError(f"{path}: frame {len(times)} does not decode; the file is not kept.")
@@ -59,8 +59,8 @@ def verify(path: str | os.PathLike[str], timeline: Timeline) -> None:
         if abs(time * unit - expected) > _TOLERANCE:
             found = f"at {float(time * unit):.4f} s instead of {float(expected):.4f} s"
             raise OutputError(f"{path}: frame {number} is {found}; the file is not kept.")
-    for wanted in timeline.sounds:
-        _check_sound(path, wanted, sounds.get(wanted.number))
+    for wanted in timeline.audio_spans:
+        _check_audio(path, wanted, audio_spans.get(wanted.number))
 
 
 def _decodes(stream: VideoStream, packet: Packet) -> bool:
@@ -74,16 +74,16 @@ def _decodes(stream: VideoStream, packet: Packet) -> bool:
     return bool(frames)
 
 
-def _extend(sounds: dict[int, Span], number: int, packet: Packet) -> None:
+def _extend(audio_spans: dict[int, AudioSpan], number: int, packet: Packet) -> None:
     if packet.pts is None:
         return
     unit = time_base(packet)
     begin, end = packet.pts * unit, (packet.pts + (packet.duration or 0)) * unit
-    before = sounds.get(number, Span(number, begin, end))
-    sounds[number] = Span(number, min(before.begin, begin), max(before.end, end))
+    before = audio_spans.get(number, AudioSpan(number, begin, end))
+    audio_spans[number] = AudioSpan(number, min(before.begin, begin), max(before.end, end))
 
 
-def _check_sound(path: str | os.PathLike[str], wanted: Span, found: Span | None) -> None:
+def _check_audio(path: str | os.PathLike[str], wanted: AudioSpan, found: AudioSpan | None) -> None:
     """Whether sound is in step with the frames: it begins and ends when the source's clock says."""
     if found is None:
         raise OutputError(f"{path}: its sound (track {wanted.number + 1}) is missing; the file is not kept.")

@@ -88,13 +88,14 @@ def _decode_from(
             if margin is None or instant is None:
                 yield from frames
                 return
-            if not _seek(track, instant - margin):
-                continue
-            first = next(frames, None)
-            if first is not None and _begins_cleanly(first, instant):
-                yield first
-                yield from frames
-                return
+            if _seek(track, instant - margin):
+                first = next(frames, None)
+                if first is not None and _begins_cleanly(first, instant):
+                    yield first
+                    yield from frames
+                    return
+        # Opening the file again reads libav's log: before that, this decoder's threads must have ended (see libav_log).
+        del frames, track, container
 
 
 def first_frame(track: VideoTrack, path: str | os.PathLike[str]) -> VideoFrame:

@@ -114,13 +114,13 @@ class VideoReader:
             corrupt += frame.is_corrupt
             if (frame.width, frame.height) != (info.width, info.height):
                 if not resized:
-                    self._tell_of_size(frame, seconds)
+                    self._report_size(frame, seconds)
                 resized = True
             if self._on_transparency is not None and not is_opaque(frame):
                 self._on_transparency(seconds - info.start_time)
                 self._on_transparency = None
             layout, color = layout_in(info, frame), color_in(info, frame)
-            if not recolored and _is_other_light(color, info.color):
+            if not recolored and _is_shown_otherwise(color, info.color):
                 recolored = True
                 at = float(seconds - info.start_time)
                 self._warn(f"The color changes to {color.describe()} at {at:.3f} s; players will not be told.")
@@ -136,7 +136,7 @@ class VideoReader:
             between = "" if self._from is None and self._until is None else " in the chosen range"
             raise InputError(f"{info.path}: no frame decodes{between}.")
 
-    def _tell_of_size(self, frame: VideoFrame, seconds: Fraction) -> None:
+    def _report_size(self, frame: VideoFrame, seconds: Fraction) -> None:
         """Raises InputError where the frame is one of several pictures: it is there by mistake."""
         info = self.info
         before, now = f"{info.width}x{info.height}", f"{frame.width}x{frame.height}"
@@ -147,7 +147,7 @@ class VideoReader:
         self._warn(f"The picture changes from {before} to {now} at {at:.3f} s; from there on it is scaled to {before}.")
 
 
-def _is_other_light(color: ColorSpec, before: ColorSpec) -> bool:
+def _is_shown_otherwise(color: ColorSpec, before: ColorSpec) -> bool:
     """Whether primaries or transfer are others: unlike matrix and range, these are not converted."""
     pairs = ((color.primaries, before.primaries), (color.transfer, before.transfer))
     return any(new != old and UNSPECIFIED not in (new, old) for new, old in pairs)

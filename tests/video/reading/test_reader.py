@@ -1,6 +1,8 @@
 """Every frame that a file holds is read, once, with its own time."""
 
+import io
 import re
+import weakref
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -9,8 +11,10 @@ import av
 import numpy as np
 import pytest
 import torch
+from av.container import InputContainer
 
 from edvr_cli.errors import InputError
+from edvr_cli.video.reading import decoder
 from edvr_cli.video.reading.info import Source
 from edvr_cli.video.reading.options import Deinterlace, InputOptions
 from edvr_cli.video.reading.reader import SourceFrame, VideoReader
@@ -34,6 +38,23 @@ def test_all_frames_come_out_exactly_as_encoded(tmp_path: Path, suffix: str):
     for frame, expected in zip(frames, waves(Clip()), strict=True):
         for plane, samples in zip(frame.planes, expected, strict=True):
             assert torch.equal(plane, torch.from_numpy(samples))
+
+
+def test_a_decoder_is_gone_before_the_file_is_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Opening reads libav's log; a decoder freed then waits forever for a thread of its own that wants to log."""
+    path = make_clip(tmp_path / "clip.mp4")
+    opened: list[weakref.ref[io.BytesIO]] = []  # what containers read from, and keep
+
+    def opener() -> InputContainer:
+        assert all(container_file() is None for container_file in opened)
+        file = io.BytesIO(path.read_bytes())
+        opened.append(weakref.ref(file))
+        return av.open(file)
+
+    monkeypatch.setattr(decoder, "_begins_cleanly", lambda frame, instant: False)
+    frames = list(decoder.decode(path, opener, instant=Fraction(3), threads=2, on_warning=print))
+    assert len(frames) == 12
+    assert len(opened) == 3
 
 
 @pytest.mark.parametrize("offset", [0, 90_000_000, 7])
