@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -42,13 +43,19 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def kept(whole: Path) -> Path:
     """What a run keeps that was interrupted after two segments of four."""
 
+    workspace = JobDirectory(whole / "out.mp4")
+
     def stop(event: object) -> None:
         if isinstance(event, FrameRestored) and event.done == 9:
+            # A segment is finished while frames of the next one are restored.
+            patience = time.monotonic() + 60
+            while len(workspace.manifest.read_text().splitlines()) < 3 and time.monotonic() < patience:
+                time.sleep(0.01)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         restore(whole / "in.mp4", whole / "out.mp4", on_event=stop)
-    return JobDirectory(whole / "out.mp4").directory
+    return workspace.directory
 
 
 @pytest.fixture

@@ -143,7 +143,7 @@ def test_footage_that_cannot_be_used_is_named(tmp_path):
     """Nothing there, nothing that decodes, nothing large enough."""
     with pytest.raises(InputError, match="neither videos nor"):
         sources_in(tmp_path)
-    with pytest.raises(InputError, match="no folder"):
+    with pytest.raises(InputError, match="is not a folder"):
         sources_in(tmp_path / "absent")
     (tmp_path / "broken.mp4").write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"broken\.mp4"):
