@@ -1,9 +1,16 @@
 """Settings for every test."""
 
+import os
 import signal
+from pathlib import Path
 
 import pytest
 import torch
+
+from edvr_cli.jobs import rates
+from edvr_cli.system.user_folders import cache_folder
+
+_USUAL_CACHE = os.environ.get("XDG_CACHE_HOME")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -17,3 +24,18 @@ def ctrl_c():
     """Whoever runs the tests in the background may have them ignore Ctrl-C, and their children with them."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def no_known_pace(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory):
+    """What earlier runs measured, here or on the user's videos, decides nothing; a test may choose a cache itself."""
+    folders: list[Path] = []
+
+    def folder() -> Path:
+        if os.environ.get("XDG_CACHE_HOME") != _USUAL_CACHE:
+            return cache_folder()
+        if not folders:
+            folders.append(tmp_path_factory.mktemp("pace"))
+        return folders[0]
+
+    monkeypatch.setattr(rates, "cache_folder", folder)
