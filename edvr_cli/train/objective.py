@@ -19,7 +19,7 @@ from edvr_cli.train.stages import Stage, supervision_weight
 from edvr_cli.train.teacher.basicvsr import BasicVSR
 from edvr_cli.train.teacher.guidance import Teacher, feature_loss, recorded_features, restored_by, true_motion
 
-__all__ = ["objective", "unit"]
+__all__ = ["charbonnier", "objective", "relative_loss", "unit"]
 
 _EPSILON = 1e-3  # of the Charbonnier loss
 _USUAL_LOSS = 0.02  # of doing nothing
@@ -47,9 +47,9 @@ def objective(
     ):
         output = restore_alone(model, window[:, recipe.frames // 2]) if alone else model(window)
     truth = unit(batch.truth)
-    losses = _charbonnier(output.float(), truth)
-    nothing = _charbonnier(_enlarged(window, truth), truth)
-    total = _share(losses, nothing) if recipe.relative else losses.mean()
+    losses = charbonnier(output.float(), truth)
+    nothing = charbonnier(_enlarged(window, truth), truth)
+    total = relative_loss(losses, nothing) if recipe.relative else losses.mean()
     weight = supervision_weight(recipe, stage, step)
     if weight > 0:
         motion = _motion(batch, window, recipe, teacher)
@@ -91,7 +91,7 @@ def _imitation(teacher: Teacher, window: Tensor, output: Tensor, features: Tenso
         others, frame = restored_by(teacher, window)
     loss = output.new_zeros(())
     if recipe.teacher_frame > 0:
-        loss = loss + recipe.teacher_frame * _charbonnier(output, frame.float()).mean()
+        loss = loss + recipe.teacher_frame * charbonnier(output, frame.float()).mean()
     if recipe.teacher_features > 0:
         loss = loss + recipe.teacher_features * feature_loss(features, others)
     return loss
@@ -117,12 +117,12 @@ def _enlarged(window: Tensor, truth: Tensor) -> Tensor:
     return nn.functional.interpolate(middle, truth.shape[-2:], mode="bilinear", align_corners=False)
 
 
-def _charbonnier(output: Tensor, truth: Tensor) -> Tensor:
+def charbonnier(output: Tensor, truth: Tensor) -> Tensor:
     """The loss of each sample, (B,), of (B, 3, H, W)."""
     return ((output - truth).square() + _EPSILON**2).sqrt().mean(dim=(1, 2, 3))
 
 
-def _share(losses: Tensor, nothing: Tensor) -> Tensor:
+def relative_loss(losses: Tensor, nothing: Tensor) -> Tensor:
     """The mean of what is left of each sample's loss (B,), so that a slight blur teaches as much as a strong one."""
     # Gradients stay of the size of the plain loss's, which clipping and supervision are set for.
     return _USUAL_LOSS * (losses / (nothing + _SLIGHT_LOSS)).mean()

@@ -9,11 +9,8 @@ from torch import Tensor
 
 from edvr_cli.network.edvr import EDVR
 
-__all__ = ["charbonnier", "displacement", "offset_distance", "relative_loss", "restore_windows", "sharpen"]
+__all__ = ["displacement", "offset_distance", "restore_windows", "sharpen"]
 
-_EPSILON = 1e-3  # of the Charbonnier loss
-_USUAL_LOSS = 0.02  # of doing nothing
-_SLIGHT_LOSS = 0.002  # half a level of 255: where there is less to gain, it counts less
 _SHARPEN_SIGMA = 3.0  # truth pixels
 _FLAT = 0.03  # contrast below which a pixel says little about motion
 
@@ -42,20 +39,6 @@ def restore_windows(model: EDVR, window: Tensor) -> tuple[Tensor, dict[str, Tens
         for hook in hooks:
             hook.remove()
     return model.rebuild(model.fuse(aligned.unflatten(0, (B, T))), window[:, model.config.reference]), found
-
-
-def charbonnier(output: Tensor, target: Tensor) -> Tensor:
-    """Each sample's mean, (B,), of a distance that is |x| for large and x² for small errors, as in the EDVR paper."""
-    return ((output.float() - target).square() + _EPSILON**2).sqrt().mean(dim=(1, 2, 3))
-
-
-def relative_loss(losses: Tensor, window: Tensor, target: Tensor) -> Tensor:
-    """The mean of what is left of each sample's loss (B,) when doing nothing is one: slight blur counts like strong.
-
-    Gradients stay of the size of the plain loss's.
-    """
-    nothing = charbonnier(window[:, window.shape[1] // 2], target)
-    return _USUAL_LOSS * (losses / (nothing + _SLIGHT_LOSS)).mean()
 
 
 def displacement(packed: Tensor) -> Tensor:

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from edvr_cli.image.resize import resize
 
-__all__ = ["FLOW_DISTANCES", "SCALE", "Pool", "Shot", "make_pool"]
+__all__ = ["CELL", "FLOW_DISTANCES", "SCALE", "Pool", "Shot", "make_pool"]
 
 SCALE = 4
 FLOW_DISTANCES = (-2, -1, 1, 2)  # frames between the two of a known motion
-_CELL = 8  # input pixels on a side of a cell whose texture is known
+CELL = 8  # input pixels on a side of a cell whose texture is known
 _CHUNK = 64  # frames worked on at once
 _CLIPS = 8  # shots a teacher restores at once
 
@@ -67,21 +67,21 @@ def make_pool(
     """
     frames, _, H, W = truth.shape
     h, w = H // SCALE, W // SCALE
-    if H % (SCALE * _CELL) or W % (SCALE * _CELL) or truth.dtype != torch.uint8:
-        raise ValueError(f"expected uint8 frames with sides that {SCALE * _CELL} divides, got {tuple(truth.shape)}")
+    if H % (SCALE * CELL) or W % (SCALE * CELL) or truth.dtype != torch.uint8:
+        raise ValueError(f"expected uint8 frames with sides that {SCALE * CELL} divides, got {tuple(truth.shape)}")
     if degraded is not None and degraded.shape[1:] != (frames, 3, h, w):
         raise ValueError(f"expected degraded frames (V, {frames}, 3, {h}, {w}), got {tuple(degraded.shape)}")
     if sum(shot.length for shot in shots) != frames:
         raise ValueError(f"the shots have {sum(shot.length for shot in shots)} frames, the footage {frames}")
     truth = truth.to(device)
     clean = torch.empty(frames, 3, h, w, dtype=torch.uint8, device=device)
-    texture = torch.empty(frames, h // _CELL, w // _CELL, device=device)
+    texture = torch.empty(frames, h // CELL, w // CELL, device=device)
     for part in torch.arange(frames, device=device).split(_CHUNK):
         x = truth[part].float()
         clean[part] = resize(x, (h, w)).round().clamp(0, 255).byte()
         green = x[:, 1:2]
         contrast = (green[..., 1:, 1:] - green[..., :-1, 1:]).abs() + (green[..., 1:, 1:] - green[..., 1:, :-1]).abs()
-        texture[part] = F.avg_pool2d(F.pad(contrast, (1, 0, 1, 0)), SCALE * _CELL)[:, 0]
+        texture[part] = F.avg_pool2d(F.pad(contrast, (1, 0, 1, 0)), SCALE * CELL)[:, 0]
     versions = clean[None] if degraded is None else torch.cat((clean[None], degraded.to(device)))
     known = None if flow is None else _motion(clean, shots, flow)
     taught = None if teacher is None else _restored(clean, shots, teacher)

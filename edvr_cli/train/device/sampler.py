@@ -9,11 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from edvr_cli.train.device.pool import FLOW_DISTANCES, SCALE, Pool
+from edvr_cli.train.device.pool import CELL, FLOW_DISTANCES, SCALE, Pool
 
 __all__ = ["DeviceBatch", "Sampler"]
 
-_CELL = 8
 _CANDIDATES = 4  # places looked at for each sample; the one with most texture is taken half of the time
 _SLOW = 0.75  # share of samples of consecutive frames; the others skip every second one
 
@@ -44,8 +43,8 @@ class Sampler:
     def __post_init__(self) -> None:
         """Raise ValueError where no shot is long enough or the patch does not fit."""
         h, w = self.pool.size
-        if self.patch % _CELL or self.patch > min(h, w):
-            raise ValueError(f"patch must be a multiple of {_CELL} and at most {min(h, w)}, got {self.patch}")
+        if self.patch % CELL or self.patch > min(h, w):
+            raise ValueError(f"patch must be a multiple of {CELL} and at most {min(h, w)}, got {self.patch}")
         long = [shot for shot in self.pool.shots if shot.length >= self.frames]
         if not long:
             raise ValueError(f"no shot has the {self.frames} frames of a window")
@@ -54,7 +53,7 @@ class Sampler:
         self._count = torch.tensor([shot.length for shot in long], device=device)
         weight = self._count.float().sqrt().cumsum(0)
         self._chance = weight / weight[-1]
-        cells = self.patch // _CELL
+        cells = self.patch // CELL
         self._texture = torch.nn.functional.avg_pool2d(self.pool.texture[:, None], cells, stride=1)[:, 0]
 
     @torch.no_grad()
@@ -121,7 +120,7 @@ class Sampler:
         B, (h, w), P = len(reference), self.pool.size, self.patch
         top = (self._uniform(B * _CANDIDATES) * (h - P + 1)).long().view(B, -1)
         left = (self._uniform(B * _CANDIDATES) * (w - P + 1)).long().view(B, -1)
-        texture = self._texture[reference[:, None], top // _CELL, left // _CELL]
+        texture = self._texture[reference[:, None], top // CELL, left // CELL]
         best = torch.where(self._uniform(B) < 0.5, texture.argmax(dim=1), 0)[:, None]
         return top.gather(1, best)[:, 0], left.gather(1, best)[:, 0]
 

@@ -14,17 +14,11 @@ from torch import Tensor
 
 from edvr_cli.network.edvr import EDVR, ResBlock
 from edvr_cli.train.device.blur import BlurSampler
-from edvr_cli.train.device.objective import (
-    charbonnier,
-    displacement,
-    offset_distance,
-    relative_loss,
-    restore_windows,
-    sharpen,
-)
+from edvr_cli.train.device.objective import displacement, offset_distance, restore_windows, sharpen
 from edvr_cli.train.device.optimizer import StackedOptimizer
 from edvr_cli.train.device.phase import Phase
 from edvr_cli.train.device.sampler import DeviceBatch, Sampler
+from edvr_cli.train.objective import charbonnier, relative_loss
 
 __all__ = ["Speedup", "train_phase"]
 
@@ -149,12 +143,14 @@ class _Steps:
         truth = sharpen(batch.truth, phase.sharpen) if phase.sharpen else batch.truth
         with torch.autocast(batch.window.device.type, torch.bfloat16):
             output, offsets = restore_windows(self.model, batch.window)
-        losses = charbonnier(output, truth)
+        losses = charbonnier(output.float(), truth)
         if batch.taught is not None:
-            losses = losses.lerp(charbonnier(output, batch.taught), phase.taught)
+            losses = losses.lerp(charbonnier(output.float(), batch.taught), phase.taught)
         loss = losses.mean()
         size = torch.stack([displacement(o).abs().mean() for o in offsets.values()]).mean()
-        total = relative_loss(losses, batch.window, truth) if phase.relative else loss
+        total = loss
+        if phase.relative:
+            total = relative_loss(losses, charbonnier(batch.window[:, batch.window.shape[1] // 2], truth))
         if phase.supervision and batch.flow is not None:
             total = total + self.supervision * offset_distance(offsets, batch.window, batch.flow)
         return total, loss, size
