@@ -211,7 +211,7 @@ class Display:
         line = f"{event.done} frames, {speed:.2f} fps"
         if event.total:
             left = max(0, event.total - event.done) / speed
-            line = f"{event.done}/{event.total} frames, {speed:.2f} fps, {format_duration(left)} left"
+            line = f"{event.done}/{event.total} frames, {speed:.2f} fps, {format_estimate(left)} left"
         self._say(line)
 
     def _finish(self, event: Finished) -> None:

@@ -14,7 +14,6 @@ from edvr_cli.models.registry import MODELS
 from edvr_cli.video.reading.options import RawFormat
 
 __all__ = [
-    "DEVICE",
     "DEVICE_NAME",
     "FILE",
     "FOLDER",
@@ -184,16 +183,6 @@ class _DeviceName(click.ParamType):
         raise click.BadParameter(f"invalid device {text!r}: expected auto, cpu, cuda, cuda:1 or mps", ctx, param)
 
 
-class _Device(_DeviceName):
-    """A torch device."""
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The device; ``auto`` is the first available of CUDA, MPS and the CPU."""
-        from edvr_cli.system.hardware import resolve_device  # noqa: PLC0415 (torch takes seconds)
-
-        return resolve_device(super().convert(value, param, ctx))
-
-
 class _Model(click.ParamType):
     """A model's name or file; shells complete both."""
 
@@ -247,7 +236,6 @@ MODEL = _Model()
 SIZE = _Bytes()
 TILE = _Tile()
 KEY_VALUE = _KeyValue()
-DEVICE = _Device()
 DEVICE_NAME = _DeviceName()
 RATE = _Rate()
 RAW_FORMAT = _RawFormat()

@@ -7,7 +7,7 @@ from itertools import product
 import torch
 
 from edvr_cli.inference.options import InferenceOptions
-from edvr_cli.network.edvr import EDVRConfig
+from edvr_cli.network.config import EDVRConfig
 from edvr_cli.ops.deform_conv import missing_kernel
 from edvr_cli.ops.deform_conv_fallback import STRIP_BYTES
 from edvr_cli.system.limits import group_memory, system_memory

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from edvr_cli.bench import SIZES
 from edvr_cli.bench.network import random_network
+from edvr_cli.bench.sizes import SIZES
 from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.network import edvr
