@@ -1,8 +1,7 @@
 """HDR10's static metadata as messages in an HEVC stream, for encoders that write none.
 
-x265 4.3, which PyAV 19 brings, takes the content light level (``max-cll``) and writes no message with it; encoders in
-hardware take neither it nor the mastering display. Both messages are a few bytes that ITU-T H.265 describes (D.2.28
-and D.2.35), so they can be put into the encoder's packets.
+Encoders in hardware have no options for the mastering display and the content light level. Both messages are a few
+bytes that ITU-T H.265 describes (D.2.28 and D.2.35), so they can be put into the encoder's packets.
 """
 
 import struct

@@ -169,7 +169,7 @@ def test_static_hdr_metadata_is_carried(tmp_path: Path, info: VideoInfo, codec: 
 def test_hevc_says_its_hdr_metadata_where_the_encoder_does_not(
     tmp_path: Path, info: VideoInfo, levels: tuple[int, int]
 ):
-    """Encoders in hardware are given nothing, and x265 4.3 writes half: the packets are completed."""
+    """Encoders in hardware are given nothing: the packets are completed."""
     source = replace(source_like(info, "yuv420p10le"), hdr=HdrMetadata(MASTERING, levels))
     plan = plan_encoder(Encoding("libx265", preset="ultrafast"), source, width=64, height=64)
     result = write(tmp_path / "video.mkv", replace(plan, options={"x265-params": "log-level=error:keyint=2"}))
