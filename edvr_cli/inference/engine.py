@@ -272,6 +272,8 @@ class StreamingEDVR:
         for first in range(0, len(new), max(1, together)):
             part = new[first : first + together]
             found = self._stages.extract(_images([frames[n] for n in part]).to(self.dtype))
+            if not self._plan.keep_halves:
+                found = found._replace(halves=None)
             known |= {n: found.of_image(i) for i, n in enumerate(part)}
         return known
 
@@ -345,7 +347,8 @@ class StreamingEDVR:
 
 def _batch(frames: list[Features]) -> Features:
     """Features of single images as those of a batch."""
-    return Features(_together([own.pyramid for own in frames]), _together([own.halves for own in frames]))
+    halves = [own.halves for own in frames if own.halves is not None]
+    return Features(_together([own.pyramid for own in frames]), _together(halves) if halves else None)
 
 
 def _together(maps: list[list[Tensor]]) -> list[Tensor]:
