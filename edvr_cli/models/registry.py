@@ -10,7 +10,16 @@ from edvr_cli.errors import ModelError, wrong_usage
 from edvr_cli.network.windows import Padding
 from edvr_cli.system.user_folders import data_folder
 
-__all__ = ["MODELS", "ModelEntry", "Task", "default_model", "find_model", "model_folders", "unknown_model"]
+__all__ = [
+    "MODELS",
+    "ModelEntry",
+    "Task",
+    "default_model",
+    "find_model",
+    "lineage_of",
+    "model_folders",
+    "unknown_model",
+]
 
 Task = Literal["sr", "deblur"]
 """``sr`` enlarges ×4, ``deblur`` keeps the size."""
@@ -32,6 +41,7 @@ class ModelEntry:
     google_drive: str = ""  # file id
     address: str = ""
     shipped: bool = False
+    clean: str = ""  # the model for clean video of which this one, for compressed video, was trained on
 
     @property
     def scale(self) -> int:
@@ -64,6 +74,7 @@ MODELS: dict[str, ModelEntry] = {
             parameters=952_131,
             quality="23.19 dB Vid4 Y after x264 CRF 23",
             shipped=True,
+            clean="edvr-s-x4",
         ),
         ModelEntry(
             "edvr-s-x4",
@@ -189,6 +200,22 @@ def default_model(task: Task) -> str:
     raise ModelError(
         f"no {task} model ships with this version (published: {published}; folder for models: {model_folders()[-1]})",
         hint="model",
+    )
+
+
+def lineage_of(name: str) -> tuple[str, str]:
+    """The models for clean and for compressed video of one lineage, whose parameters correspond: ``name`` is either.
+
+    Raises ModelError where ``name`` is neither, or a file.
+    """
+    for entry in MODELS.values():
+        if entry.clean and name in (entry.clean, entry.name):
+            return entry.clean, entry.name
+    pairs = ", ".join(f"{entry.clean} and {entry.name}" for entry in MODELS.values() if entry.clean)
+    raise ModelError(
+        f"{name} has no counterpart for more or less compressed video, as {pairs} are to each other",
+        hint="denoise",
+        wrong_usage=True,
     )
 
 
