@@ -392,7 +392,7 @@ def test_each_task_has_a_default_that_suits_real_video():
 
 def test_a_task_without_a_shipped_model_says_what_to_pass(monkeypatch: pytest.MonkeyPatch):
     """The option, and the published models' names."""
-    entries = {name: replace(entry, shipped=False) for name, entry in MODELS.items()}
+    entries = {name: replace(entry, shipped=False, default=False) for name, entry in MODELS.items()}
     monkeypatch.setattr(models, "MODELS", entries)
     with raises(ModelError, r"no deblur model ships .*edvr-l-deblur-reds", hint="model"):
         default_model("deblur")
@@ -410,8 +410,8 @@ def test_the_table_states_the_published_facts():
         assert entry.scale == (1 if entry.task == "deblur" else 4)
         assert entry.padding == ("replicate" if "blur" in entry.file else "reflection_circle")
         assert entry.license == "Apache-2.0"
-        assert re.fullmatch(r"[\w-]{33}", entry.google_drive)
-    assert len({entry.google_drive for entry in published.values()}) == 7
+        assert re.search(r"google\.com/.*&id=[\w-]{33}$", entry.published_at[-1])
+    assert len({entry.published_at[-1] for entry in published.values()}) == 7
     assert [entry.task for entry in published.values()].count("deblur") == 2
     assert sum(len(entry.sha256) == 64 for entry in published.values()) == 2
 
