@@ -39,6 +39,7 @@ class Started:
     kept: int = 0  # frames that an earlier run restored
     segment_frames: int = 0  # of the longest segment; 0: nothing is kept
     seconds_per_frame: float | None = None  # expected, where it was measured
+    strength: float = 1.0  # share of the network's output in a frame
 
 
 @dataclass(frozen=True)

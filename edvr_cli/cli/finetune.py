@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["finetune_command"]
 
 _VERSIONS = 4  # compressed versions of each tile
+_KEEP_EVERY = 60.0  # seconds
 
 
 @click.command("finetune", no_args_is_help=True)
@@ -44,8 +45,9 @@ def finetune_command(
 ) -> None:  # fmt: skip
     """Train a ×4 model further on the videos, or folders of frames, in FOOTAGE, within a given time.
 
-    All footage is held in the device's memory and samples are cut there, which is what keeps a fast GPU busy. For long
-    or first runs, which can be stopped and resumed, use edvr train.
+    All footage is held in the device's memory and samples are cut there, which is what keeps a fast GPU busy. The model
+    is written every minute, so that stopping early costs little. For long or first runs, which can be resumed, use
+    edvr train.
     """
     if target.suffix != ".safetensors":
         raise click.UsageError(f"{target} must be named .safetensors")
@@ -79,7 +81,7 @@ def finetune_command(
     phase = Phase(
         target.stem, start, 60 * minutes, rate=learning_rate, trunk_rate=0.5, degraded=degraded, sharpen=sharpen,
         supervision=0.05 if teacher else 0.0, taught=0.4 if teacher else 0.0, batch=batch, patch=patch,
-        steps=steps or 0,
+        steps=steps or 0, keep_every=_KEEP_EVERY,
     )  # fmt: skip
     speedups: list[Speedup] = ["graph"] if on_device.type == "cuda" else []
     try:

@@ -79,6 +79,7 @@ def info_command(
         if is_url(str(source)) and not source.exists():
             raise InputError(f"{source} is a URL, which is not opened unasked.", hint="network", wrong_usage=True)
         check_inputs(source)
+    model = choice.available("sr")
     from edvr_cli.jobs.estimate import estimate  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.jobs.plan import plan_restore  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.video.reading.frame_intervals import measure_intervals  # noqa: PLC0415 (torch takes seconds)
@@ -90,9 +91,8 @@ def info_command(
     plan = plan_restore(
         origin,
         _target(info, target),
-        model=choice.available("sr"),
+        model=choice.load(model),
         scale=scale,
-        device=choice.device,
         inference=inference,
         input=input,
         output=OutputOptions(encoding=encoding),
@@ -172,10 +172,11 @@ def _work(prospect: _Prospect) -> Iterator[str]:
         size, space = (format_bytes(count(plan.encoder, plan.info, frames)) for count in (output_bytes, space_needed))
         yield f"Output: about {size}; {space} of disk space during the work."
     pieces = f"tiles of {work.tile} pixels" if work.tile else "whole frames"
+    strength = "" if plan.inference.strength == 1 else f", strength {plan.inference.strength:g}"
     free = "" if work.free is None else f", of {format_bytes(work.free)} available"
     yield (
         f"Memory: about {format_bytes(work.memory)} for the network{free} "
-        f"({work.model} on {work.device}, {work.precision}, {pieces})."
+        f"({work.model} on {work.device}, {work.precision}, {pieces}{strength})."
     )
     if prospect.pace is None:
         yield "Time: use --measure to estimate it."
@@ -342,6 +343,7 @@ def _facts(info: VideoInfo, times: FrameIntervals | None, prospect: _Prospect) -
             "device": str(work.device),
             "precision": work.precision,
             "tile": work.tile,
+            "strength": plan.inference.strength,
             "memory": work.memory,
             "free_memory": work.free,
             "seconds_per_frame": prospect.pace,

@@ -1,10 +1,12 @@
 """Groups of command-line options: each option is declared once, and each group reaches a command as one value."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -28,9 +30,12 @@ from edvr_cli.cli.types import (
 from edvr_cli.inference.options import DEFAULT_TILE_PAD, PRECISIONS, InferenceOptions
 from edvr_cli.jobs.inputs import Selection
 from edvr_cli.jobs.options import JobOptions, OutputOptions
-from edvr_cli.models.registry import Task, default_model
+from edvr_cli.models.registry import Task, default_model, find_model, lineage_of
 from edvr_cli.video.reading.options import InputOptions
 from edvr_cli.video.writing.options import Encoding
+
+if TYPE_CHECKING:
+    from edvr_cli.network.model import Model
 
 __all__ = [
     "DisplayOptions",
@@ -120,12 +125,25 @@ class ModelChoice:
     """A model by name or file, and the device it runs on."""
 
     model: str | None
+    denoise: float | None
     pull: bool
     device: str
 
     def available(self, task: Task, *, agreed: bool = False) -> str:
-        """The model, or the default for ``task``, fetched if need be; ``agreed`` allows it without a question."""
-        return available(self.model or default_model(task), agreed=self.pull or agreed)
+        """The model, or the default for ``task``, fetched if need be; ``agreed`` allows it without a question.
+
+        Raises ModelError where it is not there, before torch is loaded.
+        """
+        name = self.model or default_model(task)
+        for needed in (name,) if self.denoise is None else lineage_of(name):
+            find_model(available(needed, agreed=self.pull or agreed))
+        return name
+
+    def load(self, name: str) -> Model:
+        """The network of the model of that name, on the device."""
+        from edvr_cli.models.checkpoint import load_model  # noqa: PLC0415 (torch takes seconds)
+
+        return load_model(name, self.device, denoise=self.denoise)
 
 
 model_options = option_group(
@@ -134,6 +152,12 @@ model_options = option_group(
     {
         "model": click.option(
             "-n", "--model", "--weights", "model", metavar="MODEL", type=MODEL, help="Model name or checkpoint file."
+        ),
+        "denoise": click.option(
+            "--denoise",
+            type=Finite(0, 1),
+            metavar="0..1",
+            help="From the model for clean video (0) to that for compressed video (1).  [default: as --model]",
         ),
         "pull": PULL_OPTION,
         "device": click.option(
@@ -146,6 +170,14 @@ inference_options = option_group(
     "inference",
     InferenceOptions,
     {
+        "strength": click.option(
+            "--strength",
+            type=Finite(0, 1),
+            default=1.0,
+            show_default=True,
+            metavar="0..1",
+            help="Share of the restored frame; the rest is the plain (bicubic) enlargement.",
+        ),
         "precision": click.option(
             "--precision",
             type=click.Choice(PRECISIONS),

@@ -16,7 +16,6 @@ from edvr_cli.cli.paths import check_inputs
 from edvr_cli.cli.types import FILE, TIME, Finite
 from edvr_cli.errors import OutputError
 from edvr_cli.inference.options import InferenceOptions
-from edvr_cli.models.registry import find_model
 from edvr_cli.system.files import write_file
 from edvr_cli.system.text import format_estimate
 from edvr_cli.video.file_names import FORMATS
@@ -77,13 +76,11 @@ def preview_command(
     folder = _folder(source, folder)
     _check_missing(_files(folder, source, [float(instant) for instant in instants], video=video), overwrite)
     model = choice.available("sr", agreed=overwrite)
-    find_model(model)
     import torch  # noqa: PLC0415 (torch takes seconds)
 
     from edvr_cli.cli.thumbnail import show_picture  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.inference.engine import StreamingEDVR  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.inference.precision import name_of  # noqa: PLC0415 (torch takes seconds)
-    from edvr_cli.models.checkpoint import load_model  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.quality.footage import Footage  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.quality.preview import contact_sheet, difference_crop, evenly_spaced, restored_from, split_screen  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.video.writing.png_jpeg import png  # noqa: PLC0415 (torch takes seconds)
@@ -95,7 +92,7 @@ def preview_command(
     files = _files(folder, source, at, video=video)
     _check_missing(files, overwrite)
     targets, clips = files[: len(at)], files[len(at) :]
-    network = load_model(model, choice.device)
+    network = choice.load(model)
     engine = StreamingEDVR(network, inference)
     width, height = footage.size
     scale = network.config.scale
@@ -107,7 +104,7 @@ def preview_command(
             f"{width * scale}×{height * scale}",
             network.name,
             engine.device,
-            name_of(engine.dtype),
+            name_of(engine.dtype) + ("" if inference.strength == 1 else f", strength {inference.strength:g}"),
         ),
         soft_wrap=True,
     )

@@ -36,7 +36,7 @@ from edvr_cli.jobs.inputs import Entry, find_entries, is_batch
 from edvr_cli.jobs.options import JobOptions, OutputOptions
 from edvr_cli.jobs.request import check_request
 from edvr_cli.jobs.target_size import TargetSize
-from edvr_cli.models.registry import Task, find_model
+from edvr_cli.models.registry import Task
 from edvr_cli.video.file_names import STANDARD_OUTPUT
 from edvr_cli.video.image_sequences import holds_images
 from edvr_cli.video.reading.options import InputOptions
@@ -132,7 +132,6 @@ def _restore(files: Files, request: _Request, shown: DisplayOptions, suffix: str
         else:
             _check(entries[0], request)
         model = request.choice.available(request.task, agreed=request.output.overwrite)
-        find_model(model)
         restore = _restorer(request, model, stop, display)
         if not batch:
             finished = [restore(entries[0]).target]
@@ -215,10 +214,9 @@ def _restorer(request: _Request, name: str, stop: Callable[[], bool], on_event: 
     import torch  # noqa: PLC0415 (seconds)
 
     from edvr_cli.jobs.restore_video import restore_video  # noqa: PLC0415
-    from edvr_cli.models.checkpoint import load_model  # noqa: PLC0415
 
     device = request.choice.device
-    model = load_model(name, device)
+    model = request.choice.load(name)
     if (model.config.scale == 1) != (request.task == "deblur"):
         other = "deblur" if model.config.scale == 1 else "upscale"
         raise ModelError(f"{model.name} is a model for edvr {other}; choose another with --model.", wrong_usage=True)

@@ -4,7 +4,7 @@ import json
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -15,9 +15,10 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from edvr_cli.errors import DeviceError, ModelError, reason_of
+from edvr_cli.models.blending import blend_into
 from edvr_cli.models.file_kind import check_file, check_tensors, why_not_loaded
 from edvr_cli.models.key_names import is_counter, published_key
-from edvr_cli.models.registry import MODELS, ModelEntry, find_model
+from edvr_cli.models.registry import MODELS, ModelEntry, find_model, lineage_of
 from edvr_cli.network.edvr import EDVR, EDVRConfig
 from edvr_cli.network.model import Model
 from edvr_cli.network.windows import PADDINGS, Padding
@@ -29,14 +30,21 @@ __all__ = ["config_of", "load_model", "read_state_dict", "save_model"]
 
 
 def load_model(
-    name_or_path: str | Path, device: str | torch.device = "auto", *, padding: Padding | None = None
+    name_or_path: str | Path,
+    device: str | torch.device = "auto",
+    *,
+    padding: Padding | None = None,
+    denoise: float | None = None,
 ) -> Model:
     """Load a model by name or from a ``.pth`` or ``.safetensors`` file, ready to restore: on ``device``, eval mode.
 
     The file decides the architecture. ``padding`` overrides the window padding that the file or the registry states.
-    Raises ModelError for a name or file that is unknown, damaged, or no EDVR network, DeviceError for a device that is
-    not there.
+    ``denoise`` chooses a network between the models for clean (0) and for compressed video (1) of the lineage that the
+    name belongs to. Raises ModelError for a name or file that is unknown, damaged, or no EDVR network, or has no such
+    lineage, DeviceError for a device that is not there.
     """
+    if denoise is not None:
+        return _load_between(*lineage_of(str(name_or_path)), denoise, device, padding)
     path = find_model(name_or_path)
     entry = _entry_of(name_or_path, path)
     state, recipe = read_state_dict(path)
@@ -52,6 +60,13 @@ def load_model(
     except (RuntimeError, AssertionError) as error:
         raise DeviceError(f"device {str(device)!r} cannot be used here: {first_line(error)}") from error
     return Model.of(network, padding=padding, name=name)
+
+
+def _load_between(clean: str, real: str, share: float, device: str | torch.device, padding: Padding | None) -> Model:
+    if share in (0, 1):
+        return load_model(real if share else clean, device, padding=padding)
+    model = blend_into(load_model(clean, device, padding=padding), load_model(real, device, padding=padding), share)
+    return replace(model, name=f"{real} with denoise {share:g}")
 
 
 def save_model(model: Model | EDVR, path: str | Path, *, dtype: torch.dtype = torch.float16, **recipe: str) -> None:

@@ -17,6 +17,7 @@ __all__ = [
     "Task",
     "default_model",
     "find_model",
+    "lineage_of",
     "model_folders",
     "read_registry",
     "unknown_model",
@@ -42,6 +43,7 @@ class ModelEntry:
     published_at: tuple[str, ...] = ()
     shipped: bool = False
     default: bool = False
+    clean: str = ""
 
     @property
     def scale(self) -> int:
@@ -107,6 +109,22 @@ def default_model(task: Task) -> str:
     raise ModelError(
         f"no {task} model ships with this version (published: {published}; folder for models: {model_folders()[-1]})",
         hint="model",
+    )
+
+
+def lineage_of(name: str) -> tuple[str, str]:
+    """The models for clean and for compressed video of one lineage, whose parameters correspond: ``name`` is either.
+
+    Raises ModelError where ``name`` is neither, or a file.
+    """
+    for entry in MODELS.values():
+        if entry.clean and name in (entry.clean, entry.name):
+            return entry.clean, entry.name
+    pairs = ", ".join(f"{entry.clean} and {entry.name}" for entry in MODELS.values() if entry.clean)
+    raise ModelError(
+        f"{name} has no counterpart for more or less compressed video, as {pairs} are to each other",
+        hint="denoise",
+        wrong_usage=True,
     )
 
 

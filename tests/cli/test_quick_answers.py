@@ -48,6 +48,8 @@ WRONG = (
     "upscale in.mp4 taken.mp4",
     "upscale in.mp4 out.mp4 --scale 9",
     "upscale in.mp4 out.mp4 -n edvr-q",
+    "upscale in.mp4 out.mp4 -n edvr-s-deblur --denoise 0.5",
+    "upscale in.mp4 out.mp4 --denoise 2",
     "info missing.mp4",
     "info in.mp4 --bogus",
     "preview missing.mp4",

@@ -430,3 +430,29 @@ def assert_same(model: Model, expected_network: EDVR) -> None:
     expected = expected_network.state_dict()
     assert list(loaded.state_dict()) == list(expected)
     assert all(torch.equal(value, expected[key]) for key, value in loaded.state_dict().items())
+
+
+def test_denoise_lies_between_the_clean_and_the_real_model():
+    """Whichever of the two is named; at the ends it is one of them. Another model has no such counterpart."""
+    clean, real = (load_model(name, "cpu") for name in ("edvr-s-x4", "edvr-s-x4-real"))
+    for name in (clean.name, real.name):
+        between = load_model(name, "cpu", denoise=0.25)
+        assert between.name == "edvr-s-x4-real with denoise 0.25"
+        for key, value in between.network.state_dict().items():
+            mean = 0.75 * clean.network.state_dict()[key] + 0.25 * real.network.state_dict()[key]
+            torch.testing.assert_close(value, mean, atol=1e-6, rtol=0)
+        for share, end in ((0, clean), (1, real)):
+            found = load_model(name, "cpu", denoise=share)
+            assert found.name == end.name
+            assert_same(found, end.network)
+    with raises(ModelError, "edvr-s-deblur has no counterpart", hint="denoise"):
+        load_model("edvr-s-deblur", "cpu", denoise=0.5)
+
+
+def test_counterparts_are_models_that_are_known():
+    """Both of one task and size."""
+    for entry in MODELS.values():
+        if entry.clean:
+            other = MODELS[entry.clean]
+            assert (other.task, other.padding, other.parameters) == (entry.task, entry.padding, entry.parameters)
+            assert not other.clean

@@ -3,11 +3,13 @@
 import copy
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from edvr_cli.models.checkpoint import load_model, save_model
+from edvr_cli.network.edvr import EDVR
 from edvr_cli.network.model import Model
 from edvr_cli.train.device.blur import BlurSampler
 from edvr_cli.train.device.phase import Phase
@@ -41,13 +43,17 @@ def run_phases(
         network = copy.deepcopy(start.network).to(device)
         generator = torch.Generator(device).manual_seed(seed * 1000 + number)
         sampler = _sampler(phase, pool, generator, start.config.frames)
-        average = train_phase(phase, network, sampler, speedups=frozenset(speedups), say=say)
+        keep = partial(_save, start=start, phase=phase, folder=folder)
+        average = train_phase(phase, network, sampler, speedups=frozenset(speedups), say=say, keep=keep)
         ended[phase.name] = replace(start, network=network.cpu())
         if phase.keep:
-            model = replace(start, network=average, name=phase.name)
-            save_model(model, folder / f"{phase.name}.safetensors", name=phase.name, task=phase.task)
+            keep(average)
         if validation is not None and phase.task == "sr":
             say(f"{phase.name}: {validate(average, validation)}")
+
+
+def _save(average: EDVR, *, start: Model, phase: Phase, folder: Path) -> None:
+    save_model(replace(start, network=average), folder / f"{phase.name}.safetensors", name=phase.name, task=phase.task)
 
 
 def _sampler(phase: Phase, pool: Pool, generator: torch.Generator, frames: int) -> Sampler | BlurSampler:
