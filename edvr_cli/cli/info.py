@@ -158,9 +158,9 @@ def _pace(plan: RestorePlan, *, measure: bool) -> float | None:
 
     pixels, precision = plan.info.width * plan.info.height, estimate(plan).precision
     if not measure:
-        return known_pace(plan.network, precision, pixels)
+        return known_pace(plan.model, precision, pixels)
     pace = seconds_per_frame(plan)
-    store_pace(plan.network, precision, pixels, pace)
+    store_pace(plan.model, precision, pixels, pace)
     return pace
 
 

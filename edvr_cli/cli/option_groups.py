@@ -36,7 +36,7 @@ from edvr_cli.video.reading.options import InputOptions
 from edvr_cli.video.writing.options import Encoding
 
 if TYPE_CHECKING:
-    from edvr_cli.network.edvr import EDVR
+    from edvr_cli.network.model import Model
 
 __all__ = [
     "DisplayOptions",
@@ -156,7 +156,7 @@ class ModelChoice:
             find_model(available(needed, agreed=self.pull or agreed))
         return name
 
-    def load(self, name: str) -> EDVR:
+    def load(self, name: str) -> Model:
         """The network of the model of that name, on the device."""
         from edvr_cli.models.checkpoint import load_model  # noqa: PLC0415 (torch takes seconds)
 

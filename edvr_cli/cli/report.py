@@ -20,7 +20,7 @@ from edvr_cli.system.files import write_file
 from edvr_cli.system.text import format_duration
 
 if TYPE_CHECKING:
-    from edvr_cli.quality.report import Model
+    from edvr_cli.quality.report import ModelCard
 
 __all__ = ["report_command"]
 
@@ -137,15 +137,15 @@ def _run_settings(path: Path, result: Path) -> dict[str, str]:
     return settings
 
 
-def _model(name: str) -> Model:
+def _model(name: str) -> ModelCard:
     from edvr_cli.models.library import describe  # noqa: PLC0415 (torch takes seconds)
-    from edvr_cli.quality.report import Model  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.quality.report import ModelCard  # noqa: PLC0415 (torch takes seconds)
 
     facts = describe(name)
     kept = ("name", "summary", "task", "scale", "license", "parameters", "quality", "window_padding", "sha256")
     rows = {key.replace("_", " "): str(facts[key]) for key in kept if facts.get(key)}
     card = facts.get("card")
-    return Model(rows, Path(card).read_text(encoding="utf-8") if card else "")
+    return ModelCard(rows, Path(card).read_text(encoding="utf-8") if card else "")
 
 
 def _is_smaller(size: tuple[int, int], other: tuple[int, int]) -> bool:

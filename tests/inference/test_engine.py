@@ -100,6 +100,21 @@ def test_tiles_with_a_halo_beyond_the_network_s_reach_equal_the_whole_frame(chan
             torch.testing.assert_close(y, by_definition(model, window), atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("windows_at_once", [0, 1, 3])
+def test_halves_computed_when_needed_are_those_kept(keep, windows_at_once, monkeypatch):
+    """The half of the convolutions over pairs is a function of the pyramid: nothing changes but memory."""
+    model = random_network()
+    kept = StreamingEDVR(model, InferenceOptions(precision="fp32", tile=0))
+    plan = MemoryPlan(0, keep, bool(windows_at_once), max(1, windows_at_once), keep_halves=False)
+    monkeypatch.setattr(engine_module, "plan_memory", lambda *_: plan)
+    dropped = StreamingEDVR(model, InferenceOptions(precision="fp32"))
+    frames = [(n, frame, n == 3) for n, frame in enumerate(clip(7, 14, 18))]
+    for (_, expected), (_, found) in zip(kept.restore_stream(frames), dropped.restore_stream(frames), strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    assert all(own.halves is None for own in dropped._features.values())
+
+
 @pytest.mark.parametrize(
     "changes", [{}, {"frames": 7, "tsa": False}, {"predeblur": True, "hr_in": True}, {"levels": 1}]
 )

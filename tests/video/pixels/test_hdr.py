@@ -15,6 +15,7 @@ class Piece(bytes):
 
     @classmethod
     def of(cls, kind: str, content: bytes) -> "Piece":
+        """A piece of ``kind``."""
         piece = cls(content)
         piece.type = SimpleNamespace(name=kind)
         return piece
