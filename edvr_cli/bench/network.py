@@ -201,7 +201,7 @@ def _as_engine(
     engine: StreamingEDVR, pair: list[Window[Tensor]], width: int, height: int, work: WorkCount | None = None
 ) -> _Candidate:
     if work is None:
-        first, second = _windows(engine.model, _SAMPLE_SIDE, _SAMPLE_SIDE)
+        first, second = _windows(engine.model.network, _SAMPLE_SIDE, _SAMPLE_SIDE)
         engine.prepare(_SAMPLE_SIDE, _SAMPLE_SIDE)
         engine.restore(first)  # so that all frames of the second but one are known
         network = nn.ModuleList(dict.fromkeys(engine.modules()))

@@ -72,7 +72,7 @@ class LocalBackend:
     """Restores with an engine in this process."""
 
     def __init__(self, plan: RestorePlan, emit: OnEvent) -> None:
-        self.engine = StreamingEDVR(plan.network, plan.inference, on_notice=lambda sentence: emit(Notice(sentence)))
+        self.engine = StreamingEDVR(plan.model, plan.inference, on_notice=lambda sentence: emit(Notice(sentence)))
         self._size = plan.info.height, plan.info.width
         self.engine.prepare(*self._size)
         self.device = str(self.engine.device)

@@ -27,7 +27,7 @@ from edvr_cli.jobs.plan import RestorePlan
 from edvr_cli.jobs.segment_files import store_segment
 from edvr_cli.jobs.segments import Segment
 from edvr_cli.jobs.tasks import SegmentTask, embed_frames, run_task, split_into_tasks
-from edvr_cli.network.edvr import EDVR
+from edvr_cli.network.model import Model
 from edvr_cli.system.text import first_line
 from edvr_cli.system.threads import prefetch
 from edvr_cli.video.reading.info import VideoInfo
@@ -59,7 +59,7 @@ class RayCluster:
         if self.slots < 1:
             what = "GPU" if self._gpus else "CPU"
             raise DeviceError(f"The cluster at {address} has no node with a {what}.")
-        self._models: dict[str, ObjectRef[EDVR]] = {}
+        self._models: dict[str, ObjectRef[Model]] = {}
 
     @property
     def slots(self) -> int:
@@ -68,10 +68,10 @@ class RayCluster:
         return int(resources.get("GPU", 0) if self._gpus else resources.get("CPU", 0) // self._cpus)
 
     def __call__(self, plan: RestorePlan, emit: OnEvent) -> "RayBackend":
-        """The backend for a video; the network is sent once per cluster."""
-        digest = model_digest(plan.network)
+        """The backend for a video; the model is sent once per cluster."""
+        digest = model_digest(plan.model)
         if digest not in self._models:
-            self._models[digest] = ray.put(plan.network)
+            self._models[digest] = ray.put(plan.model)
         resources = {"num_gpus": 1, "num_cpus": 1} if self._gpus else {"num_cpus": self._cpus}
         spec = _EngineSpec([self._models[digest]], "cuda" if self._gpus else "cpu", plan.inference, self._cpus)
         return RayBackend(self, resources, spec, plan.info, emit)
@@ -85,7 +85,7 @@ class RayCluster:
 class _EngineSpec:
     """What a worker makes its engine from."""
 
-    model: "list[ObjectRef[EDVR]]"  # in a list, so that Ray passes the reference, not the network
+    model: "list[ObjectRef[Model]]"  # in a list, so that Ray passes the reference, not the model
     device: str
     inference: InferenceOptions
     threads: int
@@ -223,7 +223,8 @@ class _Worker:
         if self._engine is None or self._spec is None or self._spec != spec:
             self._engine = None
             torch.set_num_threads(spec.threads)
-            model = ray.get(spec.model[0]).to(spec.device)
+            model = ray.get(spec.model[0])
+            model.network.to(spec.device)
             self._engine = StreamingEDVR(model, spec.inference, on_notice=self._notices.append)
             self._spec = spec
         return self._engine

@@ -186,7 +186,7 @@ def test_phases_follow_one_another_and_leave_models(pool: Pool, tmp_path: Path):
         pool, tmp_path, validation=pool, speedups=["graph"], say=said.append,
     )  # fmt: skip
     assert not (tmp_path / "one.safetensors").exists()
-    model = load_model(tmp_path / "two.safetensors")
+    model = load_model(tmp_path / "two.safetensors").network
     assert model.config == tiny.config
     assert any(not torch.equal(a, b) for a, b in zip(model.parameters(), tiny.parameters(), strict=True))
     assert set(validate(model, pool)) == {"clean", "copies", "version 1"}
