@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
+from edvr_cli.cli.help import ReadableCommand
 from edvr_cli.cli.hints import with_hint
 from edvr_cli.cli.option_groups import ModelChoice, encoding_options, inference_options, input_options, model_options
 from edvr_cli.cli.output import PlainConsole, echo_json, markup
@@ -49,7 +50,7 @@ class _Prospect:
         return None if self.pace is None or not frames else self.pace * frames
 
 
-@click.command("info", no_args_is_help=True)
+@click.command("info", cls=ReadableCommand, no_args_is_help=True)
 @click.argument("source", metavar="IN", type=FILE)
 @click.option("--to", "target", metavar="OUT", type=NAME, help="Name or suffix of the output.  [default: as IN]")
 @size_options

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edvr_cli.cli.fetch import PULL_OPTION, available
+from edvr_cli.cli.help import put_into_section
 from edvr_cli.cli.types import (
     DEVICE_NAME,
     FILE,
@@ -50,16 +51,20 @@ __all__ = [
     "model_options",
     "option_group",
     "output_options",
+    "section",
 ]
 
 Command = Callable[..., None]
 Declaration = Callable[[Command], Command]
 
 
-def option_group(parameter: str, build: Callable[..., object], options: Mapping[str, Declaration]) -> Declaration:
+def option_group(
+    parameter: str, title: str, build: Callable[..., object], options: Mapping[str, Declaration]
+) -> Declaration:
     """A decorator that declares ``options`` by the names of ``build``'s arguments and passes what it builds.
 
-    A name that begins with an underscore declares another flag of the option before it.
+    ``title`` heads them in the help. A name that begins with an underscore declares another flag of the option before
+    it.
     """
     names = [name for name in options if not name.startswith("_")]
 
@@ -71,7 +76,18 @@ def option_group(parameter: str, build: Callable[..., object], options: Mapping[
 
         declared: Command = called
         for declare in reversed(list(options.values())):
-            declared = declare(declared)
+            declared = section(title, declare)(declared)
+        return declared
+
+    return decorate
+
+
+def section(title: str, declare: Declaration) -> Declaration:
+    """The decorator ``declare`` of an option, which is shown under ``title`` in the help."""
+
+    def decorate(command: Command) -> Command:
+        declared = declare(command)
+        put_into_section(vars(declared)["__click_params__"][-1], title)
         return declared
 
     return decorate
@@ -99,6 +115,7 @@ class Files:
 
 file_options = option_group(
     "files",
+    "Files",
     Files,
     {
         "paths": click.argument("paths", metavar="IN... [OUT]", nargs=-1, type=NAME),
@@ -148,6 +165,7 @@ class ModelChoice:
 
 model_options = option_group(
     "choice",
+    "Model",
     ModelChoice,
     {
         "model": click.option(
@@ -168,6 +186,7 @@ model_options = option_group(
 
 inference_options = option_group(
     "inference",
+    "Computation",
     InferenceOptions,
     {
         "strength": click.option(
@@ -216,6 +235,7 @@ inference_options = option_group(
 
 input_options = option_group(
     "input",
+    "Input",
     InputOptions,
     {
         "start": click.option("--start", type=TIME, help="Start of the range to restore: 90, 1:30, 00:01:30.5."),
@@ -250,6 +270,7 @@ def _encoding(encoder_options: tuple[tuple[str, str], ...], **values: Any) -> En
 
 encoding_options = option_group(
     "encoding",
+    "Encoding",
     _encoding,
     {
         "codec": click.option(
@@ -270,6 +291,7 @@ encoding_options = option_group(
 
 output_options = option_group(
     "output",
+    "Output",
     OutputOptions,
     {
         "audio": click.option("--audio/--no-audio", default=True, help="Keep the audio."),
@@ -292,6 +314,7 @@ output_options = option_group(
 
 job_options = option_group(
     "job",
+    "Work",
     JobOptions,
     {
         "split_at_cuts": click.option(
@@ -326,6 +349,7 @@ class DisplayOptions:
 
 display_options = option_group(
     "display",
+    "Display",
     DisplayOptions,
     {
         "progress": click.option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal."),

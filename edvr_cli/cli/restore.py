@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from edvr_cli.cli.help import ReadableCommand
 from edvr_cli.cli.interrupt import patient_interrupt
 from edvr_cli.cli.json_lines import JsonLines
 from edvr_cli.cli.messages import Messages
@@ -23,6 +24,7 @@ from edvr_cli.cli.option_groups import (
     job_options,
     model_options,
     output_options,
+    section,
 )
 from edvr_cli.cli.output import discard, echo_path
 from edvr_cli.cli.paths import read_paths, single_target
@@ -46,8 +48,11 @@ __all__ = ["deblur", "upscale"]
 
 _POLL_SECONDS = 2.0  # between looks into a watched folder
 
-_CLUSTER = click.option(
-    "--cluster", metavar="ADDRESS", help="Restore on a Ray cluster: auto, HOST:PORT or ray://HOST:PORT."
+_FIRST = ("model", "strength", "crf", "device", "overwrite")  # what most people need
+
+_CLUSTER = section(
+    "Work",
+    click.option("--cluster", metavar="ADDRESS", help="Restore on a Ray cluster: auto, HOST:PORT or ray://HOST:PORT."),
 )
 
 
@@ -88,7 +93,7 @@ def _restore_options(command: Callable[..., None]) -> Callable[..., None]:
     return called
 
 
-@click.command(no_args_is_help=True)
+@click.command(cls=ReadableCommand, no_args_is_help=True, first=("scale", *_FIRST))
 @size_options
 @_restore_options
 def upscale(files: Files, request: _Request, display: DisplayOptions) -> None:
@@ -102,7 +107,7 @@ def upscale(files: Files, request: _Request, display: DisplayOptions) -> None:
     _restore(files, request, display, "upscaled")
 
 
-@click.command(no_args_is_help=True)
+@click.command(cls=ReadableCommand, no_args_is_help=True, first=_FIRST)
 @_restore_options
 def deblur(files: Files, request: _Request, display: DisplayOptions) -> None:
     """Remove motion blur from the video IN and write it to OUT (default: IN_deblurred, in the same folder).
