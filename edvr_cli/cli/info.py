@@ -133,9 +133,8 @@ def _show(info: VideoInfo, times: FrameIntervals | None, prospect: _Prospect) ->
     fates = {fate.stream.index: fate for fate in plan.mux.streams}
     streams = Table("stream", "codec", "", f"in {plan.target.suffix or plan.mux.format}", box=None)
     streams.columns[3].overflow = "fold"
-    size = f"{encoder.width}×{encoder.height}"
     streams.add_row(
-        f"{info.stream_index} video", info.codec, "", f"restored: {size} {encoder.codec}, {encoder.layout.name}"
+        f"{info.stream_index} video", info.codec, "", f"restored: {encoder.size} {encoder.codec}, {encoder.layout.name}"
     )
     for stream in info.streams:
         fate = fates.get(stream.index)
@@ -187,8 +186,8 @@ def _work(prospect: _Prospect) -> Iterator[str]:
 
 
 def _lines(info: VideoInfo, times: FrameIntervals | None) -> list[tuple[str, str]]:
-    size = f"{info.width}×{info.height}"
-    if info.display_size != (info.width, info.height):
+    size = str(info.size)
+    if info.display_size != info.size:
         shown = []
         if info.sample_aspect_ratio != 1:
             shown.append(
@@ -196,7 +195,7 @@ def _lines(info: VideoInfo, times: FrameIntervals | None) -> list[tuple[str, str
             )
         if info.rotation:
             shown.append(f"turned by {info.rotation}°")
-        size += ", shown as {}×{}".format(*info.display_size) + (f" ({', '.join(shown)})" if shown else "")
+        size += f", shown as {info.display_size}" + (f" ({', '.join(shown)})" if shown else "")
     elif info.rotation or info.display_matrix is not None:
         size += f", turned by {info.rotation}° or mirrored"
     lines = [

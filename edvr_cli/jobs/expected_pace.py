@@ -18,7 +18,7 @@ def expected_pace(plan: RestorePlan, backend: Backend) -> float | None:
     """Seconds per frame; None where it is not worth measuring, or other machines do the work."""
     if not isinstance(backend, LocalBackend) or not _is_long(plan):
         return None
-    known = known_pace(plan.model, backend.precision, plan.info.width * plan.info.height)
+    known = known_pace(plan.model, backend.precision, plan.info.size.pixels)
     if known is not None or plan.inference.torch_compile or not plan.info.source.rereadable:
         return known
     with suppress(EdvrError, RuntimeError):  # what is wrong with the video or the device, the work itself reports
@@ -31,9 +31,9 @@ def expected_pace(plan: RestorePlan, backend: Backend) -> float | None:
 def keep_pace(plan: RestorePlan, backend: Backend, seconds: float) -> None:
     """Keep the pace that a run had, for the next one."""
     if isinstance(backend, LocalBackend) and _is_long(plan):
-        store_pace(plan.model, backend.precision, plan.info.width * plan.info.height, seconds)
+        store_pace(plan.model, backend.precision, plan.info.size.pixels, seconds)
 
 
 def _is_long(plan: RestorePlan) -> bool:
     frames = plan.total_frames
-    return frames is None or frames * plan.info.width * plan.info.height >= _MIN_PIXELS
+    return frames is None or frames * plan.info.size.pixels >= _MIN_PIXELS
