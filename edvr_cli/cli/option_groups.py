@@ -10,6 +10,7 @@ import click
 
 from edvr_cli.cli.fetch import PULL_OPTION, available
 from edvr_cli.cli.types import (
+    DEVICE_LIST,
     DEVICE_NAME,
     FILE,
     KEY_VALUE,
@@ -42,6 +43,7 @@ __all__ = [
     "inference_options",
     "input_options",
     "job_options",
+    "model_on_devices_options",
     "model_options",
     "option_group",
     "output_options",
@@ -117,30 +119,44 @@ file_options = option_group(
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """A model by name or file, and the device it runs on."""
+    """A model by name or file, and the device it runs on, or several of them: ``cuda:0,cuda:1``."""
 
     model: str | None
     pull: bool
     device: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The devices, as they are named."""
+        return tuple(self.device.split(","))
 
     def available(self, task: Task, *, agreed: bool = False) -> str:
         """The model, or the default for ``task``, fetched if need be; ``agreed`` allows it without a question."""
         return available(self.model or default_model(task), agreed=self.pull or agreed)
 
 
-model_options = option_group(
-    "choice",
-    ModelChoice,
-    {
-        "model": click.option(
-            "-n", "--model", "--weights", "model", metavar="MODEL", type=MODEL, help="Model name or checkpoint file."
-        ),
-        "pull": PULL_OPTION,
-        "device": click.option(
-            "-d", "--device", type=DEVICE_NAME, default="auto", show_default=True, help="cpu, cuda, cuda:1, mps."
-        ),
-    },
-)
+def _model_options(kind: click.ParamType, help: str) -> Declaration:
+    return option_group(
+        "choice",
+        ModelChoice,
+        {
+            "model": click.option(
+                "-n",
+                "--model",
+                "--weights",
+                "model",
+                metavar="MODEL",
+                type=MODEL,
+                help="Model name or checkpoint file.",
+            ),
+            "pull": PULL_OPTION,
+            "device": click.option("-d", "--device", type=kind, default="auto", show_default=True, help=help),
+        },
+    )
+
+
+model_options = _model_options(DEVICE_NAME, "cpu, cuda, cuda:1, mps.")
+model_on_devices_options = _model_options(DEVICE_LIST, "cpu, cuda, mps; several: cuda:0,cuda:1; all: every CUDA GPU.")
 
 inference_options = option_group(
     "inference",
