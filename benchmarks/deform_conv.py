@@ -22,7 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from edvr_cli.ops.deform_conv import deform_conv2d_packed, deform_conv2d_packed_reference, implementation, split_packed
+from edvr_cli.ops.deform_conv import deform_conv2d_packed, implementation
+from edvr_cli.ops.deform_conv_reference import deform_conv2d_packed_reference, split_packed
 
 GROUPS, KERNEL, SLOPE = 8, 3, 0.1
 SETS, ROUNDS = 4, 9

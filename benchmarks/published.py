@@ -17,9 +17,9 @@ from statistics import median
 
 import torch
 
-from edvr_cli.bench import SIZES
 from edvr_cli.bench.network import _windows, random_network
 from edvr_cli.bench.published import published_form
+from edvr_cli.bench.sizes import SIZES
 from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.system.malloc import keep_memory

@@ -30,6 +30,7 @@ Hint = Literal[
     "avi",
     "codec",
     "crf",
+    "denoise",
     "device",
     "end",
     "fresh",

@@ -40,6 +40,7 @@ class Started:
     segment_frames: int = 0  # of the longest segment; 0: nothing is kept
     seconds_per_frame: float | None = None  # expected, of all workers together, where it was measured
     workers: int = 1  # that restore segments at the same time
+    strength: float = 1.0  # share of the network's output in a frame
 
 
 @dataclass(frozen=True)

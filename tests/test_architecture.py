@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,6 @@ LAYERS = (
     "events",
     "errors",
     "version",
-    "version",
 )
 
 
@@ -72,6 +72,15 @@ def test_arrows_go_down_only(module: str):
     for name in imports(module):
         if name in MODULES and name != "edvr_cli":
             assert layer_of(module) <= layer_of(name), f"{module} imports {name} from a higher layer"
+
+
+def test_no_modules_import_each_other():
+    """Not inside a package either, and not in a function: such a pair is one module in two files."""
+    graph = {module: {name for name in imports(module) if name in MODULES} - {module, "edvr_cli"} for module in MODULES}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"modules import each other: {' ← '.join(error.args[1])}")
 
 
 @pytest.mark.parametrize(

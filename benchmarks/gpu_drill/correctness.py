@@ -21,7 +21,8 @@ from benchmarks.gpu_drill.inputs import (
 from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.ops.conv import _finished
-from edvr_cli.ops.deform_conv import deform_conv2d_packed, deform_conv2d_packed_reference, implementation
+from edvr_cli.ops.deform_conv import deform_conv2d_packed, implementation
+from edvr_cli.ops.deform_conv_reference import deform_conv2d_packed_reference
 from edvr_cli.ops.triton.deform_conv import deform_conv2d_packed_triton
 from edvr_cli.ops.triton.epilogue import epilogue_triton
 

@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from edvr_cli.bench import SIZES
 from edvr_cli.bench.network import clip, random_network
+from edvr_cli.bench.sizes import SIZES
 from edvr_cli.network.edvr import EDVR, DeformConv
 from edvr_cli.network.windows import Window, windows
-from edvr_cli.ops.deform_conv import deform_conv2d_packed_reference
+from edvr_cli.ops.deform_conv_reference import deform_conv2d_packed_reference
 
 SLOPE = 0.1
 TYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}

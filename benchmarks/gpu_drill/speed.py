@@ -24,7 +24,8 @@ from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.memory_plan import peak_memory
 from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.network.windows import Window
-from edvr_cli.ops.deform_conv import missing_kernel, split_packed
+from edvr_cli.ops.deform_conv import missing_kernel
+from edvr_cli.ops.deform_conv_reference import split_packed
 from edvr_cli.ops.triton.deform_conv import Tiles, deform_conv2d_packed_triton, grouped, tiles_on
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edvr_cli.network.edvr import EDVR, DeformConv
-from edvr_cli.ops.deform_conv import deform_conv2d_packed_reference, split_packed
+from edvr_cli.ops.deform_conv_reference import deform_conv2d_packed_reference, split_packed
 
 __all__ = ["published_form"]
 

@@ -1,20 +1,24 @@
 """``edvr bench``: speed of the network, compared with its published form and the limits of the hardware."""
 
+from __future__ import annotations
+
 import re
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.box import SIMPLE
 from rich.table import Table
 
-from edvr_cli.bench import SIZES, CaseResult, Report, bench, default_precisions
-from edvr_cli.bench.hardware import Repeats
+from edvr_cli.bench.sizes import SIZES
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import PlainConsole, echo_json
-from edvr_cli.cli.types import DEVICE
-from edvr_cli.inference.engine import STAGES
+from edvr_cli.cli.types import DEVICE_NAME
 from edvr_cli.inference.options import PRECISIONS
+
+if TYPE_CHECKING:
+    from edvr_cli.bench.hardware import Repeats
+    from edvr_cli.bench.suite import CaseResult, Report
 
 __all__ = ["bench_command"]
 
@@ -51,7 +55,7 @@ class _Resolution(click.ParamType):
     multiple=True,
     help="Size of the input; repeatable.  [default: 320x180, 640x360, 1280x720; 320x180 if --quick]",
 )
-@click.option("-d", "--device", type=DEVICE, default="auto", show_default=True, help="cpu, cuda, cuda:1, mps.")
+@click.option("-d", "--device", type=DEVICE_NAME, default="auto", show_default=True, help="cpu, cuda, cuda:1, mps.")
 @click.option(
     "--precision",
     "precisions",
@@ -64,7 +68,7 @@ class _Resolution(click.ParamType):
 def bench_command(
     sizes: tuple[str, ...],
     resolutions: tuple[tuple[int, int], ...],
-    device: Any,
+    device: str,
     precisions: tuple[Any, ...],
     quick: bool,
     as_json: bool,
@@ -76,12 +80,16 @@ def bench_command(
     rate of a large matrix product, or their maps at the rate of a large copy, whichever takes longer. Then the parts
     of the engine's time, and a video decoded, encoded, and restored end to end. Times are medians.
     """
+    from edvr_cli.bench.suite import bench, default_precisions  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.system.hardware import resolve_device  # noqa: PLC0415 (torch takes seconds)
+
     progress = Messages()
+    on_device = resolve_device(device)
     report = bench(
         sizes or (("s", "m") if quick else tuple(SIZES)),
         resolutions or (((320, 180),) if quick else ((320, 180), (640, 360), (1280, 720))),
-        device,
-        precisions or default_precisions(device),
+        on_device,
+        precisions or default_precisions(on_device),
         budget=_QUICK_BUDGET if quick else _BUDGET,
         on_case=lambda case: progress.print(f"{case} ..."),
     )
@@ -129,6 +137,8 @@ def _table(case: CaseResult) -> Table:
 
 def _lines(case: CaseResult) -> list[str]:
     """Results without a column in the table."""
+    from edvr_cli.inference.engine import STAGES  # noqa: PLC0415 (torch takes seconds)
+
     published = case.network.published
     lines = [f"published: fp32, deformable convolutions by {published.op}"]
     for engine in case.network.engines:

@@ -1,24 +1,25 @@
 """``edvr eval``: PSNR and SSIM of a model, or of plain resampling, on a set of clips."""
 
+from __future__ import annotations
+
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
-import torch
 from rich.table import Table
 
 from edvr_cli.cli.fetch import PULL_OPTION, available
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import PlainConsole, echo_json
-from edvr_cli.cli.types import DEVICE, FOLDER, Count
+from edvr_cli.cli.types import DEVICE_NAME, FOLDER, Count
 from edvr_cli.errors import EdvrError
-from edvr_cli.image.resize import Kernel
-from edvr_cli.models.checkpoint import load_model
-from edvr_cli.models.registry import default_model
-from edvr_cli.quality.benchmark_sets import ClipScore, EvaluationOptions, Method, evaluate, mean_score
-from edvr_cli.video.recompress import CODECS, WORST_QUALITY, Codec
-from edvr_cli.video.vmaf import vmaf_available
+from edvr_cli.models.registry import default_model, find_model
+from edvr_cli.video.quality_scales import CODECS, WORST_QUALITY, Codec
+
+if TYPE_CHECKING:
+    from edvr_cli.image.resize import Kernel
+    from edvr_cli.quality.benchmark_sets import ClipScore, Method
 
 __all__ = ["evaluate_command"]
 
@@ -46,7 +47,7 @@ class _Compression(click.ParamType):
 @click.option("--inputs", metavar="FOLDER", type=FOLDER, help="Clips to restore.  [default: made from TRUTH]")
 @click.option("-n", "--model", metavar="MODEL", help="A model's name or file, or bicubic, or lanczos.")
 @PULL_OPTION
-@click.option("-d", "--device", type=DEVICE, default="auto", show_default=True, help="cpu, cuda, cuda:1, mps.")
+@click.option("-d", "--device", type=DEVICE_NAME, default="auto", show_default=True, help="cpu, cuda, cuda:1, mps.")
 @click.option(
     "--rounding",
     type=click.Choice(["once", "twice"]),
@@ -64,7 +65,7 @@ def evaluate_command(
     inputs: Path | None,
     model: str | None,
     pull: bool,
-    device: torch.device,
+    device: str,
     rounding: Literal["once", "twice"],
     compress: tuple[Codec, int] | None,
     copies: bool,
@@ -76,11 +77,16 @@ def evaluate_command(
 
     All frames count, as 8-bit values, with no border cropped. Clips are videos, or folders of images.
     """
+    name = model or default_model("sr")
+    if name not in _RESAMPLING:
+        find_model(available(name, agreed=pull))
+    from edvr_cli.models.checkpoint import load_model  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.quality.benchmark_sets import EvaluationOptions, evaluate, mean_score  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.video.vmaf import vmaf_available  # noqa: PLC0415 (torch takes seconds)
+
     if vmaf and not vmaf_available():
         raise EdvrError("the FFmpeg binary of imageio-ffmpeg cannot measure VMAF here; leave --vmaf out")
-    method: Method | None = _RESAMPLING.get(model or "")
-    if method is None:
-        method = load_model(available(model or default_model("sr"), agreed=pull), device)
+    method: Method = _RESAMPLING.get(name) or load_model(name, device)
     options = EvaluationOptions(rounding, compress, copies, frames, vmaf)
     progress = Messages()
     scores = []

@@ -1,25 +1,24 @@
 """``edvr finetune``: train a model further within some minutes, with the footage in the device's memory."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-import torch
 
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import echo_path
-from edvr_cli.cli.types import DEVICE, FILE, FOLDER, NEW_FILE, Count, Finite
-from edvr_cli.train.clips import build_cache
-from edvr_cli.train.device.footage import cut_tiles
-from edvr_cli.train.device.phase import Phase
-from edvr_cli.train.device.phases import run_phases
-from edvr_cli.train.device.pool import make_pool
-from edvr_cli.train.device.trainer import Speedup
-from edvr_cli.train.teacher.checkpoint import load_teacher
-from edvr_cli.video.clip_folders import sources_in
+from edvr_cli.cli.types import DEVICE_NAME, FILE, FOLDER, NEW_FILE, Count, Finite
+from edvr_cli.models.registry import find_model
+
+if TYPE_CHECKING:
+    from edvr_cli.train.device.trainer import Speedup
 
 __all__ = ["finetune_command"]
 
 _VERSIONS = 4  # compressed versions of each tile
+_KEEP_EVERY = 60.0  # seconds
 
 
 @click.command("finetune", no_args_is_help=True)
@@ -37,38 +36,54 @@ _VERSIONS = 4  # compressed versions of each tile
 @click.option("--frames", type=Count(5), default=4000, show_default=True, help="Frames held, at most.")
 @click.option("--steps", type=Count(1), help="Steps instead of minutes, for a trial.")
 @click.option("--cache", type=FILE, help="Folder of decoded frames.  [default: MODEL.cache]")
-@click.option("-d", "--device", type=DEVICE, default="auto", show_default=True)
+@click.option("-d", "--device", type=DEVICE_NAME, default="auto", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 def finetune_command(
     footage: Path, target: Path, start: str, minutes: float, learning_rate: float, degraded: float,
     teacher: Path | None, sharpen: float, batch: int, patch: int, frames: int, steps: int | None, cache: Path | None,
-    device: torch.device, seed: int,
+    device: str, seed: int,
 ) -> None:  # fmt: skip
     """Train a ×4 model further on the videos, or folders of frames, in FOOTAGE, within a given time.
 
-    All footage is held in the device's memory and samples are cut there, which is what keeps a fast GPU busy. For long
-    or first runs, which can be stopped and resumed, use edvr train.
+    All footage is held in the device's memory and samples are cut there, which is what keeps a fast GPU busy. The model
+    is written every minute, so that stopping early costs little. For long or first runs, which can be resumed, use
+    edvr train.
     """
     if target.suffix != ".safetensors":
         raise click.UsageError(f"{target} must be named .safetensors")
+    find_model(start)
+    if teacher is not None:
+        find_model(teacher)
+    import torch  # noqa: PLC0415 (torch takes seconds)
+
+    from edvr_cli.system.hardware import resolve_device  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.train.clips import build_cache  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.train.device.footage import cut_tiles  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.train.device.phase import Phase  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.train.device.phases import run_phases  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.train.device.pool import make_pool  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.train.teacher.checkpoint import load_teacher  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.video.clip_folders import sources_in  # noqa: PLC0415 (torch takes seconds)
+
+    on_device = resolve_device(device)
     say = Messages().print
     clips = build_cache(
         sources_in(footage), cache or target.with_suffix(".cache"), on_clip=lambda name: say(f"decoding {name}")
     )
     tiles = cut_tiles(clips, versions=_VERSIONS if degraded else 0, max_frames=frames, seed=seed)
-    guide = None if teacher is None else load_teacher(teacher, device)
+    guide = None if teacher is None else load_teacher(teacher, on_device)
     with torch.inference_mode():
         pool = make_pool(
-            tiles.truth, tiles.degraded, tiles.shots, device,
+            tiles.truth, tiles.degraded, tiles.shots, on_device,
             flow=None if guide is None else guide.flow, teacher=guide,
         )  # fmt: skip
-    say(f"{len(tiles.shots)} tiles, {len(tiles.truth)} frames on {device}")
+    say(f"{len(tiles.shots)} tiles, {len(tiles.truth)} frames on {on_device}")
     phase = Phase(
         target.stem, start, 60 * minutes, rate=learning_rate, trunk_rate=0.5, degraded=degraded, sharpen=sharpen,
         supervision=0.05 if teacher else 0.0, taught=0.4 if teacher else 0.0, batch=batch, patch=patch,
-        steps=steps or 0,
+        steps=steps or 0, keep_every=_KEEP_EVERY,
     )  # fmt: skip
-    speedups: list[Speedup] = ["graph"] if device.type == "cuda" else []
+    speedups: list[Speedup] = ["graph"] if on_device.type == "cuda" else []
     try:
         run_phases([phase], pool, target.parent, seed=seed, speedups=speedups, say=say)
     except ValueError as error:  # a patch that does not fit

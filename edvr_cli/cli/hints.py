@@ -10,6 +10,7 @@ _HINTS: dict[Hint, str] = {
     "ffmpeg -i - -vf 'split[a][b];[a]palettegen[p];[b][p]paletteuse' OUT.gif",
     "codec": "choose another --codec, or a file name that ends in .mkv",
     "crf": "leave out --crf, or set the encoder's own options with -e",
+    "denoise": "leave out --denoise, or choose another --model",
     "device": "try --device cpu or a smaller model",
     "end": "stop before that with --end",
     "fresh": "start over with --fresh",

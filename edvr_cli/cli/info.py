@@ -67,21 +67,20 @@ def info_command(
         if is_url(str(source)) and not source.exists():
             raise InputError(f"{source} is a URL, which is not opened unasked.", hint="network", wrong_usage=True)
         check_inputs(source)
+    model = choice.available("sr")
     from edvr_cli.jobs.plan import plan_restore  # noqa: PLC0415 (torch takes seconds)
-    from edvr_cli.system.hardware import resolve_devices  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.video.reading.frame_intervals import measure_intervals  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.video.reading.sources import as_source, probe  # noqa: PLC0415 (torch takes seconds)
 
-    devices = resolve_devices(choice.device)
+    devices = choice.devices()
     origin = as_source(source, input)
     info = probe(origin)
     times = measure_intervals(info)
     plan = plan_restore(
         origin,
         _target(info, target),
-        model=choice.available("sr"),
+        model=choice.load(model),
         scale=scale,
-        device=devices[0],
         inference=inference,
         input=input,
         output=OutputOptions(encoding=encoding),

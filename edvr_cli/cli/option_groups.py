@@ -1,10 +1,12 @@
 """Groups of command-line options: each option is declared once, and each group reaches a command as one value."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -29,9 +31,12 @@ from edvr_cli.cli.types import (
 from edvr_cli.inference.options import DEFAULT_TILE_PAD, PRECISIONS, InferenceOptions
 from edvr_cli.jobs.inputs import Selection
 from edvr_cli.jobs.options import JobOptions, OutputOptions
-from edvr_cli.models.registry import Task, default_model
+from edvr_cli.models.registry import Task, default_model, find_model, lineage_of
 from edvr_cli.video.reading.options import InputOptions
 from edvr_cli.video.writing.options import Encoding
+
+if TYPE_CHECKING:
+    from edvr_cli.network.edvr import EDVR
 
 __all__ = [
     "DisplayOptions",
@@ -122,17 +127,31 @@ class ModelChoice:
     """A model by name or file, and the device it runs on, or several of them: ``cuda:0,cuda:1``."""
 
     model: str | None
+    denoise: float | None
     pull: bool
     device: str
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The devices, as they are named."""
-        return tuple(self.device.split(","))
-
     def available(self, task: Task, *, agreed: bool = False) -> str:
-        """The model, or the default for ``task``, fetched if need be; ``agreed`` allows it without a question."""
-        return available(self.model or default_model(task), agreed=self.pull or agreed)
+        """The model, or the default for ``task``, fetched if need be; ``agreed`` allows it without a question.
+
+        Raises ModelError where it is not there, before torch is loaded.
+        """
+        name = self.model or default_model(task)
+        for needed in (name,) if self.denoise is None else lineage_of(name):
+            find_model(available(needed, agreed=self.pull or agreed))
+        return name
+
+    def devices(self) -> tuple[str, ...]:
+        """The devices. Raises DeviceError where one of several is not there."""
+        from edvr_cli.system.hardware import resolve_devices  # noqa: PLC0415 (torch takes seconds)
+
+        return resolve_devices(self.device)
+
+    def load(self, name: str) -> EDVR:
+        """The network of the model of that name, on the first device."""
+        from edvr_cli.models.checkpoint import load_model  # noqa: PLC0415 (torch takes seconds)
+
+        return load_model(name, self.devices()[0], denoise=self.denoise)
 
 
 def _model_options(kind: click.ParamType, help: str) -> Declaration:
@@ -149,6 +168,12 @@ def _model_options(kind: click.ParamType, help: str) -> Declaration:
                 type=MODEL,
                 help="Model name or checkpoint file.",
             ),
+            "denoise": click.option(
+                "--denoise",
+                type=Finite(0, 1),
+                metavar="0..1",
+                help="From the model for clean video (0) to that for compressed video (1).  [default: as --model]",
+            ),
             "pull": PULL_OPTION,
             "device": click.option("-d", "--device", type=kind, default="auto", show_default=True, help=help),
         },
@@ -162,6 +187,14 @@ inference_options = option_group(
     "inference",
     InferenceOptions,
     {
+        "strength": click.option(
+            "--strength",
+            type=Finite(0, 1),
+            default=1.0,
+            show_default=True,
+            metavar="0..1",
+            help="Share of the restored frame; the rest is the plain (bicubic) enlargement.",
+        ),
         "precision": click.option(
             "--precision",
             type=click.Choice(PRECISIONS),

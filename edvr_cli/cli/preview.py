@@ -17,12 +17,15 @@ from edvr_cli.cli.types import FILE, TIME, Finite
 from edvr_cli.errors import OutputError
 from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.system.files import write_file
-from edvr_cli.system.text import format_duration
+from edvr_cli.system.text import format_estimate
+from edvr_cli.video.file_names import FORMATS
 
 if TYPE_CHECKING:
     from edvr_cli.quality.preview import Restored
 
 __all__ = ["preview_command"]
+
+_FILE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", *FORMATS}
 
 
 @click.command("preview", no_args_is_help=True)
@@ -70,32 +73,27 @@ def preview_command(
     The pictures' paths go to standard output.
     """
     check_inputs(source)
+    folder = _folder(source, folder)
+    _check_missing(_files(folder, source, [float(instant) for instant in instants], video=video), overwrite)
+    model = choice.available("sr", agreed=overwrite)
     import torch  # noqa: PLC0415 (torch takes seconds)
 
     from edvr_cli.cli.thumbnail import show_picture  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.inference.engine import StreamingEDVR  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.inference.precision import name_of  # noqa: PLC0415 (torch takes seconds)
-    from edvr_cli.models.checkpoint import load_model  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.quality.footage import Footage  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.quality.preview import contact_sheet, difference_crop, evenly_spaced, restored_from, split_screen  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.video.writing.png_jpeg import png  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.video.writing.preview_clip import write_clip  # noqa: PLC0415 (torch takes seconds)
 
-    if folder is not None and folder.exists() and not folder.is_dir():
-        raise click.UsageError(f"--output {folder} is a file; the pictures need a folder.")
     console = Messages()
     footage = Footage.open(source)
-    network = load_model(choice.available("sr", agreed=overwrite), choice.device)
-    engine = StreamingEDVR(network, inference)
     at = [float(instant) for instant in instants] or evenly_spaced(footage, moments)
-    folder = folder or source.with_name(f"{source.stem}_preview")
-    targets = [folder / f"{source.stem}_{_clock(instant)}.png" for instant in at]
-    clips = [target.with_suffix(".mp4") for target in targets] if video else []
-    for target in (*targets, *clips):
-        if target.exists() and not overwrite:
-            raise OutputError(
-                f"{target} exists: choose another folder with --output, or pass --overwrite", wrong_usage=True
-            )
+    files = _files(folder, source, at, video=video)
+    _check_missing(files, overwrite)
+    targets, clips = files[: len(at)], files[len(at) :]
+    network = choice.load(model)
+    engine = StreamingEDVR(network, inference)
     width, height = footage.size
     scale = network.config.scale
     console.print(
@@ -106,7 +104,7 @@ def preview_command(
             f"{width * scale}×{height * scale}",
             network.name,
             engine.device,
-            name_of(engine.dtype),
+            name_of(engine.dtype) + ("" if inference.strength == 1 else f", strength {inference.strength:g}"),
         ),
         soft_wrap=True,
     )
@@ -132,10 +130,36 @@ def preview_command(
             show_picture(console, torch.cat([crop.of(p) for p in (restored[0].before, restored[0].after)], dim=2))
     if pace:
         each = sorted(pace)[len(pace) // 2]
-        every = (
-            f", about {format_duration(each * footage.count)} for all {footage.count} frames" if footage.count else ""
-        )
+        every = f", {format_estimate(each * footage.count)} for all {footage.count} frames" if footage.count else ""
         console.print(f"{each:.2g} s per frame{every}", soft_wrap=True)
+
+
+def _folder(source: Path, given: Path | None) -> Path:
+    """The folder of the pictures. Raises UsageError for one that is a file, named like one, or the source itself."""
+    folder = given or source.with_name(f"{source.stem}_preview")
+    if folder.exists() and not folder.is_dir():
+        raise click.UsageError(f"--output {folder} is a file; the pictures need a folder.")
+    if not folder.exists() and folder.suffix.lower() in _FILE_SUFFIXES:
+        raise click.UsageError(f"--output {folder} is named like a file; the pictures need a folder.")
+    pictures = source if source.is_dir() else source.parent if "%" in source.name else None
+    if pictures is not None and folder.exists() and folder.samefile(pictures):
+        raise click.UsageError(f"--output {folder} holds the pictures of IN; name another folder.")
+    return folder
+
+
+def _files(folder: Path, source: Path, at: list[float], *, video: bool) -> list[Path]:
+    """The files that a preview writes: the pictures, then the videos."""
+    pictures = [folder / f"{source.stem}_{_clock(instant)}.png" for instant in at]
+    return pictures + [picture.with_suffix(".mp4") for picture in pictures if video]
+
+
+def _check_missing(files: list[Path], overwrite: bool) -> None:
+    """Raises OutputError for a file that is there and would be replaced unasked."""
+    for file in files:
+        if file.exists() and not overwrite:
+            raise OutputError(
+                f"{file} exists: choose another folder with --output, or pass --overwrite", wrong_usage=True
+            )
 
 
 def _clock(seconds: float) -> str:

@@ -120,7 +120,8 @@ class Display:
         tiles = f"tiles of {event.tile}" if event.tile else "whole frames"
         sizes = "{}×{} → {}×{}".format(*event.size, *event.output_size)
         self._say(markup("[bold]{}[/] → [bold]{}[/]  {}", event.source.name, event.target.name, sizes))
-        self._say(f"{event.model} on {event.device}, {event.precision}, {tiles}")
+        strength = "" if event.strength == 1 else f", strength {event.strength:g}"
+        self._say(f"{event.model} on {event.device}, {event.precision}, {tiles}{strength}")
         if event.resized:
             self._say("The model enlarges by 4; its output is resized to this size (Lanczos).")
         if event.kept:
@@ -211,8 +212,9 @@ class Display:
         speed = (event.done - self._kept) / (now - self._started)
         line = f"{event.done} frames, {speed:.2f} fps"
         if event.total:
-            left = max(0, event.total - event.done) / speed
-            line = f"{event.done}/{event.total} frames, {speed:.2f} fps, {format_duration(left)} left"
+            line = f"{event.done}/{event.total} frames, {speed:.2f} fps"
+            if event.done < event.total:
+                line += f", {format_estimate((event.total - event.done) / speed)} left"
         self._say(line)
 
     def _finish(self, event: Finished) -> None:

@@ -47,13 +47,14 @@ class Prospect:
             yield f"Output: about {size}; {space} of disk space during the work."
         if len(self.estimates) > 1:
             yield f"Devices: {self.devices}, a worker process each."
+        strength = "" if plan.inference.strength == 1 else f", strength {plan.inference.strength:g}"
         for each in dict.fromkeys(self.estimates):
             pieces = f"tiles of {each.tile} pixels" if each.tile else "whole frames"
             free = "" if each.free is None else f", of {format_bytes(each.free)} available"
             whose = " for each worker" if self.estimates.count(each) > 1 else ""
             yield (
                 f"Memory: about {format_bytes(each.memory)} for the network{free}{whose} "
-                f"({each.model} on {each.device}, {each.precision}, {pieces})."
+                f"({each.model} on {each.device}, {each.precision}, {pieces}{strength})."
             )
         if self.pace is None:
             yield "Time: use --measure to estimate it."
@@ -69,6 +70,7 @@ class Prospect:
             "device": self.devices,
             "precision": work.precision,
             "tile": work.tile,
+            "strength": self.plan.inference.strength,
             "memory": work.memory,
             "free_memory": work.free,
             "devices": [

@@ -38,7 +38,7 @@ from edvr_cli.jobs.inputs import Entry, find_entries, is_batch
 from edvr_cli.jobs.options import JobOptions, OutputOptions
 from edvr_cli.jobs.request import check_request
 from edvr_cli.jobs.target_size import TargetSize
-from edvr_cli.models.registry import Task, find_model
+from edvr_cli.models.registry import Task
 from edvr_cli.video.file_names import STANDARD_OUTPUT
 from edvr_cli.video.image_sequences import holds_images
 from edvr_cli.video.reading.options import InputOptions
@@ -137,7 +137,6 @@ def _restore(files: Files, request: _Request, shown: DisplayOptions, suffix: str
         else:
             _check(entries[0], request)
         model = request.choice.available(request.task, agreed=request.output.overwrite)
-        find_model(model)
         restore = _restorer(request, model, workers, stop, display)
         if not batch:
             finished = [restore(entries[0]).target]
@@ -175,7 +174,7 @@ def _check_options(request: _Request, shown: DisplayOptions, output: Path | None
         raise click.UsageError("--json and the video cannot both be written to standard output.")
     if request.cluster is not None and output == STANDARD_OUTPUT:
         raise click.UsageError("--cluster cannot write to standard output; give a file name for OUT.")
-    if request.cluster is not None and len(request.choice.names) > 1:
+    if request.cluster is not None and ("," in request.choice.device or request.choice.device == "all"):
         raise click.UsageError("--cluster has its own devices; leave out the list of --device.")
     if request.cluster is not None and find_spec("ray") is None:
         raise DeviceError("--cluster needs Ray: pip install 'edvr-cli[cluster]'.", wrong_usage=True)
@@ -217,11 +216,9 @@ def _restorer(
     import torch  # noqa: PLC0415 (seconds)
 
     from edvr_cli.jobs.restore_video import restore_video  # noqa: PLC0415
-    from edvr_cli.models.checkpoint import load_model  # noqa: PLC0415
-    from edvr_cli.system.hardware import resolve_devices  # noqa: PLC0415
 
-    devices = resolve_devices(request.choice.device)
-    model = load_model(name, devices[0])
+    devices = request.choice.devices()
+    model = request.choice.load(name)
     if (model.config.scale == 1) != (request.task == "deblur"):
         other = "deblur" if model.config.scale == 1 else "upscale"
         raise ModelError(f"{model.name} is a model for edvr {other}; choose another with --model.", wrong_usage=True)

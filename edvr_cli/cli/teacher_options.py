@@ -1,21 +1,24 @@
 """The options of ``edvr train`` that say what a network begins with, and what it learns from a trained one."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from edvr_cli.cli.types import Count, Finite
-from edvr_cli.models.checkpoint import load_model
-from edvr_cli.network.edvr import EDVR
-from edvr_cli.train.clips import Clip
+from edvr_cli.models.registry import find_model
 from edvr_cli.train.recipe import Recipe
-from edvr_cli.train.teacher.checkpoint import read_teacher
-from edvr_cli.train.teacher.first_weights import InitName, choose_init, first_weights, recipe_after
-from edvr_cli.train.teacher.guidance import Teacher, check_teacher
 
-__all__ = ["begin", "teacher_fields", "teacher_of", "teacher_options"]
+if TYPE_CHECKING:
+    from edvr_cli.network.edvr import EDVR
+    from edvr_cli.train.clips import Clip
+    from edvr_cli.train.teacher.first_weights import InitName
+    from edvr_cli.train.teacher.guidance import Teacher
+
+__all__ = ["begin", "check_names", "teacher_fields", "teacher_of", "teacher_options"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _DEFAULTS = Recipe()
@@ -81,8 +84,17 @@ def teacher_fields(options: dict[str, Any]) -> dict[str, Any]:
     return {"teacher": teacher, **{name: options[name] for name in names}}
 
 
+def check_names(options: dict[str, Any]) -> None:
+    """Raises ModelError for a model or a teacher that is not there, before torch is loaded."""
+    for name in (options["start"], options["teacher"]):
+        if name is not None:
+            find_model(name)
+
+
 def teacher_of(recipe: Recipe, options: dict[str, Any]) -> Teacher | None:
     """The teacher that ``recipe`` names, or the same one at another place."""
+    from edvr_cli.train.teacher.checkpoint import read_teacher  # noqa: PLC0415 (torch takes seconds)
+
     name = options["teacher"] or recipe.teacher
     return None if name is None else read_teacher(name)
 
@@ -94,8 +106,12 @@ def begin(
 
     ``given`` are the recipe's fields that the user chose.
     """
+    from edvr_cli.models.checkpoint import load_model  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.train.teacher.first_weights import choose_init, first_weights, recipe_after  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.train.teacher.guidance import check_teacher  # noqa: PLC0415 (torch takes seconds)
+
     start = load_model(options["start"]) if options["start"] else None
-    init = cast(InitName, options["init"])
+    init = cast("InitName", options["init"])
     if options["init"] == "auto":
         init = choose_init(recipe, start, teacher)
     recipe = recipe_after(init, recipe, start, given)

@@ -1,11 +1,14 @@
 """``edvr train``: from a folder of footage to a model file."""
 
+from __future__ import annotations
+
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import click
 from click.core import ParameterSource
@@ -14,17 +17,15 @@ from rich.text import Text
 
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import echo_path, markup
-from edvr_cli.cli.teacher_options import begin, teacher_fields, teacher_of, teacher_options
-from edvr_cli.cli.types import DEVICE, FILE, FOLDER, NEW_FILE, REAL, Count, Finite
+from edvr_cli.cli.teacher_options import begin, check_names, teacher_fields, teacher_of, teacher_options
+from edvr_cli.cli.types import DEVICE_NAME, FILE, FOLDER, NEW_FILE, REAL, Count, Finite
 from edvr_cli.system.charts import NO_CHARTS, charts_available
 from edvr_cli.system.malloc import keep_memory
 from edvr_cli.train import events
-from edvr_cli.train.checkpoint import STATE_FILE, read_checkpoint
-from edvr_cli.train.clips import Clip, build_cache
-from edvr_cli.train.loop import train
 from edvr_cli.train.recipe import PRESETS, DegradationName, OptimizerName, Precision, Recipe
-from edvr_cli.train.time_budget import fitted
-from edvr_cli.video.clip_folders import sources_in
+
+if TYPE_CHECKING:
+    from edvr_cli.train.clips import Clip
 
 __all__ = ["train_command"]
 
@@ -134,7 +135,7 @@ _BLURRING_SUPERVISION = 0.003  # every sample has known motion: more would rule 
 @click.option("--held-out", metavar="NAME", multiple=True, help="Source for validation only; repeatable.")
 @click.option("--cache", type=FILE, help="Folder of decoded frames.  [default: in the run's]")
 @click.option("--clip-frames", type=Count(5), default=150, show_default=True, help="Of each source, at most.")
-@click.option("-d", "--device", type=DEVICE, default="auto", show_default=True)
+@click.option("-d", "--device", type=DEVICE_NAME, default="auto", show_default=True)
 @click.option("--precision", type=click.Choice(["bf16", "fp32"]), default="bf16", show_default=True)
 @click.option("--workers", type=Count(0), default=0, show_default=True, help="Processes that make samples.")
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -153,17 +154,26 @@ def train_command(context: click.Context, /, **options: Any) -> None:
     if target.suffix != ".safetensors":
         raise click.UsageError(f"{target} must be named .safetensors")
     run = options["run"] or target.with_suffix(".run")
+    check_names(options)
+    if options["resume"] and not run.is_dir():
+        raise click.UsageError(f"there is no run to resume: {run} does not exist")
+    if not options["resume"]:
+        recipe = _checked(lambda: _recipe(options))
+    from edvr_cli.system.hardware import resolve_device  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.train.checkpoint import STATE_FILE, read_checkpoint  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.train.clips import build_cache  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.train.loop import train  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.train.time_budget import fitted  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.video.clip_folders import sources_in  # noqa: PLC0415 (torch takes seconds)
+
+    options["device"] = resolve_device(options["device"])
     if options["resume"]:
         recipe = read_checkpoint(run / STATE_FILE).recipe
         teacher = teacher_of(recipe, options)
     else:
         given = frozenset(name for name in options if context.get_parameter_source(name) != ParameterSource.DEFAULT)
-        try:
-            recipe = _recipe(options)
-            teacher = teacher_of(recipe, options)
-            recipe, first_weights = begin(recipe, options, teacher, given)
-        except ValueError as error:
-            raise click.UsageError(str(error)) from error
+        teacher = _checked(lambda: teacher_of(recipe, options))
+        recipe, first_weights = _checked(lambda: begin(recipe, options, teacher, given))
     with _Display(bar=options["progress"]) as display:
         clips = build_cache(
             sources_in(options["footage"]),
@@ -201,6 +211,14 @@ def train_command(context: click.Context, /, **options: Any) -> None:
             display.say(f"interrupted; the run is kept in {run}: go on with --resume")
             sys.exit(130)
     echo_path(target)
+
+
+def _checked(make: Callable[[], _T]) -> _T:
+    """What ``make`` makes. Raises UsageError for settings that cannot be."""
+    try:
+        return make()
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _recipe(options: dict[str, Any]) -> Recipe:

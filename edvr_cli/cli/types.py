@@ -16,7 +16,6 @@ from edvr_cli.system.device_names import device_names
 from edvr_cli.video.reading.options import RawFormat
 
 __all__ = [
-    "DEVICE",
     "DEVICE_LIST",
     "DEVICE_NAME",
     "FILE",
@@ -198,16 +197,6 @@ class _DeviceName(_DeviceList):
         return text
 
 
-class _Device(_DeviceName):
-    """A torch device."""
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The device; ``auto`` is the first available of CUDA, MPS and the CPU."""
-        from edvr_cli.system.hardware import resolve_device  # noqa: PLC0415 (torch takes seconds)
-
-        return resolve_device(super().convert(value, param, ctx))
-
-
 class _Model(click.ParamType):
     """A model's name or file; shells complete both."""
 
@@ -261,7 +250,6 @@ MODEL = _Model()
 SIZE = _Bytes()
 TILE = _Tile()
 KEY_VALUE = _KeyValue()
-DEVICE = _Device()
 DEVICE_LIST = _DeviceList()
 DEVICE_NAME = _DeviceName()
 RATE = _Rate()

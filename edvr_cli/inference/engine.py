@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edvr_cli.errors import DeviceError
+from edvr_cli.image.resize import resize
 from edvr_cli.inference.memory_plan import MAX_WINDOWS, MIN_TILE, MemoryPlan, peak_memory, plan_memory, round_up
 from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.inference.precision import dtype_for
@@ -210,17 +211,27 @@ class StreamingEDVR:
         while len(restored) < len(group):
             next_ones = group[len(restored) : len(restored) + self._plan.windows]
             try:
-                outputs = self._restore(next_ones)
+                restored += self._restore_cropped(next_ones, height, width)
+                continue
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-            else:
-                scale = self.config.scale
-                restored += [output[:, : height * scale, : width * scale] for output in outputs]
-                continue
             # Outside the except block, where the error no longer holds on to the frame's tensors.
             self.use_less_memory()
         return restored
+
+    def _restore_cropped(self, group: Sequence[Window[Tensor]], height: int, width: int) -> list[Tensor]:
+        """The outputs (3, s·H, s·W) for frames of this size, with the share of the plain enlargement that is wanted."""
+        scale, strength = self.config.scale, self.options.strength
+        outputs = [output[:, : height * scale, : width * scale] for output in self._restore(group)]
+        if strength == 1:
+            return outputs
+        middle = [self._frames[window.indices[self.config.reference]][:, :height, :width] for window in group]
+        size = height * scale, width * scale
+        return [
+            torch.lerp(resize(frame, size, "bicubic"), output, strength)
+            for frame, output in zip(middle, outputs, strict=True)
+        ]
 
     def _restore(self, group: Sequence[Window[Tensor]]) -> Tensor:
         """(B, 3, s·H, s·W), of as many windows."""
@@ -272,6 +283,8 @@ class StreamingEDVR:
         for first in range(0, len(new), max(1, together)):
             part = new[first : first + together]
             found = self._stages.extract(_images([frames[n] for n in part]).to(self.dtype))
+            if not self._plan.keep_halves:
+                found = found._replace(halves=None)
             known |= {n: found.of_image(i) for i, n in enumerate(part)}
         return known
 
@@ -345,7 +358,8 @@ class StreamingEDVR:
 
 def _batch(frames: list[Features]) -> Features:
     """Features of single images as those of a batch."""
-    return Features(_together([own.pyramid for own in frames]), _together([own.halves for own in frames]))
+    halves = [own.halves for own in frames if own.halves is not None]
+    return Features(_together([own.pyramid for own in frames]), _together(halves) if halves else None)
 
 
 def _together(maps: list[list[Tensor]]) -> list[Tensor]:

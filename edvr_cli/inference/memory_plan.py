@@ -7,7 +7,7 @@ from itertools import product
 import torch
 
 from edvr_cli.inference.options import InferenceOptions
-from edvr_cli.network.edvr import EDVRConfig
+from edvr_cli.network.config import EDVRConfig
 from edvr_cli.ops.deform_conv import missing_kernel
 from edvr_cli.ops.deform_conv_fallback import STRIP_BYTES
 from edvr_cli.system.limits import group_memory, system_memory
@@ -28,7 +28,6 @@ MIN_TILE = 32
 _SHARE = 0.7  # of the free memory to plan with: fragmentation and other programs take the rest
 _AT_ONCE = 256 * 1024  # pixels of features up to which a GPU is not busy with one neighbor of a frame at a time
 MAX_WINDOWS = 8  # at once; beyond, a GPU gains nothing
-_EXTRACTION = 0.25  # share of the work on a window, when all its frames' features are computed again
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,7 @@ class MemoryPlan:
     keep_features: bool  # between windows, rather than computing them for every window
     at_once: bool = False  # all frames of a window are aligned in one go, rather than one after the other
     windows: int = 1  # restored in one go
+    keep_halves: bool = True  # of the convolutions over pairs, with the features; they are half of what is kept
 
 
 def plan_memory(
@@ -86,12 +86,14 @@ def plan_within(
     area = 16 if config.hr_in else 1
     budget = None if free is None else free * _SHARE
     sizes = [tile or 0] if tile is not None or budget is None else [0, *_sizes(max(height, width))]
-    best, least = MemoryPlan(sizes[-1], keep_features=budget is None), float("inf")
+    extraction, pairs = _work_again(config)
+    unbounded = budget is None
+    best, least = MemoryPlan(sizes[-1], keep_features=unbounded, keep_halves=unbounded), float("inf")
     for size in sizes:
-        for keep, together in product((True, False), (True, False)):
-            candidate = MemoryPlan(size, keep, together)
+        for (keep, halves), together in product(product((True, False), repeat=2), (True, False)):
+            candidate = MemoryPlan(size, keep, together, keep_halves=halves)
             side_y, side_x, seen = _regions(candidate, height, width, tile_pad)
-            cost = seen * (1 if keep else 1 + _EXTRACTION)
+            cost = seen * (1 + (0 if keep else extraction) + (0 if halves else pairs))
             if cost >= least or (together and side_y * side_x > at_once * area):
                 continue
             if budget is None or peak_memory(candidate, config, height, width, tile_pad, itemsize) <= budget:
@@ -102,6 +104,20 @@ def plan_within(
             if budget is None or peak_memory(candidate, config, height, width, tile_pad, itemsize) <= budget:
                 return candidate
     return best
+
+
+def _work_again(config: EDVRConfig) -> tuple[float, float]:
+    """What a window takes longer where its frames' features are computed again, and where the halves are.
+
+    As shares of the work on a window with everything kept, all counted in 3×3 convolutions from C to C channels.
+    """
+    T, tail = config.frames, config.tail / config.features
+    extraction = 2 * config.extraction_blocks + 1 + (16 if config.predeblur else 0)
+    alignment = 22 * T
+    halves = 4 / 3 * T
+    rebuilding = 10 + 2 * config.reconstruction_blocks + 4 + 16 * tail + 16 * tail**2
+    whole = extraction + alignment + rebuilding
+    return (T - 1) * extraction / whole, halves / whole
 
 
 def at_once_limit(device: torch.device) -> int:
@@ -121,6 +137,7 @@ def peak_memory(plan: MemoryPlan, config: EDVRConfig, height: int, width: int, t
         itemsize=itemsize,
         at_once=plan.at_once,
         windows=plan.windows,
+        keep_halves=plan.keep_halves,
     )
 
 
@@ -141,19 +158,22 @@ def bytes_needed(
     itemsize: int = 4,
     at_once: bool = False,
     windows: int = 1,
+    keep_halves: bool = True,
 ) -> int:
     """Peak memory of restoring one region of ``height`` × ``width`` input pixels.
 
     Counted in maps of one channel at the features' full size that are alive at the worst moment.
     ``frame_pixels`` are those of the whole frame, by default the region's; ``kept_pixels`` the same, halos
-    included, if its features are kept between windows. ``itemsize`` is the bytes of a feature, ``at_once``
-    and ``windows`` a plan's.
+    included, if its features are kept between windows. ``itemsize`` is the bytes of a feature, ``at_once``,
+    ``windows`` and ``keep_halves`` a plan's.
     """
     C, T = config.features, config.frames
     area = 16 if config.hr_in else 1  # input pixels a pixel of features
     B, known = windows, T + windows - 1  # frames known at a time
-    features = 2 * C * (4 / 3 if config.levels == 3 else 1)  # a pyramid, and its halves of pair convolutions
+    pyramid = C * (4 / 3 if config.levels == 3 else 1)  # as large as its halves of pair convolutions
+    features = pyramid * (2 if keep_halves else 1)
     maps = 27 * config.groups + 6 * C  # offsets, and the maps around them
+    maps += 0 if keep_halves else pyramid
     # At once, features are brought together; one by one, aligned frames are collected.
     aligning = (maps + features) * T * B if at_once else C * T * B + maps
     fusing = (3 * C * T + 4 * C) * B  # aligned, embedded and weighted frames

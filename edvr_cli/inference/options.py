@@ -21,6 +21,9 @@ class InferenceOptions:
         tile_pad: input pixels read around each tile.
         max_memory: limit for the network in bytes; None: the free memory.
         torch_compile: fuse the network with torch.compile on a GPU; the first frame takes about a minute.
+        strength: share of the network's output in a frame, 0 to 1; the rest is the frame's plain (bicubic) enlargement.
+
+    Raises ValueError for a strength outside that.
     """
 
     precision: Precision = "auto"
@@ -28,3 +31,9 @@ class InferenceOptions:
     tile_pad: int = DEFAULT_TILE_PAD
     max_memory: int | None = None
     torch_compile: bool = False
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the strength."""
+        if not 0 <= self.strength <= 1:
+            raise ValueError(f"strength must be from 0 to 1, got {self.strength}")

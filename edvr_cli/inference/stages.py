@@ -18,15 +18,19 @@ __all__ = ["Features", "Reference", "Stages"]
 
 
 class Features(NamedTuple):
-    """What depends on single frames alone: pyramids, and the half of the convolutions over pairs as neighbor."""
+    """What depends on single frames alone: pyramids, and the half of the convolutions over pairs as neighbor.
+
+    The halves take as much memory as the pyramids; where they are None, they are computed when they are needed.
+    """
 
     pyramid: Pyramid
-    halves: list[Tensor]
+    halves: list[Tensor] | None
 
     def of_image(self, i: int) -> "Features":
         """Those of the ``i``-th image of a batch."""
         one = slice(i, i + 1)
-        return Features([level[one] for level in self.pyramid], [half[one] for half in self.halves])
+        halves = None if self.halves is None else [half[one] for half in self.halves]
+        return Features([level[one] for level in self.pyramid], halves)
 
 
 class Reference(NamedTuple):
@@ -67,7 +71,7 @@ class Stages:
     def extract(self, frame: Tensor) -> Features:
         """Features of frames (B, 3, H, W) in the network's type."""
         pyramid = self.model.extract(frame)
-        return Features(pyramid, [neighbor(x) for (neighbor, _), x in zip(self._pairs, pyramid, strict=True)])
+        return Features(pyramid, self._as_neighbor(pyramid))
 
     def prepare_reference(self, pyramid: Pyramid) -> Reference:
         """What all frames of windows are aligned to, from their references' pyramids."""
@@ -86,8 +90,12 @@ class Stages:
             def compare(aligned: Tensor) -> Tensor:
                 return self._cascade[0](aligned, SLOPE, add=constant)
 
-        pairs = [activated_sum(a, b, SLOPE) for a, b in zip(own.halves, reference.halves, strict=True)]
+        halves = self._as_neighbor(own.pyramid) if own.halves is None else own.halves
+        pairs = [activated_sum(a, b, SLOPE) for a, b in zip(halves, reference.halves, strict=True)]
         return self.model.pcd_align.align(own.pyramid, pairs, compare)
+
+    def _as_neighbor(self, pyramid: Pyramid) -> list[Tensor]:
+        return [half(x) for (half, _), x in zip(self._pairs, pyramid, strict=True)]
 
     def fuse(self, aligned: Tensor) -> Tensor:
         """Windows' aligned features (B, T, C, h, w) → (B, C, h, w)."""

@@ -113,6 +113,7 @@ class RestorePlan:
             settings={
                 "program version": __version__,
                 "precision": precision,
+                "strength": self.inference.strength,
                 "window": self.network.config.frames,
                 "split at cuts": self.job.split_at_cuts,
                 "tile pad": self.inference.tile_pad,

@@ -92,6 +92,7 @@ def _started(plan: RestorePlan, backend: Backend) -> Started:
         precision=backend.precision,
         tile=backend.tile,
         resized=plan.is_resized,
+        strength=plan.inference.strength,
     )
 
 

@@ -15,9 +15,10 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from edvr_cli.errors import DeviceError, ModelError, reason_of
+from edvr_cli.models.blending import blend_into
 from edvr_cli.models.file_kind import check_file, check_tensors, why_not_loaded
 from edvr_cli.models.key_names import is_counter, published_key
-from edvr_cli.models.registry import MODELS, ModelEntry, find_model
+from edvr_cli.models.registry import MODELS, ModelEntry, find_model, lineage_of
 from edvr_cli.network.edvr import EDVR, EDVRConfig
 from edvr_cli.network.windows import PADDINGS, Padding
 from edvr_cli.system.files import sha256_of, write_file
@@ -28,13 +29,21 @@ __all__ = ["config_of", "load_model", "read_state_dict", "save_model"]
 
 
 def load_model(
-    name_or_path: str | Path, device: str | torch.device = "auto", *, padding: Padding | None = None
+    name_or_path: str | Path,
+    device: str | torch.device = "auto",
+    *,
+    padding: Padding | None = None,
+    denoise: float | None = None,
 ) -> EDVR:
     """Load a model by name or from a ``.pth`` or ``.safetensors`` file, ready to restore: on ``device``, eval mode.
 
-    The file decides the architecture. ``padding`` overrides the recipe's window padding. Raises ModelError for
-    a name or file that is unknown, damaged, or no EDVR network, DeviceError for a device that is not there.
+    The file decides the architecture. ``padding`` overrides the recipe's window padding. ``denoise`` chooses a network
+    between the models for clean (0) and for compressed video (1) of the lineage that the name belongs to. Raises
+    ModelError for a name or file that is unknown, damaged, or no EDVR network, or has no such lineage, DeviceError for
+    a device that is not there.
     """
+    if denoise is not None:
+        return _load_between(*lineage_of(str(name_or_path)), denoise, device, padding)
     path = find_model(name_or_path)
     entry = _entry_of(name_or_path, path)
     state, recipe = read_state_dict(path)
@@ -49,6 +58,14 @@ def load_model(
         return model.to(resolve_device(device)).eval()
     except (RuntimeError, AssertionError) as error:
         raise DeviceError(f"device {str(device)!r} cannot be used here: {first_line(error)}") from error
+
+
+def _load_between(clean: str, real: str, share: float, device: str | torch.device, padding: Padding | None) -> EDVR:
+    if share in (0, 1):
+        return load_model(real if share else clean, device, padding=padding)
+    model = blend_into(load_model(clean, device, padding=padding), load_model(real, device, padding=padding), share)
+    model.name = f"{real} with denoise {share:g}"
+    return model
 
 
 def save_model(model: EDVR, path: str | Path, *, dtype: torch.dtype = torch.float16, **recipe: str) -> None:

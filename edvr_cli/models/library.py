@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from edvr_cli.errors import DownloadError, ModelError, OutputError
+from edvr_cli.models.blending import blend_into
 from edvr_cli.models.checkpoint import load_model, read_state_dict, save_model
 from edvr_cli.models.registry import MODELS, ModelEntry, find_model, model_folders, unknown_model
 from edvr_cli.network.edvr import EDVR
@@ -137,17 +138,11 @@ def convert(source: str | Path, target: Path, *, half: bool = False, overwrite: 
 def blend(first: str | Path, second: str | Path, target: Path, *, share: float, overwrite: bool = False) -> EDVR:
     """Write a network between two, one of which was trained on from the other: their weighted mean.
 
-    ``share`` is the second's, 0 to 1. Trained apart, the parameters of two networks do not correspond, and their mean
-    is none. Returns it. Raises ModelError where the two are not of one kind, OutputError as :func:`convert` does.
+    ``share`` is the second's, 0 to 1. Returns the network. Raises ModelError where the two are not of one kind,
+    OutputError as :func:`convert` does.
     """
     _check_target(target, (".safetensors",), overwrite=overwrite)
-    model, other = load_model(first), load_model(second)
-    if (model.config, model.padding) != (other.config, other.padding):
-        raise ModelError(
-            f"{model.name} and {other.name} are different networks; blend a model with one trained from it"
-        )
-    mean = {key: torch.lerp(value, other.state_dict()[key], share) for key, value in model.state_dict().items()}
-    model.load_state_dict(mean)
+    model = blend_into(load_model(first), load_model(second), share)
     model.name = target.stem
     task = "deblur" if model.config.scale == 1 else "sr"
     save_model(model, target, name=model.name, task=task)

@@ -9,12 +9,12 @@ to compute what depends on one frame once per frame: :meth:`EDVR.extract`, :attr
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edvr_cli.network.config import EDVRConfig
 from edvr_cli.network.windows import Padding
 from edvr_cli.ops.conv import Conv, UpConv
 from edvr_cli.ops.deform_conv import deform_conv2d_packed
@@ -25,38 +25,6 @@ __all__ = ["EDVR", "SLOPE", "TAIL_REACH", "EDVRConfig", "PCDAlignment", "Pyramid
 TAIL_REACH = 2  # 1 (upconv1) + 1/2 (upconv2) + 1/4 (conv_hr) + 1/4 (conv_last), in features' pixels
 SLOPE = 0.1
 _KERNEL = 3
-
-
-@dataclass(frozen=True)
-class EDVRConfig:
-    """The dimensions of a network; the defaults are the published EDVR-M for ×4 super-resolution."""
-
-    features: int = 64
-    frames: int = 5
-    groups: int = 8
-    extraction_blocks: int = 5
-    reconstruction_blocks: int = 10
-    tail: int = 64  # channels at output resolution
-    predeblur: bool = False
-    hr_in: bool = False  # the input has output resolution and is brought down ×4 inside (deblurring)
-    tsa: bool = True
-    cascade: bool = True  # refine the aligned features once more against the reference
-    levels: int = 3  # of the alignment pyramid; 1 is TDAN's single-scale alignment
-
-    @property
-    def scale(self) -> int:
-        """Output size over input size."""
-        return 1 if self.hr_in else 4
-
-    @property
-    def multiple(self) -> int:
-        """What H and W of the input must be divisible by."""
-        return 16 if self.hr_in else 4
-
-    @property
-    def reference(self) -> int:
-        """Index of the restored frame in its window."""
-        return self.frames // 2
 
 
 Pyramid = list[Tensor]

@@ -1,4 +1,4 @@
-"""The modulated deformable convolution (DCNv2): contract, dispatch, and the plain-torch reference.
+"""The modulated deformable convolution (DCNv2): contract and dispatch.
 
 Shapes: N batch, C channels in, O channels out, H W pixels, G deformable groups, k kernel size, K = k·k taps.
 
@@ -19,18 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from edvr_cli.ops import deform_conv_fallback as fallback
+from edvr_cli.ops.deform_conv_reference import split_packed
 from edvr_cli.ops.numba_status import numba_fault
 from edvr_cli.ops.triton_status import attempt, triton_fault
 
-__all__ = [
-    "convolve_rows",
-    "deform_conv2d",
-    "deform_conv2d_packed",
-    "deform_conv2d_packed_reference",
-    "deform_conv2d_reference",
-    "implementation",
-    "missing_kernel",
-]
+__all__ = ["deform_conv2d", "deform_conv2d_packed", "implementation", "missing_kernel"]
 
 _KERNEL_TYPES = (torch.float16, torch.bfloat16, torch.float32)
 _COMPILED_TYPES = (torch.bfloat16, torch.float32)
@@ -53,8 +47,6 @@ def deform_conv2d(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias:
         from edvr_cli.ops.cpu.deform_conv import deform_conv2d_compiled  # noqa: PLC0415 (numba is optional)
 
         return deform_conv2d_compiled(x, offset, mask, weight, bias)
-    from edvr_cli.ops import deform_conv_fallback as fallback  # noqa: PLC0415 (it uses this module)
-
     if name == "torchvision":
         return fallback.deform_conv2d_torchvision(x, offset, mask, weight, bias)
     return fallback.deform_conv2d_in_strips(x, offset, mask, weight, bias)
@@ -91,8 +83,6 @@ def deform_conv2d_packed(
         from edvr_cli.ops.cpu.deform_conv import deform_conv2d_packed_compiled  # noqa: PLC0415
 
         return deform_conv2d_packed_compiled(x, packed, weight, bias, negative_slope)
-    from edvr_cli.ops import deform_conv_fallback as fallback  # noqa: PLC0415 (it uses this module)
-
     convolve = fallback.deform_conv2d_torchvision if name == "torchvision" else fallback.deform_conv2d_in_strips
     y = convolve(x, offset, mask.sigmoid(), weight, bias)
     return y if negative_slope == 1.0 else F.leaky_relu(y, negative_slope)
@@ -131,9 +121,7 @@ def implementation(x: Tensor, *others: Tensor | None) -> str:
             return "reference"
         if not trains and not missing_kernel(x.device):
             return "triton"
-        from edvr_cli.ops.deform_conv_fallback import torchvision_serves  # noqa: PLC0415 (it uses this module)
-
-        return "torchvision" if torchvision_serves(x.device) else "reference"
+        return "torchvision" if fallback.torchvision_serves(x.device) else "reference"
     alike = all(t.device.type == "cpu" and t.dtype == x.dtype for t in tensors)
     if alike and not trains and x.dtype in _COMPILED_TYPES and numba_fault() is None:
         return "compiled"
@@ -165,61 +153,6 @@ def missing_kernel(device: torch.device) -> str:
         return f"there is none for {device.type}"
     fault = triton_fault(device)
     return fault.reason if fault else ""
-
-
-def deform_conv2d_reference(
-    x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None = None
-) -> Tensor:
-    """The definition in plain torch: any device, any floating dtype, differentiable. Shapes as the contract.
-
-    Samples all taps into a (N, C·K, H·W) column matrix, K times the input, then multiplies. Half precisions
-    are computed in float32: their coordinates would be off by whole pixels.
-    """
-    return convolve_rows(x, offset, mask, weight, bias, 0)
-
-
-def convolve_rows(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None, first: int) -> Tensor:
-    """The rows of :func:`deform_conv2d_reference`'s output from ``first`` on that offset and mask are given for."""
-    N, C, H, W = x.shape
-    O, _, k, _ = weight.shape
-    K = k * k
-    G = mask.shape[1] // K
-    rows = mask.shape[2]
-    dtype = x.dtype if x.dtype in (torch.float32, torch.float64) else torch.float32
-
-    tap = torch.arange(K, device=x.device)
-    row = torch.arange(first, first + rows, device=x.device, dtype=dtype)
-    column = torch.arange(W, device=x.device, dtype=dtype)
-    tap_y = (tap // k - k // 2).to(dtype).view(K, 1, 1)
-    tap_x = (tap % k - k // 2).to(dtype).view(K, 1, 1)
-    offset = offset.to(dtype).reshape(N, G, K, 2, rows, W)
-    # grid_sample's coordinates run from −1 to 1 over the outer edges of the border pixels.
-    y = (offset[:, :, :, 0] + (tap_y + row.view(rows, 1) + 0.5)) * (2 / H) - 1
-    z = (offset[:, :, :, 1] + (tap_x + column.view(1, W) + 0.5)) * (2 / W) - 1
-    grid = torch.stack((z, y), dim=-1).view(N * G, K * rows, W, 2)
-    samples = F.grid_sample(x.to(dtype).reshape(N * G, C // G, H, W), grid, padding_mode="zeros", align_corners=False)
-    columns = samples.reshape(N, G, C // G, K, rows, W) * mask.to(dtype).reshape(N, G, 1, K, rows, W)
-    y = weight.to(dtype).reshape(O, C * K) @ columns.reshape(N, C * K, rows * W)
-    if bias is not None:
-        y = y + bias.to(dtype).view(O, 1)
-    return y.view(N, O, rows, W).to(x.dtype)
-
-
-def deform_conv2d_packed_reference(
-    x: Tensor, packed: Tensor, weight: Tensor, bias: Tensor | None = None, negative_slope: float = 1.0
-) -> Tensor:
-    """The definition of :func:`deform_conv2d_packed`, step by step."""
-    offset, mask = split_packed(packed, weight.shape[-1])
-    y = deform_conv2d_reference(x, offset, mask.sigmoid(), weight, bias)
-    return y if negative_slope == 1.0 else F.leaky_relu(y, negative_slope)
-
-
-def split_packed(packed: Tensor, kernel_size: int) -> tuple[Tensor, Tensor]:
-    """Views of ``packed`` (N, 3·G·K, H, W): offset (N, 2·G·K, H, W) and mask before its sigmoid (N, G·K, H, W)."""
-    channels, K = packed.shape[1], kernel_size**2
-    if channels % (3 * K):
-        raise ValueError(f"packed offsets need a multiple of {3 * K} channels, got shape {tuple(packed.shape)}")
-    return packed[:, : channels // 3 * 2], packed[:, channels // 3 * 2 :]
 
 
 def _check(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None) -> None:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from edvr_cli.ops.deform_conv import convolve_rows, deform_conv2d_reference
+from edvr_cli.ops.deform_conv_reference import convolve_rows, deform_conv2d_reference
 
 __all__ = [
     "STRIP_BYTES",

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edvr_cli.errors import DeviceError
-from edvr_cli.ops.deform_conv import deform_conv2d_packed, deform_conv2d_packed_reference, implementation
+from edvr_cli.ops.deform_conv import deform_conv2d_packed, implementation
+from edvr_cli.ops.deform_conv_reference import deform_conv2d_packed_reference
 from edvr_cli.ops.triton_status import attempt
 
 __all__ = ["check_kernel", "check_operation"]

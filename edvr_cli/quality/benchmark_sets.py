@@ -21,7 +21,8 @@ from edvr_cli.inference.frames import restore_frames
 from edvr_cli.network.edvr import EDVR
 from edvr_cli.video.clip_folders import read_frames, sources_in
 from edvr_cli.video.pixels.color import ColorSpec
-from edvr_cli.video.recompress import Codec, recompress
+from edvr_cli.video.quality_scales import Codec
+from edvr_cli.video.recompress import recompress
 from edvr_cli.video.vmaf import Vmaf
 
 __all__ = ["ClipScore", "EvaluationOptions", "Method", "evaluate", "mean_score"]

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edvr_cli.image.resize import Kernel, benchmark_lr, resize
-from edvr_cli.video.recompress import CODECS, Codec, recompress
+from edvr_cli.video.quality_scales import CODECS, Codec
+from edvr_cli.video.recompress import recompress
 
 __all__ = ["Degradation", "clean", "compress", "real", "record"]
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
-from edvr_cli.network.edvr import EDVRConfig
+from edvr_cli.network.config import EDVRConfig
 
 __all__ = ["PRESETS", "DegradationName", "OptimizerName", "Precision", "Recipe", "Size"]
 

@@ -6,7 +6,6 @@ Shapes: T frames, H W pixels.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, get_args
 
 import av
 import numpy as np
@@ -20,13 +19,9 @@ from edvr_cli.errors import EdvrError
 from edvr_cli.image.convert import to_uint8
 from edvr_cli.video.pixels.color import ColorSpec, planes_to_rgb, rgb_to_planes
 from edvr_cli.video.pixels.layout import native_layout
+from edvr_cli.video.quality_scales import CODECS, WORST_QUALITY, Codec
 
-__all__ = ["CODECS", "WORST_QUALITY", "Codec", "recompress"]
-
-Codec = Literal["h264", "hevc", "vp9", "mpeg4"]
-CODECS: tuple[Codec, ...] = get_args(Codec)
-WORST_QUALITY: dict[Codec, int] = {"h264": 51, "hevc": 51, "vp9": 63, "mpeg4": 31}
-"""The end of each codec's own scale."""
+__all__ = ["recompress"]
 
 _MULTIPLE, _MIN_SIDE = 16, 64  # whole blocks, and enough of them: x265 writes outside smaller pictures
 

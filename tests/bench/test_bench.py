@@ -6,12 +6,11 @@ from dataclasses import asdict
 import pytest
 import torch
 
-from edvr_cli import bench as bench_module
-from edvr_cli.bench import CaseResult, Report, bench, hardware, network
+from edvr_cli.bench import hardware, network, suite
 from edvr_cli.bench.flops import WorkCount, count_work
 from edvr_cli.bench.hardware import Rates, peak_memory
 from edvr_cli.bench.network import EngineResult, NetworkResult, PublishedResult, time_network
-from edvr_cli.cli import bench as command
+from edvr_cli.bench.suite import CaseResult, Report, bench
 from edvr_cli.cli import main
 from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.stages import Stages
@@ -28,8 +27,8 @@ RATES = Rates({"fp32": 1e9, "bf16": 2e9}, copy=1e9)
 def report() -> Report:
     """A whole run, on the least of a network."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bench_module, "measure_rates", lambda *_: RATES)
-        patch.setitem(bench_module.SIZES, "tiny", TINY)
+        patch.setattr(suite, "measure_rates", lambda *_: RATES)
+        patch.setitem(suite.SIZES, "tiny", TINY)
         return bench(["tiny"], [(32, 16)], CPU, ("fp32", "bf16"), budget=4)
 
 
@@ -161,7 +160,7 @@ def test_memory_is_what_was_taken_on_top():
 
 def test_the_command_shows_a_table_or_json(report: Report, monkeypatch: pytest.MonkeyPatch, capfd):
     """On standard output; which case is under way on standard error."""
-    monkeypatch.setattr(command, "bench", lambda *_, on_case, **__: on_case("EDVR-TINY") or report)
+    monkeypatch.setattr(suite, "bench", lambda *_, on_case, **__: on_case("EDVR-TINY") or report)
     code, out, err = run(capfd, "--size", "s", "--json")
     assert code == 0
     assert set(json.loads(out)) == {"machine", "device", "torch", "threads", "rates", "cases"}
@@ -179,7 +178,7 @@ def test_the_command_says_what_was_left_out(monkeypatch: pytest.MonkeyPatch, cap
     engine = EngineResult("fp32", 1e12, 1e9, 2.0, None, {}, why_not="out of memory")
     case = CaseResult("m", 320, 180, NetworkResult(published, [engine]), None)
     report = Report("A CPU", "cpu", "2.0", 2, RATES, [case])
-    monkeypatch.setattr(command, "bench", lambda *_, **__: report)
+    monkeypatch.setattr(suite, "bench", lambda *_, **__: report)
     code, out, _ = run(capfd, "--size", "m")
     assert code == 0
     assert "left out: published: would take about 99 s per frame" in out

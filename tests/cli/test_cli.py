@@ -183,6 +183,16 @@ def test_precision_has_two_spellings(edvr, arguments: tuple[str, ...], precision
     assert re.search(rf"^sr on cpu, {precision}, whole frames$", run.err, re.MULTILINE)
 
 
+def test_a_strength_is_applied_and_said(edvr):
+    """In the line that says what runs; nothing is said where it is the whole."""
+    run = edvr(*UPSCALE, "in.mp4", "half.mp4", "--strength", "0.5")
+    assert re.search(r", whole frames, strength 0\.5$", run.err, re.MULTILINE)
+    assert "strength" not in edvr(*UPSCALE, "in.mp4", "all.mp4").err
+    assert Path("half.mp4").read_bytes() != Path("all.mp4").read_bytes()
+    run = edvr(*UPSCALE, "in.mp4", "more.mp4", "--strength", "1.5")
+    assert (run.code, "0<=x<=1" in run.err) == (2, True)
+
+
 def test_tiles_are_said(edvr):
     """Their size is the user's."""
     make_clip(Path("wide.mp4"), width=96, height=24, frames=1)
@@ -454,7 +464,8 @@ def test_without_a_terminal_progress_is_plain_lines(edvr, monkeypatch: pytest.Mo
     assert lines[0] == "in.mp4 → out.mp4  32×24 → 128×96"
     assert re.fullmatch(r"sr on \w+, \w+, whole frames", lines[1])
     for done, line in enumerate(lines[2:-2], start=1):
-        assert re.fullmatch(rf"{done}/6 frames, [\d.]+ fps, [\d.]+ s left", line)
+        left = ", about 5 s left" if done < 6 else ""  # rounded, as nothing is known to the second
+        assert re.fullmatch(rf"{done}/6 frames, [\d.]+ fps{left}", line)
     assert re.fullmatch(r"6 frames in [\d.]+ s \([\d.]+ fps\), verified\.", lines[-1])
     assert lines[-2] == "Joining the segments."
     assert len(lines) == 10

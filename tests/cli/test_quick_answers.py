@@ -23,7 +23,22 @@ for line in sys.stdin.read().splitlines():
     except SystemExit as left:
         print("exit", left.code, line, flush=True)
 """
-HELP = ["-h", *(f"{name} -h" for name in ("upscale", "deblur", "preview", "info", "compare", "report", "models"))]
+NAMES = [
+    "upscale",
+    "deblur",
+    "preview",
+    "info",
+    "compare",
+    "report",
+    "models",
+    "eval",
+    "train",
+    "finetune",
+    "bench",
+    "doctor",
+    "completion",
+]
+HELP = ["-h", *(f"{name} -h" for name in NAMES)]
 WRONG = (
     "upscael",
     "upscale --bogus",
@@ -33,11 +48,31 @@ WRONG = (
     "upscale in.mp4 taken.mp4",
     "upscale in.mp4 out.mp4 --scale 9",
     "upscale in.mp4 out.mp4 -n edvr-q",
+    "upscale in.mp4 out.mp4 -n edvr-s-deblur --denoise 0.5",
+    "upscale in.mp4 out.mp4 --denoise 2",
     "info missing.mp4",
     "info in.mp4 --bogus",
     "preview missing.mp4",
+    "preview in.mp4 -o taken.mp4",
+    "preview in.mp4 -o new.png",
+    "preview in.mp4 --at 0:01",
+    "preview in.mp4 -n edvr-q",
+    "preview pictures -o pictures",
     "compare missing.mp4 in.mp4",
     "report in.mp4 missing.mp4",
+    "eval missing",
+    "eval pictures -n edvr-q",
+    "eval pictures --compress h264:99",
+    "bench --size xl",
+    "bench --resolution 8x8",
+    "bench -d gpu",
+    "train pictures model.pth",
+    "train pictures model.safetensors --patch 20",
+    "train pictures model.safetensors --start edvr-q",
+    "train pictures model.safetensors --resume",
+    "finetune pictures model.pth",
+    "finetune pictures model.safetensors --start edvr-q",
+    "finetune pictures model.safetensors --teacher missing.pth",
 )
 UPSCALE = """
 import sys
@@ -55,6 +90,9 @@ def test_answers_come_without_torch(tmp_path: Path, lines: list[str], code: int)
     """One process answers them all."""
     for name in ("in.mp4", "taken.mp4"):
         (tmp_path / name).write_bytes(b"not looked at")
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "in_preview").mkdir()
+    (tmp_path / "in_preview" / "in_0m01.00s.png").write_bytes(b"of an earlier preview")
     run = subprocess.run(
         [sys.executable, "-c", MANY_WITHOUT_TORCH],
         input="\n".join(lines),

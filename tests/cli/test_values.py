@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edvr_cli.cli.paths import read_paths
 from edvr_cli.cli.types import (
-    DEVICE,
+    DEVICE_NAME,
     FILE,
     KEY_VALUE,
     MODEL,
@@ -30,7 +30,7 @@ from edvr_cli.cli.types import (
 from tests.cli.test_errors import edvr  # noqa: F401 (a fixture)
 from tests.models.test_file_kind import EXAMPLES
 
-TYPES = [DEVICE, FILE, KEY_VALUE, MODEL, NAME, RATE, RAW_FORMAT, REAL, SCALE, SIZE, THREADS, TILE, TIME]
+TYPES = [DEVICE_NAME, FILE, KEY_VALUE, MODEL, NAME, RATE, RAW_FORMAT, REAL, SCALE, SIZE, THREADS, TILE, TIME]
 TYPES += [Count(1), Finite(0.04, 60)]
 
 
@@ -56,10 +56,10 @@ TYPES += [Count(1), Finite(0.04, 60)]
         (TILE, "1"),
         (TILE, "²"),
         (RAW_FORMAT, f"{'9' * 5000}x1:rgb24"),
-        (DEVICE, "meta"),
-        (DEVICE, "hpu"),
-        (DEVICE, "cuda:-1"),
-        (DEVICE, "cpu:9999999999"),
+        (DEVICE_NAME, "meta"),
+        (DEVICE_NAME, "hpu"),
+        (DEVICE_NAME, "cuda:-1"),
+        (DEVICE_NAME, "cpu:9999999999"),
         (FILE, ""),
         (FILE, "a\0b"),
         (NAME, ""),

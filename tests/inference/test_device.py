@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from edvr_cli.bench import SIZES
 from edvr_cli.bench import network as bench_network
+from edvr_cli.bench.sizes import SIZES
 from edvr_cli.errors import DeviceError
 from edvr_cli.inference import memory_plan as memory
 from edvr_cli.inference.engine import StreamingEDVR

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from edvr_cli.errors import DeviceError
+from edvr_cli.image.resize import resize
 from edvr_cli.inference import engine as engine_module
 from edvr_cli.inference.engine import StreamingEDVR, _strips
 from edvr_cli.inference.memory_plan import MemoryPlan
@@ -97,6 +98,21 @@ def test_tiles_with_a_halo_beyond_the_network_s_reach_equal_the_whole_frame(chan
             y = tiled.restore(window)
             assert not tiled.whole_frames
             torch.testing.assert_close(y, by_definition(model, window), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("windows_at_once", [0, 1, 3])
+def test_halves_computed_when_needed_are_those_kept(keep, windows_at_once, monkeypatch):
+    """The half of the convolutions over pairs is a function of the pyramid: nothing changes but memory."""
+    model = random_network()
+    kept = StreamingEDVR(model, InferenceOptions(precision="fp32", tile=0))
+    plan = MemoryPlan(0, keep, bool(windows_at_once), max(1, windows_at_once), keep_halves=False)
+    monkeypatch.setattr(engine_module, "plan_memory", lambda *_: plan)
+    dropped = StreamingEDVR(model, InferenceOptions(precision="fp32"))
+    frames = [(n, frame, n == 3) for n, frame in enumerate(clip(7, 14, 18))]
+    for (_, expected), (_, found) in zip(kept.restore_stream(frames), dropped.restore_stream(frames), strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    assert all(own.halves is None for own in dropped._features.values())
 
 
 @pytest.mark.parametrize(
@@ -247,6 +263,33 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch):
     window = next(windows([(f, False) for f in clip(5, 8, 8)], 5, "replicate"))
     with pytest.raises(RuntimeError, match="shape mismatch"):
         StreamingEDVR(model, InferenceOptions(precision="fp32")).restore(window)
+
+
+@pytest.mark.parametrize("changes", [{}, {"predeblur": True, "hr_in": True}])
+@pytest.mark.parametrize("tile", [0, 32])
+def test_the_strength_goes_from_the_plain_enlargement_to_the_network(changes, tile):
+    """Exactly at both ends, for a size that the network needs padded, whole and in tiles."""
+    model = random_network(**changes)
+    frames = clip(6, 38, 43)
+
+    def restored(**options):
+        engine = StreamingEDVR(model, InferenceOptions(precision="fp32", tile=tile, tile_pad=8, **options))
+        return [output for _, output in engine.restore_stream((None, frame, False) for frame in frames)]
+
+    network, plain, mixed = restored(), restored(strength=0.0), restored(strength=0.25)
+    assert all(torch.equal(a, b) for a, b in zip(network, restored(strength=1.0), strict=True))
+    for frame, full, none, quarter in zip(frames, network, plain, mixed, strict=True):
+        size = 38 * model.config.scale, 43 * model.config.scale
+        assert torch.equal(none, resize(frame, size, "bicubic"))
+        assert not torch.allclose(full, none, atol=1e-3)
+        torch.testing.assert_close(quarter, 0.75 * none + 0.25 * full, atol=1e-6, rtol=0)
+
+
+def test_a_strength_beyond_all_is_refused():
+    """Below nothing, or more than everything."""
+    for strength in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ValueError, match="0 to 1"):
+            InferenceOptions(strength=strength)
 
 
 def test_bf16_stays_close_to_fp32_and_leaves_the_caller_s_model_alone():

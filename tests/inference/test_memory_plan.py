@@ -1,5 +1,7 @@
 """The memory planner, with budgets of its own."""
 
+from dataclasses import replace
+
 import torch
 
 from edvr_cli.inference import memory_plan
@@ -39,22 +41,33 @@ def test_a_full_hd_frame_on_a_gpu_of_eight_gigabytes_goes_through_in_few_tiles()
     """In fp16, with a tenth of the 8 GB taken by the driver and the kernels; the estimate stays below what is left."""
     free = int(0.9 * 8e9)
     chosen = plan_within(M, 1080, 1920, tile=None, tile_pad=32, free=free, itemsize=2)
-    side = chosen.tile + 64
-    kept = -(-1080 // chosen.tile) * -(-1920 // chosen.tile) * side**2 if chosen.keep_features else 0
     assert chosen.tile >= 480
-    assert bytes_needed(M, min(1080, side), side, kept_pixels=kept, itemsize=2) < free
+    assert chosen.keep_features  # without the halves, which are as large again
+    assert not chosen.keep_halves
+    assert peak_memory(chosen, M, 1080, 1920, 32, 2) < free
+
+
+def test_a_network_with_a_deep_extraction_keeps_its_features():
+    """Computing them again for every window would nearly double the work: smaller tiles are cheaper."""
+    deep = replace(M, extraction_blocks=30, reconstruction_blocks=30)
+    arguments = {"tile": None, "tile_pad": 32, "free": int(3.5e9), "itemsize": 2}
+    assert not plan_within(M, 720, 1280, **arguments).keep_features
+    assert plan_within(deep, 720, 1280, **arguments).keep_features
 
 
 def test_a_tile_size_that_was_asked_for_is_kept():
     """Only what is kept between windows adapts."""
     assert plan_within(M, 1080, 1920, tile=256, tile_pad=32, free=64 * GIB) == MemoryPlan(256, keep_features=True)
+    assert plan_within(M, 1080, 1920, tile=256, tile_pad=32, free=12 * GIB) == MemoryPlan(256, True, keep_halves=False)
     assert plan_within(M, 1080, 1920, tile=256, tile_pad=32, free=3 * GIB) == MemoryPlan(256, keep_features=False)
     assert plan_within(M, 1080, 1920, tile=0, tile_pad=32, free=GIB).tile == 0
 
 
 def test_with_next_to_nothing_the_smallest_tile_is_tried():
     """Rather than giving up on an estimate."""
-    assert plan_within(M, 1080, 1920, tile=None, tile_pad=32, free=1) == MemoryPlan(MIN_TILE, keep_features=False)
+    assert plan_within(M, 1080, 1920, tile=None, tile_pad=32, free=1) == MemoryPlan(
+        MIN_TILE, keep_features=False, keep_halves=False
+    )
 
 
 def test_an_unknown_budget_means_whole_frames():

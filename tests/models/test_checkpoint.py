@@ -392,7 +392,7 @@ def test_each_task_has_a_default_that_suits_real_video():
 
 def test_a_task_without_a_shipped_model_says_what_to_pass(monkeypatch: pytest.MonkeyPatch):
     """The option, and the published models' names."""
-    entries = {name: replace(entry, shipped=False) for name, entry in MODELS.items()}
+    entries = {name: replace(entry, shipped=False, default=False) for name, entry in MODELS.items()}
     monkeypatch.setattr(models, "MODELS", entries)
     with raises(ModelError, r"no deblur model ships .*edvr-l-deblur-reds", hint="model"):
         default_model("deblur")
@@ -410,8 +410,8 @@ def test_the_table_states_the_published_facts():
         assert entry.scale == (1 if entry.task == "deblur" else 4)
         assert entry.padding == ("replicate" if "blur" in entry.file else "reflection_circle")
         assert entry.license == "Apache-2.0"
-        assert re.fullmatch(r"[\w-]{33}", entry.google_drive)
-    assert len({entry.google_drive for entry in published.values()}) == 7
+        assert re.search(r"google\.com/.*&id=[\w-]{33}$", entry.published_at[-1])
+    assert len({entry.published_at[-1] for entry in published.values()}) == 7
     assert [entry.task for entry in published.values()].count("deblur") == 2
     assert sum(len(entry.sha256) == 64 for entry in published.values()) == 2
 
@@ -430,3 +430,29 @@ def assert_same(loaded: EDVR, model: EDVR) -> None:
     expected = model.state_dict()
     assert list(loaded.state_dict()) == list(expected)
     assert all(torch.equal(value, expected[key]) for key, value in loaded.state_dict().items())
+
+
+def test_denoise_lies_between_the_clean_and_the_real_model():
+    """Whichever of the two is named; at the ends it is one of them. Another model has no such counterpart."""
+    clean, real = (load_model(name, "cpu") for name in ("edvr-s-x4", "edvr-s-x4-real"))
+    for name in (clean.name, real.name):
+        between = load_model(name, "cpu", denoise=0.25)
+        assert between.name == "edvr-s-x4-real with denoise 0.25"
+        for key, value in between.state_dict().items():
+            mean = 0.75 * clean.state_dict()[key] + 0.25 * real.state_dict()[key]
+            torch.testing.assert_close(value, mean, atol=1e-6, rtol=0)
+        for share, end in ((0, clean), (1, real)):
+            found = load_model(name, "cpu", denoise=share)
+            assert found.name == end.name
+            assert all(torch.equal(found.state_dict()[key], value) for key, value in end.state_dict().items())
+    with raises(ModelError, "edvr-s-deblur has no counterpart", hint="denoise"):
+        load_model("edvr-s-deblur", "cpu", denoise=0.5)
+
+
+def test_counterparts_are_models_that_are_known():
+    """Both of one task and size."""
+    for entry in MODELS.values():
+        if entry.clean:
+            other = MODELS[entry.clean]
+            assert (other.task, other.padding, other.parameters) == (entry.task, entry.padding, entry.parameters)
+            assert not other.clean

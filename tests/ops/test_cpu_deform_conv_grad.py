@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from edvr_cli.ops.cpu.deform_conv_grad import deform_conv2d_packed_trained
-from edvr_cli.ops.deform_conv import deform_conv2d_packed_reference
+from edvr_cli.ops.deform_conv_reference import deform_conv2d_packed_reference
 
 
 def inputs(N: int, C: int, O: int, G: int, H: int, W: int, reach: float) -> list[Tensor]:

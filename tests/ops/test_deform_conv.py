@@ -8,13 +8,8 @@ import torch.nn.functional as F
 
 from edvr_cli.ops import deform_conv
 from edvr_cli.ops.cpu.deform_conv import deform_conv2d_compiled, deform_conv2d_packed_compiled
-from edvr_cli.ops.deform_conv import (
-    deform_conv2d,
-    deform_conv2d_packed,
-    deform_conv2d_packed_reference,
-    deform_conv2d_reference,
-    implementation,
-)
+from edvr_cli.ops.deform_conv import deform_conv2d, deform_conv2d_packed, implementation
+from edvr_cli.ops.deform_conv_reference import deform_conv2d_packed_reference, deform_conv2d_reference
 from edvr_cli.ops.triton_status import Fault
 
 BOTH = pytest.mark.parametrize("convolve", [deform_conv2d_reference, deform_conv2d_compiled])

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 
 from edvr_cli.ops import deform_conv, deform_conv_fallback
-from edvr_cli.ops.deform_conv import deform_conv2d_packed, deform_conv2d_reference, split_packed
+from edvr_cli.ops.deform_conv import deform_conv2d_packed
 from edvr_cli.ops.deform_conv_fallback import deform_conv2d_in_strips, deform_conv2d_torchvision, torchvision_works
+from edvr_cli.ops.deform_conv_reference import deform_conv2d_reference, split_packed
 from tests.ops.test_deform_conv import problem
 
 

@@ -22,7 +22,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from edvr_cli.errors import DeviceError
 from edvr_cli.ops import deform_conv, deform_conv_fallback, selftest
-from edvr_cli.ops.deform_conv import deform_conv2d_packed_reference, deform_conv2d_reference, split_packed
+from edvr_cli.ops.deform_conv_reference import deform_conv2d_packed_reference, deform_conv2d_reference, split_packed
 from tests.support.errors import raises
 from tests.support.interpreter import interpret
 from tests.support.machine_code import CAPABILITIES, MachineCode, compile_kernel

@@ -8,7 +8,8 @@ from edvr_cli.image.resize import benchmark_lr
 from edvr_cli.train.degradation import Degradation, clean, compress, real, record
 from edvr_cli.train.synthetic_motion import Path, Scene, random_path
 from edvr_cli.train.synthetic_pictures import line_art
-from edvr_cli.video.recompress import CODECS, recompress
+from edvr_cli.video.quality_scales import CODECS
+from edvr_cli.video.recompress import recompress
 
 
 def picture(side: int = 160, seed: int = 0) -> torch.Tensor:

@@ -8,6 +8,7 @@ import torch
 from edvr_cli.image.resize import resize
 from edvr_cli.models.checkpoint import load_model, save_model
 from edvr_cli.network.edvr import EDVR, EDVRConfig
+from edvr_cli.train.device import trainer
 from edvr_cli.train.device.blur import BlurSampler
 from edvr_cli.train.device.optimizer import StackedOptimizer
 from edvr_cli.train.device.phase import Phase
@@ -190,3 +191,24 @@ def test_phases_follow_one_another_and_leave_models(pool: Pool, tmp_path: Path):
     assert any(not torch.equal(a, b) for a, b in zip(model.parameters(), tiny.parameters(), strict=True))
     assert set(validate(model, pool)) == {"clean", "copies", "version 1"}
     assert any("samples per second" in line for line in said)
+
+
+def test_a_phase_that_is_stopped_leaves_its_weights(pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The average is written while the phase goes on, and is not what it began with."""
+    torch.manual_seed(0)
+    start = tmp_path / "start.safetensors"
+    tiny = EDVR(EDVRConfig(features=8, groups=2, extraction_blocks=1, reconstruction_blocks=1, tail=4))
+    save_model(tiny, start)
+    monkeypatch.setattr(trainer, "_LOOK_EVERY", 1)
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        if len(said) == 3:
+            raise KeyboardInterrupt
+
+    phase = Phase("stopped", str(start), 1, steps=9, batch=2, patch=16, keep_every=1e-9)
+    with pytest.raises(KeyboardInterrupt):
+        run_phases([phase], pool, tmp_path, say=say)
+    model = load_model(tmp_path / "stopped.safetensors")
+    assert any(not torch.equal(a, b) for a, b in zip(model.parameters(), tiny.parameters(), strict=True))

@@ -28,4 +28,5 @@ class Phase:
     average: float = 0.998  # of the weights, per step
     warm_up: int = 50  # steps
     keep: bool = True  # whether the average is written
+    keep_every: float = 0.0  # seconds after which it is written while the phase goes on; 0: at its end alone
     steps: int = 0  # so many steps instead of the time, for a dry run; 0: the time decides

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -40,12 +41,17 @@ def run_phases(
         model = model.to(device)
         generator = torch.Generator(device).manual_seed(seed * 1000 + number)
         sampler = _sampler(phase, pool, generator, model.config.frames)
-        average = train_phase(phase, model, sampler, speedups=frozenset(speedups), say=say)
+        keep = partial(_save, phase=phase, folder=folder)
+        average = train_phase(phase, model, sampler, speedups=frozenset(speedups), say=say, keep=keep)
         ended[phase.name] = model.cpu()
         if phase.keep:
-            save_model(average, folder / f"{phase.name}.safetensors", name=phase.name, task=phase.task)
+            keep(average)
         if validation is not None and phase.task == "sr":
             say(f"{phase.name}: {validate(average, validation)}")
+
+
+def _save(average: EDVR, *, phase: Phase, folder: Path) -> None:
+    save_model(average, folder / f"{phase.name}.safetensors", name=phase.name, task=phase.task)
 
 
 def _sampler(phase: Phase, pool: Pool, generator: torch.Generator, frames: int) -> Sampler | BlurSampler:

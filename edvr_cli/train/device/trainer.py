@@ -39,25 +39,30 @@ def train_phase(
     *,
     speedups: frozenset[Speedup],
     say: Callable[[str], None],
+    keep: Callable[[EDVR], None] = lambda average: None,
 ) -> EDVR:
-    """Train ``model`` for the phase's seconds and leave its last weights in it; returns the averaged network."""
+    """Train ``model`` for the phase's seconds and leave its last weights in it; returns the averaged network.
+
+    ``keep`` is given the average so far every ``phase.keep_every`` seconds.
+    """
     model.train().requires_grad_(True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if "blocks" in speedups:
         _compile_blocks(model)
     steps = _Steps(phase, model, sampler)
     with _own_stream(steps.losses.device):
-        _train(steps, speedups, say)
+        _train(steps, speedups, say, keep)
     for module in model.modules():
         vars(module).pop("forward", None)  # of compiled blocks
-    average = copy.deepcopy(model)
-    torch._foreach_copy_([p.data for p in average.parameters()], steps.average)
-    return average.requires_grad_(False).eval()
+    return steps.averaged()
 
 
-def _train(steps: "_Steps", speedups: frozenset[Speedup], say: Callable[[str], None]) -> None:
+def _train(
+    steps: "_Steps", speedups: frozenset[Speedup], say: Callable[[str], None], keep: Callable[[EDVR], None]
+) -> None:
     phase, model, step = steps.phase, steps.model, steps.run
     good, usual = [p.detach().clone() for p in model.parameters()], math.inf
     began, count, seen = time.perf_counter(), 0, 0
+    kept = began
     while True:
         done = count / phase.steps if phase.steps else (time.perf_counter() - began) / phase.seconds
         if done >= 1:
@@ -82,6 +87,9 @@ def _train(steps: "_Steps", speedups: frozenset[Speedup], say: Callable[[str], N
             usual = loss if math.isinf(usual) else 0.8 * usual + 0.2 * loss
         steps.losses.zero_()
         seen = count
+        if phase.keep_every and time.perf_counter() - kept > phase.keep_every:
+            keep(steps.averaged())
+            kept = time.perf_counter()
     seconds = time.perf_counter() - began
     say(f"{phase.name}: {count} steps, {count * phase.batch / seconds:.1f} samples per second")
 
@@ -130,6 +138,14 @@ class _Steps:
         torch._foreach_mul_(change, self.share)
         torch._foreach_add_(self.average, change)
         self.losses += torch.stack((loss.detach(), offset.detach()))
+
+    def averaged(self) -> EDVR:
+        """A network of its own with the average of the weights so far."""
+        average = copy.deepcopy(self.model)
+        for module in average.modules():
+            vars(module).pop("forward", None)  # of compiled blocks
+        torch._foreach_copy_([p.data for p in average.parameters()], self.average)
+        return average.requires_grad_(False).eval()
 
     def go_back(self, good: list[Tensor]) -> None:
         """Return to ``good`` weights and go on at half the rate."""

@@ -73,8 +73,9 @@ def unkept_metadata(frame: VideoFrame, description: str) -> tuple[str, ...]:
 def side_data(frame: VideoFrame, name: str) -> bytes | None:
     """One piece of a frame's side data by libav's name, or None."""
     every: Any = frame.side_data
-    # By position: PyAV 18 iterates over the pieces, PyAV 19 over their kinds.
-    found = next((piece for piece in (every[place] for place in range(len(every))) if piece.type.name == name), None)
+    # PyAV 18 iterates over the pieces, PyAV 19 over their kinds; its length is the number of kinds, not of pieces.
+    pieces = (item if hasattr(item, "type") else every[item] for item in every)
+    found = next((piece for piece in pieces if piece.type.name == name), None)
     return None if found is None else bytes(found)
 
 

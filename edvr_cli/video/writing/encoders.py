@@ -94,6 +94,8 @@ _QUALITY = {
 PICTURES = frozenset(ENCODERS.values())
 # Encoders that keep transparency where the source has it, unless another pixel format is asked for.
 _WITH_ALPHA = PICTURES | {"prores_ks", "ffv1", "libvpx-vp9", "rawvideo"}
+# Encoders that take static HDR metadata; HEVC streams are given it in any case (see hdr_messages).
+_WITH_HDR = ("libx264", "libx265", "libsvtav1")
 # Encoders that keep gray gray: the others' gray is a rarity that players stumble over.
 _WITH_GRAY = PICTURES | {"ffv1", "rawvideo"}
 # What is written to pipes: first what y4m holds, then the other layouts of raw samples.
@@ -115,7 +117,7 @@ class EncoderPlan:
     """An encoder that has been opened once with these values: see `plan_encoder`.
 
     ``threads`` are the encoder's (0: one per core); some encode slightly differently with another number.
-    ``notes`` are sentences about what the encoder cannot keep of the source.
+    ``notes`` are sentences about what the encoder cannot keep of the source. ``hdr`` is what the stream shall say.
     """
 
     codec: str
@@ -129,6 +131,7 @@ class EncoderPlan:
     options: Mapping[str, str]
     threads: int = 0
     notes: tuple[str, ...] = ()
+    hdr: HdrMetadata | None = None
 
     def open(self) -> VideoCodecContext:
         """A new encoder whose times are frame numbers. Raises OutputError with libav's reason."""
@@ -202,7 +205,8 @@ def plan_encoder(encoding: Encoding, info: VideoInfo, *, width: int, height: int
             sample_aspect_ratio=info.sample_aspect_ratio,
             options=_joined({**options, **siting}, encoding.options),
             threads=threads,
-            notes=_notes(info, layout, name),
+            notes=_notes(info, layout, codec),
+            hdr=info.hdr,
         )
         plan.open()
         return plan
@@ -235,13 +239,17 @@ def _joined(ours: Mapping[str, str], theirs: Mapping[str, str]) -> dict[str, str
     return joined
 
 
-def _notes(info: VideoInfo, layout: PixelLayout, codec: str) -> tuple[str, ...]:
+def _notes(info: VideoInfo, layout: PixelLayout, encoder: av.Codec) -> tuple[str, ...]:
     notes = []
+    codec = encoder.name
     if info.layout.alpha and not info.opaque and not layout.alpha:
         holders = "prores_ks (.mov), ffv1 (.mkv), libvpx-vp9 (.webm) or .png pictures"
         notes.append(f"Transparency is dropped: {codec} as {layout.name} has none; {holders} keep it.")
     if layout.depth < min(info.depth, 16):
         notes.append(f"{info.depth} bits a sample become {layout.depth}: {codec} takes no more.")
+    carries_hdr = codec in _WITH_HDR or encoder.canonical_name == "hevc" or codec == "rawvideo"
+    if info.hdr and not carries_hdr:
+        notes.append(f"HDR mastering metadata is lost: {codec} does not carry it, {' and '.join(_WITH_HDR)} do.")
     return tuple(notes)
 
 

@@ -28,6 +28,7 @@ from edvr_cli.errors import OutputError
 from edvr_cli.video.containers import reason
 from edvr_cli.video.pixels.layout import PixelLayout
 from edvr_cli.video.writing.encoders import PICTURES, EncoderPlan
+from edvr_cli.video.writing.hdr_messages import HdrMessages
 
 SUFFIX = ".edvr.mkv"
 _TICK = Fraction(1, 1000)  # The only time base that Matroska files have here.
@@ -77,6 +78,10 @@ class VideoWriter:
         except (av.FFmpegError, OSError, ValueError) as error:
             raise OutputError(f"{self.path} cannot be written: {reason(error)}.") from error
         self._stream = stream
+        self._messages: HdrMessages | None = None
+        if plan.hdr and plan.codec_id == "hevc":
+            self._messages = HdrMessages(plan.hdr)
+            self._messages.found_in(stream.codec_context.extradata or b"")
 
     def __enter__(self) -> Self:
         return self
@@ -122,7 +127,7 @@ class VideoWriter:
         try:
             for packet in self._stream.encode(frame):
                 self._time(packet)
-                self._container.mux_one(packet)
+                self._container.mux_one(packet if self._messages is None else self._messages.added_to(packet))
         except (av.FFmpegError, OSError) as error:
             raise OutputError(f"{self.path}: writing {self.plan.codec} video failed: {reason(error)}.") from error
 

@@ -1,5 +1,6 @@
 """Encoded files hold each frame at its own time, in the right format, with its color named."""
 
+import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -148,19 +149,55 @@ def test_color_is_named_on_the_stream(tmp_path: Path, info: VideoInfo, codec: st
     assert result.color == color
 
 
+MASTERING = (*(Fraction(n, 50000) for n in (35400, 14600, 8500, 39850, 6550, 2300, 15635, 16450)), Fraction(1, 200),
+             Fraction(1000))  # fmt: skip
+
+
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1"])
 def test_static_hdr_metadata_is_carried(tmp_path: Path, info: VideoInfo, codec: str):
     """Mastering display and content light levels are read back."""
-    mastering = tuple(Fraction(n, 50000) for n in (35400, 14600, 8500, 39850, 6550, 2300, 15635, 16450))
-    hdr = HdrMetadata((*mastering, Fraction(1, 200), Fraction(1000)), (1000, 400))
-    source = replace(source_like(info, "yuv420p10le"), hdr=hdr)
+    source = replace(source_like(info, "yuv420p10le"), hdr=HdrMetadata(MASTERING, (1000, 400)))
     plan = plan_encoder(Encoding(codec, preset="ultrafast"), source, width=64, height=64)
+    assert not plan.notes
     found = probe(write(tmp_path / "video.mkv", plan).path).hdr
     assert found.content_light == (1000, 400)
     assert found.mastering is not None
-    assert [float(value) for value in found.mastering] == pytest.approx(
-        [float(value) for value in hdr.mastering or ()], abs=1e-3
-    )
+    assert [float(value) for value in found.mastering] == pytest.approx(list(map(float, MASTERING)), abs=1e-3)
+
+
+@pytest.mark.parametrize("levels", [(1000, 400), (0, 1), (65535, 0), (100_000, 3)])
+def test_hevc_says_its_hdr_metadata_where_the_encoder_does_not(
+    tmp_path: Path, info: VideoInfo, levels: tuple[int, int]
+):
+    """Encoders in hardware are given nothing: the packets are completed."""
+    source = replace(source_like(info, "yuv420p10le"), hdr=HdrMetadata(MASTERING, levels))
+    plan = plan_encoder(Encoding("libx265", preset="ultrafast"), source, width=64, height=64)
+    result = write(tmp_path / "video.mkv", replace(plan, options={"x265-params": "log-level=error:keyint=2"}))
+    found = probe(result.path).hdr
+    assert found.content_light == tuple(min(level, 65535) for level in levels)
+    assert found.mastering == pytest.approx(MASTERING)
+    with av.open(str(result.path)) as container:
+        packets = [bytes(packet) for packet in container.demux() if packet.is_keyframe and packet.size]
+        messages = [packet.count(bytes((39 << 1, 1, 144, 4))) for packet in packets]
+    assert len(messages) > 1
+    assert set(messages) == {1}
+
+
+def test_hdr_messages_of_the_encoder_are_not_repeated(tmp_path: Path, info: VideoInfo):
+    """What the stream says already, in its headers or packets, is not added."""
+    source = replace(source_like(info, "yuv420p10le"), hdr=HdrMetadata(MASTERING, (1000, 400)))
+    plan = plan_encoder(Encoding("libx265", preset="ultrafast"), source, width=64, height=64)
+    display = struct.pack(">4H", 8500, 39850, 6550, 2300)  # green and blue, as the message begins
+    by_encoder = write(tmp_path / "own.mkv", replace(plan, hdr=None)).path.read_bytes()
+    assert by_encoder.count(display) > 0
+    assert write(tmp_path / "both.mkv", plan).path.read_bytes().count(display) == by_encoder.count(display)
+
+
+def test_lost_hdr_metadata_is_said(info: VideoInfo):
+    """An encoder that cannot carry it has a note that names those that can."""
+    source = replace(source_like(info, "yuv420p10le"), hdr=HdrMetadata(MASTERING, (1000, 400)))
+    plan = plan_encoder(Encoding("libvpx-vp9"), source, width=64, height=64)
+    assert any("HDR" in note and "libx265" in note for note in plan.notes)
 
 
 @pytest.mark.parametrize(

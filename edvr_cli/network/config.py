@@ -1,0 +1,37 @@
+"""The dimensions of EDVR, by which a network is described without loading torch."""
+
+from dataclasses import dataclass
+
+__all__ = ["EDVRConfig"]
+
+
+@dataclass(frozen=True)
+class EDVRConfig:
+    """The dimensions of a network; the defaults are the published EDVR-M for ×4 super-resolution."""
+
+    features: int = 64
+    frames: int = 5
+    groups: int = 8
+    extraction_blocks: int = 5
+    reconstruction_blocks: int = 10
+    tail: int = 64  # channels at output resolution
+    predeblur: bool = False
+    hr_in: bool = False  # the input has output resolution and is brought down ×4 inside (deblurring)
+    tsa: bool = True
+    cascade: bool = True  # refine the aligned features once more against the reference
+    levels: int = 3  # of the alignment pyramid; 1 is TDAN's single-scale alignment
+
+    @property
+    def scale(self) -> int:
+        """Output size over input size."""
+        return 1 if self.hr_in else 4
+
+    @property
+    def multiple(self) -> int:
+        """What H and W of the input must be divisible by."""
+        return 16 if self.hr_in else 4
+
+    @property
+    def reference(self) -> int:
+        """Index of the restored frame in its window."""
+        return self.frames // 2
