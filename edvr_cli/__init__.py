@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edvr_cli.jobs.restore_video import restore_video as restore_video
     from edvr_cli.models.checkpoint import load_model as load_model
     from edvr_cli.network.edvr import EDVR as EDVR
+    from edvr_cli.network.model import Model as Model
     from edvr_cli.video.reading.options import InputOptions as InputOptions
     from edvr_cli.video.writing.options import Encoding as Encoding
 
@@ -30,6 +31,7 @@ _HOMES = {
     "InferenceOptions": "edvr_cli.inference.options",
     "InputOptions": "edvr_cli.video.reading.options",
     "JobOptions": "edvr_cli.jobs.options",
+    "Model": "edvr_cli.network.model",
     "OutputOptions": "edvr_cli.jobs.options",
     "load_model": "edvr_cli.models.checkpoint",
     "restore_frames": "edvr_cli.inference.frames",

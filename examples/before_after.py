@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from edvr_cli.image.lettering import dot_for, label_above
 from edvr_cli.image.resize import resize
 
 source, restored, picture = sys.argv[1:4]
@@ -50,8 +51,10 @@ def column_of(frame: torch.Tensor) -> torch.Tensor:
     return torch.cat((resize(frame, part, "bicubic").clamp(0, 1), crop), dim=1)
 
 
-gap = torch.ones(3, 2 * part[0], 8)
-side_by_side = torch.cat((column_of(before), gap, column_of(after)), dim=2)
-pixels = (side_by_side * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+halves = {"bicubic": column_of(before), "EDVR": column_of(after)}
+dot = dot_for(height, part[1], *halves)
+labelled = [label_above((half * 255).round().to(torch.uint8), name, dot) for name, half in halves.items()]
+gap = torch.full((3, labelled[0].shape[1], 8), 255, dtype=torch.uint8)
+pixels = torch.cat((labelled[0], gap, labelled[1]), dim=2).permute(1, 2, 0).contiguous().numpy()
 av.VideoFrame.from_ndarray(pixels, format="rgb24").save(picture)
 print(f"frame {middle}: bicubic on the left, restored on the right: {picture}")

@@ -41,7 +41,8 @@ def test_restore_video_and_before_after_make_a_video_and_a_picture(tmp_path, mon
     assert "edvr-s-x4 on cpu" in capsys.readouterr().out
     assert picture_size(restored) == (4 * width, 4 * height)
     run("before_after.py", source, restored, picture, monkeypatch=monkeypatch)
-    assert picture_size(picture) == (2 * 2 * width + 8, 2 * 2 * height)  # of each, half the frame above half of it
+    label = 2 * (7 + 2 * 3)  # dots of two pixels
+    assert picture_size(picture) == (2 * 2 * width + 8, label + 2 * 2 * height)  # half the frame above half of it
 
 
 def test_restore_frames_restores_frames_of_one_s_own(tmp_path, monkeypatch, capsys):

@@ -26,7 +26,7 @@ __all__ = ["EngineResult", "NetworkResult", "PublishedResult", "clip", "random_n
 
 _SAMPLE_SIDE = 64  # side of the frame that work is counted on
 _MAX_ROUNDS, _STAGE_ROUNDS = 9, 3
-_MIN_SECONDS, _MAX_FRAMES = 0.1, 20  # of one turn: a GPU is to be kept busy, not waited for after each frame
+_MIN_SECONDS, _MAX_RUNS = 0.1, 20  # of one turn: a GPU is to be kept busy, not waited for after each frame
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,11 @@ _Form = tuple[Precision, bool]  # and whether it is compiled
 
 @dataclass
 class _Candidate:
-    """A form to be measured; ``run`` restores the next frame."""
+    """A form to be measured; ``run`` restores the next ``frames`` frames."""
 
     work: WorkCount
     run: Callable[[], object]
+    frames: int = 1
     why_not: str = ""
     memory: int | None = None
     first: float | None = None
@@ -151,7 +152,7 @@ def time_network(
 
     with torch.inference_mode():
         _take_turns([candidate for _, candidate in everyone], device, budget)
-        parts = {f: _time_stages(engines[f], c.run, budget) if c.repeats else {} for f, c in candidates.items()}
+        parts = {f: _time_stages(engines[f], c, budget) if c.repeats else {} for f, c in candidates.items()}
     return NetworkResult(
         PublishedResult(op, published.work.flops, published.time, published.memory, published.why_not),
         [
@@ -173,14 +174,20 @@ def time_network(
     )
 
 
-def _windows(model: EDVR, width: int, height: int) -> list[Window[Tensor]]:
-    """Two neighboring windows: in turns, each brings one frame that the other has not."""
+def _windows(model: EDVR, width: int, height: int, count: int = 2) -> list[Window[Tensor]]:
+    """Neighboring windows, two by default: in turns, each of those brings one frame that the other has not."""
     T = model.config.frames
     device = next(model.parameters()).device
-    frames = ((frame.to(device), False) for frame in clip(T + 1, width, height))
+    frames = ((frame.to(device), False) for frame in clip(T + count - 1, width, height))
     inner = [w for w in windows(frames, T, "replicate") if len(set(w.indices)) == T]
-    assert len(inner) == 2
+    assert len(inner) == count
     return inner
+
+
+def _groups(model: EDVR, width: int, height: int, count: int) -> list[list[Window[Tensor]]]:
+    """Two neighboring groups of ``count`` windows: in turns, each brings ``count`` frames that the other has not."""
+    inner = _windows(model, width, height, 2 * count)
+    return [inner[:count], inner[count:]]
 
 
 def _as_published(whole: EDVR, pair: list[Window[Tensor]], pixels: int) -> _Candidate:
@@ -194,14 +201,17 @@ def _as_engine(
     engine: StreamingEDVR, pair: list[Window[Tensor]], width: int, height: int, work: WorkCount | None = None
 ) -> _Candidate:
     if work is None:
-        first, second = _windows(engine.model, _SAMPLE_SIDE, _SAMPLE_SIDE)
+        first, second = _windows(engine.model.network, _SAMPLE_SIDE, _SAMPLE_SIDE)
         engine.prepare(_SAMPLE_SIDE, _SAMPLE_SIDE)
         engine.restore(first)  # so that all frames of the second but one are known
         network = nn.ModuleList(dict.fromkeys(engine.modules()))
         work = count_work(network, lambda: engine.restore(second)) * (width * height / _SAMPLE_SIDE**2)
     engine.prepare(height, width)
-    turns = cycle(pair)  # its own: whoever got the same window again would find all features there
-    return _Candidate(work, lambda: engine.restore(next(turns)))
+    # As many windows in one go as a video gets. The turns are its own: whoever got the same windows again would find
+    # all features there.
+    count = engine.windows_at_once
+    turns = cycle([pair[:1], pair[1:]] if count == 1 else _groups(engine.model, width, height, count))
+    return _Candidate(work, lambda: engine.restore_windows(next(turns)), frames=count)
 
 
 def _take_turns(candidates: Sequence[_Candidate], device: torch.device, budget: float) -> None:
@@ -223,26 +233,26 @@ def _take_turns(candidates: Sequence[_Candidate], device: torch.device, budget: 
                 raise
             candidate.why_not = "out of memory"
             continue
-        running.append((candidate, _frames_per_turn(candidate, device)))
+        running.append((candidate, _runs_per_turn(candidate, device)))
     spent = 0.0
     for _ in range(_MAX_ROUNDS):
-        for candidate, frames in running:
-            took = seconds(lambda c=candidate, n=frames: [c.run() for _ in range(n)], device)  # type: ignore[misc]
-            candidate.repeats += (took / frames,)
+        for candidate, runs in running:
+            took = seconds(lambda c=candidate, n=runs: [c.run() for _ in range(n)], device)  # type: ignore[misc]
+            candidate.repeats += (took / (runs * candidate.frames),)
             spent += took
         if spent > budget:
             break
 
 
-def _frames_per_turn(candidate: _Candidate, device: torch.device) -> int:
-    """How many frames to time at once: one on a CPU, where nothing is queued."""
+def _runs_per_turn(candidate: _Candidate, device: torch.device) -> int:
+    """How many runs to time at once: one on a CPU, where nothing is queued."""
     if device.type == "cpu":
         return 1
-    return max(1, min(_MAX_FRAMES, round(_MIN_SECONDS / seconds(candidate.run, device))))
+    return max(1, min(_MAX_RUNS, round(_MIN_SECONDS / seconds(candidate.run, device))))
 
 
-def _time_stages(engine: StreamingEDVR, run: Callable[[], object], budget: float) -> dict[str, float]:
-    """Median seconds per frame of ``run``, by stage.
+def _time_stages(engine: StreamingEDVR, candidate: _Candidate, budget: float) -> dict[str, float]:
+    """Median seconds per frame of a candidate's runs, by stage.
 
     It waits for the device between stages, so this is not part of the comparison.
     """
@@ -261,5 +271,5 @@ def _time_stages(engine: StreamingEDVR, run: Callable[[], object], budget: float
         while spent < budget / 2 and len(rounds[STAGES[0]]) < _STAGE_ROUNDS:
             for times in rounds.values():
                 times.append(0.0)
-            spent += seconds(run, engine.device)
-    return {name: median(times) for name, times in rounds.items()}
+            spent += seconds(candidate.run, engine.device)
+    return {name: median(times) / candidate.frames for name, times in rounds.items()}

@@ -36,14 +36,15 @@ _DASHED_FILE = re.compile(r"-[^-].*\.[A-Za-z][A-Za-z0-9]{1,4}")
 
 _DESCRIPTION = """Restore video with EDVR: upscale it, or remove its blur.
 
-\b
-edvr preview in.mp4                 restore a few moments, and estimate the time
-edvr upscale in.mp4 out.mp4         enlarge four times
-edvr report in.mp4 out.mp4          compare before and after
-
 Each command has a --help. Results go to standard output, all else to standard error.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. NO_COLOR=1 turns colors off.
 """
+
+_EXAMPLES = {
+    "edvr preview in.mp4": "restore a few moments, and estimate the time",
+    "edvr upscale in.mp4 out.mp4": "enlarge four times",
+    "edvr report in.mp4 out.mp4": "compare before and after",
+}
 
 edvr = Commands(
     {
@@ -71,6 +72,7 @@ edvr = Commands(
     },
     name="edvr",
     help=_DESCRIPTION,
+    examples=_EXAMPLES,
     context_settings={"help_option_names": ["-h", "--help"]},
     params=messages.LOG_OPTIONS.copy(),
 )
@@ -114,7 +116,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         error.show(usage)
         if dashed := next(filter(_DASHED_FILE.fullmatch, sys.argv[1:] if arguments is None else arguments), None):
             usage.write(f"{dashed} was taken for an option: a file whose name begins with a dash is ./{dashed}\n")
-        messages.say(usage.getvalue().rstrip("\n"))
+        messages.say(usage.getvalue().rstrip("\n"), wrap=True)
         messages.log(error.format_message(), "error")
         return error.exit_code
     except (click.Abort, KeyboardInterrupt, StoppedError):
@@ -139,7 +141,7 @@ def _fail(error: Exception) -> int:
         messages.say(details)
     if not foreseen or messages.wants_traceback():
         messages.log_traceback(details)
-    messages.say(" ".join([f"edvr: {sentence}", *getattr(error, "__notes__", ())]))
+    messages.say(" ".join([f"edvr: {sentence}", *getattr(error, "__notes__", ())]), wrap=True)
     messages.log(sentence, "error")
     output.discard()
     return WRONG_USAGE if isinstance(error, EdvrError) and error.wrong_usage else FAILED

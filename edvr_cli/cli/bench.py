@@ -11,6 +11,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from edvr_cli.bench.sizes import SIZES
+from edvr_cli.cli.help import ReadableCommand
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import PlainConsole, echo_json
 from edvr_cli.cli.types import DEVICE_NAME
@@ -40,7 +41,7 @@ class _Resolution(click.ParamType):
         raise click.BadParameter(f"{value!r} is not a size; write 320x180, each side at least 16", ctx, param)
 
 
-@click.command("bench")
+@click.command("bench", cls=ReadableCommand)
 @click.option(
     "--size",
     "sizes",

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
+from edvr_cli.cli.help import ReadableGroup, write_rows
 from edvr_cli.cli.messages import LOG_OPTIONS
 from edvr_cli.errors import EdvrError
 from edvr_cli.video.file_names import is_url
@@ -15,7 +16,7 @@ from edvr_cli.video.file_names import is_url
 __all__ = ["Commands"]
 
 
-class Commands(click.Group):
+class Commands(ReadableGroup):
     """A group of ``sections``: title → command → (module and attribute, what the list of commands says)."""
 
     def __init__(self, sections: Mapping[str, Mapping[str, tuple[str, str]]], **attributes: object) -> None:
@@ -58,10 +59,9 @@ class Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in ``edvr --help``."""
-        width = max(map(len, self._places))
         for title, section in self._sections.items():
             with formatter.section(title):
-                formatter.write_dl([(name.ljust(width), help_) for name, (_, help_) in section.items()])
+                write_rows(formatter, [(name, help_) for name, (_, help_) in section.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Names that begin so."""

@@ -16,6 +16,7 @@ import click
 from rich.progress import Progress
 from rich.table import Table
 
+from edvr_cli.cli.help import ReadableCommand
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import PlainConsole, echo, echo_json, markup, plain
 from edvr_cli.cli.paths import check_inputs
@@ -49,7 +50,13 @@ class _SizeChoice(click.ParamType):
         raise click.BadParameter(f"{value!r} is not a size; write larger, smaller, or 1280x720", ctx, param)
 
 
-@click.command("compare", no_args_is_help=True)
+_EXAMPLES = {
+    "edvr compare source.mp4 restored.mp4": "how much restoring changed (A enlarged by bicubic)",
+    "edvr compare bicubic.mp4 edvr.mp4 --ref true.mp4": "which is nearer to the truth",
+}
+
+
+@click.command("compare", cls=ReadableCommand, no_args_is_help=True, examples=_EXAMPLES)
 @click.argument("a", type=FILE)
 @click.argument("b", type=FILE)
 @click.option("--ref", metavar="TRUTH", type=FILE, help="Measure both A and B against this video or folder.")
@@ -87,10 +94,6 @@ def compare_command(
 
     A and B are videos or folders of images. Frames are matched by time, counted from each file's first frame
     (folders: by number). Figures are those of publications: 8 bits, no border cropped, means over frames.
-
-    \b
-    edvr compare source.mp4 restored.mp4              how much restoring changed (A enlarged by bicubic)
-    edvr compare bicubic.mp4 edvr.mp4 --ref true.mp4  which is nearer to the truth
     """
     check_inputs(a, b, ref)
     from edvr_cli.quality.compare import compare  # noqa: PLC0415 (torch takes seconds)
@@ -128,10 +131,9 @@ def compare_command(
     else:
         _show(comparisons)
         if not ref and any(c.image.size != c.truth.size for c in comparisons):
-            console.print(
+            console.tell(
                 "One of the two was made from the other? Then this says how much changed, not which is better: "
                 "only --ref ORIGINAL can show that.",
-                soft_wrap=True,
             )
     mean = comparisons[-1].mean("psnr")
     if min_psnr is not None and mean is not None and mean < min_psnr:
@@ -178,14 +180,13 @@ def _show(comparisons: Sequence[Comparison]) -> None:
     console = PlainConsole()
     for comparison in comparisons:
         width, height = comparison.size
-        console.print(
+        console.tell(
             markup(
                 "[bold]{}[/] against [bold]{}[/]: {}",
                 comparison.image.path.name,
                 comparison.truth.path.name,
                 f"{len(comparison.frames)} frames at {width}×{height}{_how(comparison)}",
             ),
-            soft_wrap=True,
         )
         table = Table("", "mean", "lowest", "at", "highest", "at", box=None, pad_edge=False)
         for column in table.columns[1:]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 from rich.table import Table
 
+from edvr_cli.cli.help import ReadableCommand
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import PlainConsole, echo, echo_json, markup
 from edvr_cli.system.installation import Fault, first_fault, versions
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["doctor_command"]
 
 
-@click.command("doctor")
+@click.command("doctor", cls=ReadableCommand)
 @click.option("--speed/--no-speed", default=True, help="Measure the speed, for about a second.")
 @click.option("--json", "as_json", is_flag=True, help="Write all of it to standard output as JSON, for bug reports.")
 def doctor_command(speed: bool, as_json: bool) -> None:

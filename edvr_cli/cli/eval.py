@@ -10,6 +10,7 @@ import click
 from rich.table import Table
 
 from edvr_cli.cli.fetch import PULL_OPTION, available
+from edvr_cli.cli.help import ReadableCommand
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import PlainConsole, echo_json
 from edvr_cli.cli.types import DEVICE_NAME, FOLDER, Count
@@ -42,7 +43,7 @@ class _Compression(click.ParamType):
         raise click.BadParameter(f"{value!r}: write a codec of {scales} and its quality, as h264:23", ctx, param)
 
 
-@click.command("eval", no_args_is_help=True)
+@click.command("eval", cls=ReadableCommand, no_args_is_help=True)
 @click.argument("truth", metavar="TRUTH", type=FOLDER)
 @click.option("--inputs", metavar="FOLDER", type=FOLDER, help="Clips to restore.  [default: made from TRUTH]")
 @click.option("-n", "--model", metavar="MODEL", help="A model's name or file, or bicubic, or lanczos.")

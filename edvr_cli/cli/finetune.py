@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edvr_cli.cli.help import ReadableCommand
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import echo_path
 from edvr_cli.cli.types import DEVICE_NAME, FILE, FOLDER, NEW_FILE, Count, Finite
@@ -21,7 +22,7 @@ _VERSIONS = 4  # compressed versions of each tile
 _KEEP_EVERY = 60.0  # seconds
 
 
-@click.command("finetune", no_args_is_help=True)
+@click.command("finetune", cls=ReadableCommand, no_args_is_help=True)
 @click.argument("footage", type=FOLDER)
 @click.argument("target", metavar="MODEL.safetensors", type=NEW_FILE)
 @click.option("--start", metavar="MODEL", default="edvr-s-x4", show_default=True, help="Model to begin with; ×4 only.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
+from edvr_cli.cli.help import ReadableCommand
 from edvr_cli.cli.hints import with_hint
 from edvr_cli.cli.option_groups import (
     ModelChoice,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["info_command"]
 
 
-@click.command("info", no_args_is_help=True)
+@click.command("info", cls=ReadableCommand, no_args_is_help=True)
 @click.argument("source", metavar="IN", type=FILE)
 @click.option("--to", "target", metavar="OUT", type=NAME, help="Name or suffix of the output.  [default: as IN]")
 @size_options

@@ -8,6 +8,7 @@ standard error, it is lost.
 import io
 import logging
 import sys
+import textwrap
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, Literal, TextIO, cast
 import click
 from rich.text import Text
 
+from edvr_cli.cli.help import put_into_section
 from edvr_cli.cli.output import PlainConsole, markup
 from edvr_cli.errors import reason_of
 from edvr_cli.system.text import printable
@@ -89,11 +91,19 @@ class Messages(PlainConsole):
         self.quiet = quiet
 
 
-def say(text: str) -> None:
-    """Write lines to standard error, whatever the level is."""
+def say(text: str, *, wrap: bool = False) -> None:
+    """Write lines to standard error, whatever the level is; ``wrap``: on a terminal, no wider than it is."""
     stream = _Forgiving()
-    stream.write("\n".join(printable(line) for line in text.split("\n")) + "\n")
+    lines = [printable(line) for line in text.split("\n")]
+    if wrap and stream.isatty():
+        lines = [part for line in lines for part in _wrapped(line, Messages().width)]
+    stream.write("\n".join(lines) + "\n")
     stream.flush()
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    """A line in pieces of whole words; a path that is longer stays in one piece, to be copied."""
+    return textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def log(text: str, level: Level = "info") -> None:
@@ -196,3 +206,5 @@ LOG_OPTIONS: list[click.Option] = [
         help="Append messages to FILE, with times.",
     ),
 ]
+for _option in LOG_OPTIONS:
+    put_into_section(_option, "Display")

@@ -9,6 +9,7 @@ import click
 from rich.table import Table
 
 from edvr_cli.cli.fetch import fetch
+from edvr_cli.cli.help import ReadableGroup
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import PlainConsole, echo, echo_json, echo_path, markup
 from edvr_cli.cli.types import FILE, MODEL, Finite
@@ -20,18 +21,21 @@ if TYPE_CHECKING:
 
 __all__ = ["models"]
 
+_COLUMNS = {"name": 0, "task": 0, "size": 0, "license": 100, "PSNR": 70, "where": 0}
+"""Of the list, and the width of a terminal from which each is shown; `edvr models info` has them all."""
 
-@click.group(invoke_without_command=True)
+_EXAMPLES = {
+    "edvr models": "what there is, and what of it is here",
+    "edvr models pull edvr-m-x4-reds": "fetch a published model",
+    "edvr models add my.pth --name mine": "use your own by name",
+}
+
+
+@click.group(cls=ReadableGroup, invoke_without_command=True, examples=_EXAMPLES)
 @click.option("--json", "as_json", is_flag=True, help="Write the list to standard output as JSON.")
 @click.pass_context
 def models(ctx: click.Context, as_json: bool) -> None:
-    """List the models, or see, fetch, check, add and convert them.
-
-    \b
-    edvr models                            what there is, and what of it is here
-    edvr models pull edvr-m-x4-reds        fetch a published model
-    edvr models add my.pth --name mine     use your own by name
-    """
+    """List the models, or see, fetch, check, add and convert them."""
     if ctx.invoked_subcommand is None:
         _list(as_json)
 
@@ -51,27 +55,30 @@ def _list(as_json: bool) -> None:
         rows = [{"name": m.name, "path": m.path} | _facts(m) for m in listed]
         echo_json(rows, indent=2)
         return
+    console = PlainConsole()
+    titles = [title for title, columns in _COLUMNS.items() if console.width >= columns]
     table = Table(box=None, pad_edge=False)
-    for title in ("name", "task", "size", "license", "PSNR", "where"):
-        table.add_column(title, no_wrap=title in ("name", "license"))
+    for title in titles:
+        table.add_column(title, no_wrap=title != "PSNR")
     for m in listed:
         mark = "*" if m.entry and m.entry.shipped else ""
-        table.add_row(markup("[bold]{}[/]{}", m.name, mark) if m.path else m.name, *_cells(m))
-    PlainConsole().print(table)
-    Messages().print(
-        f"\n* comes with the package. Others are looked for in {model_folders()[-1]}\nFetch one: edvr models pull NAME",
-        soft_wrap=True,
+        cells = {"name": markup("[bold]{}[/]{}", m.name, mark) if m.path else m.name} | _cells(m)
+        table.add_row(*(cells[title] for title in titles))
+    console.print(table)
+    Messages().tell(
+        f"\n* comes with the package. Others are looked for in {model_folders()[-1]}\nFetch one: edvr models pull NAME"
     )
 
 
-def _cells(m: collection.Listed) -> tuple[str, ...]:
+def _cells(m: collection.Listed) -> dict[str, str]:
     """Task, size, license, PSNR, and whether it is here."""
-    here = "here" if m.path else "-"
+    here = {"where": "here" if m.path else "-"}
     if m.entry is None:
-        size = m.path.stat().st_size / 2**20 if m.path else 0
-        return "", f"{size:.1f} MiB", "", "", here
+        mebibytes = m.path.stat().st_size / 2**20 if m.path else 0
+        return here | {"task": "", "size": f"{mebibytes:.1f} MiB", "license": "", "PSNR": ""}
     task = {"sr": "×4", "deblur": "deblur"}[m.entry.task]
-    return task, f"{m.entry.parameters / 1e6:.1f} M", m.entry.license, m.entry.quality, here
+    size = f"{m.entry.parameters / 1e6:.1f} M"
+    return here | {"task": task, "size": size, "license": m.entry.license, "PSNR": m.entry.quality}
 
 
 def _facts(m: collection.Listed) -> dict[str, Any]:
@@ -145,10 +152,10 @@ def verify(names: tuple[str, ...]) -> None:
     for name in names or [m.name for m in collection.list_models() if m.path]:
         try:
             collection.verify(name)
-            console.print(markup("[green]good[/]  {}", name), soft_wrap=True)
+            console.tell(markup("[green]good[/]  {}", name))
         except EdvrError as error:
             failed.append(name)
-            console.print(markup("[red]bad[/]  {}", error), soft_wrap=True)
+            console.tell(markup("[red]bad[/]  {}", error))
     if failed:
         raise ModelError(f"{len(failed)} of the models cannot be used: {', '.join(failed)}")
 

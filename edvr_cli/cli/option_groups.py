@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edvr_cli.cli.fetch import PULL_OPTION, available
+from edvr_cli.cli.help import put_into_section
 from edvr_cli.cli.types import (
     DEVICE_LIST,
     DEVICE_NAME,
@@ -36,7 +37,7 @@ from edvr_cli.video.reading.options import InputOptions
 from edvr_cli.video.writing.options import Encoding
 
 if TYPE_CHECKING:
-    from edvr_cli.network.edvr import EDVR
+    from edvr_cli.network.model import Model
 
 __all__ = [
     "DisplayOptions",
@@ -52,16 +53,20 @@ __all__ = [
     "model_options",
     "option_group",
     "output_options",
+    "section",
 ]
 
 Command = Callable[..., None]
 Declaration = Callable[[Command], Command]
 
 
-def option_group(parameter: str, build: Callable[..., object], options: Mapping[str, Declaration]) -> Declaration:
+def option_group(
+    parameter: str, title: str, build: Callable[..., object], options: Mapping[str, Declaration]
+) -> Declaration:
     """A decorator that declares ``options`` by the names of ``build``'s arguments and passes what it builds.
 
-    A name that begins with an underscore declares another flag of the option before it.
+    ``title`` heads them in the help. A name that begins with an underscore declares another flag of the option before
+    it.
     """
     names = [name for name in options if not name.startswith("_")]
 
@@ -73,7 +78,18 @@ def option_group(parameter: str, build: Callable[..., object], options: Mapping[
 
         declared: Command = called
         for declare in reversed(list(options.values())):
-            declared = declare(declared)
+            declared = section(title, declare)(declared)
+        return declared
+
+    return decorate
+
+
+def section(title: str, declare: Declaration) -> Declaration:
+    """The decorator ``declare`` of an option, which is shown under ``title`` in the help."""
+
+    def decorate(command: Command) -> Command:
+        declared = declare(command)
+        put_into_section(vars(declared)["__click_params__"][-1], title)
         return declared
 
     return decorate
@@ -101,6 +117,7 @@ class Files:
 
 file_options = option_group(
     "files",
+    "Files",
     Files,
     {
         "paths": click.argument("paths", metavar="IN... [OUT]", nargs=-1, type=NAME),
@@ -147,44 +164,51 @@ class ModelChoice:
 
         return resolve_devices(self.device)
 
-    def load(self, name: str) -> EDVR:
-        """The network of the model of that name, on the first device."""
+    def load(self, name: str) -> Model:
+        """The model of that name, on the first device."""
         from edvr_cli.models.checkpoint import load_model  # noqa: PLC0415 (torch takes seconds)
 
         return load_model(name, self.devices()[0], denoise=self.denoise)
 
 
-def _model_options(kind: click.ParamType, help: str) -> Declaration:
-    return option_group(
-        "choice",
-        ModelChoice,
-        {
-            "model": click.option(
-                "-n",
-                "--model",
-                "--weights",
-                "model",
-                metavar="MODEL",
-                type=MODEL,
-                help="Model name or checkpoint file.",
-            ),
-            "denoise": click.option(
-                "--denoise",
-                type=Finite(0, 1),
-                metavar="0..1",
-                help="From the model for clean video (0) to that for compressed video (1).  [default: as --model]",
-            ),
-            "pull": PULL_OPTION,
-            "device": click.option("-d", "--device", type=kind, default="auto", show_default=True, help=help),
-        },
-    )
+_MODEL_OPTIONS: dict[str, Declaration] = {
+    "model": click.option(
+        "-n", "--model", "--weights", "model", metavar="MODEL", type=MODEL, help="Model name or checkpoint file."
+    ),
+    "denoise": click.option(
+        "--denoise",
+        type=Finite(0, 1),
+        metavar="0..1",
+        help="From the model for clean video (0) to that for compressed video (1).  [default: as --model]",
+    ),
+    "pull": PULL_OPTION,
+    "device": click.option(
+        "-d", "--device", type=DEVICE_NAME, default="auto", show_default=True, help="cpu, cuda, cuda:1, mps."
+    ),
+}
 
+model_options = option_group("choice", "Model", ModelChoice, _MODEL_OPTIONS)
 
-model_options = _model_options(DEVICE_NAME, "cpu, cuda, cuda:1, mps.")
-model_on_devices_options = _model_options(DEVICE_LIST, "cpu, cuda, mps; several: cuda:0,cuda:1; all: every CUDA GPU.")
+model_on_devices_options = option_group(
+    "choice",
+    "Model",
+    ModelChoice,
+    {
+        **_MODEL_OPTIONS,
+        "device": click.option(
+            "-d",
+            "--device",
+            type=DEVICE_LIST,
+            default="auto",
+            show_default=True,
+            help="cpu, cuda, mps; several: cuda:0,cuda:1; all: every CUDA GPU.",
+        ),
+    },
+)
 
 inference_options = option_group(
     "inference",
+    "Computation",
     InferenceOptions,
     {
         "strength": click.option(
@@ -233,6 +257,7 @@ inference_options = option_group(
 
 input_options = option_group(
     "input",
+    "Input",
     InputOptions,
     {
         "start": click.option("--start", type=TIME, help="Start of the range to restore: 90, 1:30, 00:01:30.5."),
@@ -267,6 +292,7 @@ def _encoding(encoder_options: tuple[tuple[str, str], ...], **values: Any) -> En
 
 encoding_options = option_group(
     "encoding",
+    "Encoding",
     _encoding,
     {
         "codec": click.option(
@@ -287,6 +313,7 @@ encoding_options = option_group(
 
 output_options = option_group(
     "output",
+    "Output",
     OutputOptions,
     {
         "audio": click.option("--audio/--no-audio", default=True, help="Keep the audio."),
@@ -309,6 +336,7 @@ output_options = option_group(
 
 job_options = option_group(
     "job",
+    "Work",
     JobOptions,
     {
         "split_at_cuts": click.option(
@@ -343,6 +371,7 @@ class DisplayOptions:
 
 display_options = option_group(
     "display",
+    "Display",
     DisplayOptions,
     {
         "progress": click.option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal."),

@@ -61,6 +61,10 @@ class PlainConsole(Console):
         """Raises OutputError where standard output does not take it."""
         _guarded(lambda: super(PlainConsole, self).print(*objects, **options))
 
+    def tell(self, text: str | Text) -> None:
+        """Print a sentence, in pieces of whole words on a terminal; elsewhere, as in a log, a line stays one line."""
+        self.print(text, soft_wrap=not self.is_terminal)
+
     def render_str(self, text: str, **options: Any) -> Text:
         """A string as it is, without control characters; line ends stay."""
         lines = [printable(line) for line in text.split("\n")]

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edvr_cli.cli.help import ReadableCommand
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.option_groups import ModelChoice, inference_options, model_options
 from edvr_cli.cli.output import echo_path, markup
 from edvr_cli.cli.paths import check_inputs
-from edvr_cli.cli.types import FILE, TIME, Finite
+from edvr_cli.cli.types import FILE, TIME, Count, Finite
 from edvr_cli.errors import OutputError
 from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.system.files import write_file
@@ -28,12 +29,15 @@ __all__ = ["preview_command"]
 _FILE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", *FORMATS}
 
 
-@click.command("preview", no_args_is_help=True)
+_FIRST = ("instants", "moments", "folder", "video", "model", "overwrite")
+
+
+@click.command("preview", cls=ReadableCommand, no_args_is_help=True, first=_FIRST)
 @click.argument("source", metavar="IN", type=FILE)
 @click.option("--at", "instants", type=TIME, multiple=True, help="A moment: 1:30; repeatable.")
 @click.option(
     "--moments",
-    type=click.IntRange(1, 50),
+    type=Count(1, 50),
     default=3,
     show_default=True,
     metavar="N",
@@ -96,7 +100,7 @@ def preview_command(
     engine = StreamingEDVR(network, inference)
     width, height = footage.size
     scale = network.config.scale
-    console.print(
+    console.tell(
         markup(
             "[bold]{}[/]  {} → {}  {} on {}, {}",
             source.name,
@@ -106,8 +110,8 @@ def preview_command(
             engine.device,
             name_of(engine.dtype) + ("" if inference.strength == 1 else f", strength {inference.strength:g}"),
         ),
-        soft_wrap=True,
     )
+    labels = "bicubic", network.name
     folder.mkdir(parents=True, exist_ok=True)
     frames = math.ceil(seconds * footage.rate) if video else 1
     pace: list[float] = []
@@ -120,18 +124,19 @@ def preview_command(
                 restored.append(frame)
                 if len(restored) > 1:
                     pace.append(frame.took)
-        write_file(target, png(contact_sheet(restored[0])))
+        write_file(target, png(contact_sheet(restored[0], labels=labels)))
         echo_path(target)
         if video:
-            write_clip(clips[number], ((split_screen(f), f.seconds) for f in restored[:frames]), footage.rate)
+            write_clip(clips[number], ((split_screen(f, labels), f.seconds) for f in restored[:frames]), footage.rate)
             echo_path(clips[number])
         if thumbnail and number == 0:
             crop = difference_crop(restored[0].before, restored[0].after)
-            show_picture(console, torch.cat([crop.of(p) for p in (restored[0].before, restored[0].after)], dim=2))
+            halves = torch.cat([crop.of(p) for p in (restored[0].before, restored[0].after)], dim=2)
+            show_picture(console, halves, labels)
     if pace:
         each = sorted(pace)[len(pace) // 2]
         every = f", {format_estimate(each * footage.count)} for all {footage.count} frames" if footage.count else ""
-        console.print(f"{each:.2g} s per frame{every}", soft_wrap=True)
+        console.tell(f"{each:.2g} s per frame{every}")
 
 
 def _folder(source: Path, given: Path | None) -> Path:

@@ -175,6 +175,7 @@ class Display:
         if not event.outcomes:
             return
         table = Table("file", box=None, header_style="bold", pad_edge=False)
+        table.columns[0].overflow = "fold"
         for name in ("frames", "fps", "size"):
             table.add_column(name, justify="right")
         table.add_column("status")
@@ -242,7 +243,7 @@ class Display:
         self._say(f"{kept} are kept in {event.directory}; the same command continues from there.")
 
     def _say(self, line: str | Text) -> None:
-        self._console.print(line, soft_wrap=not self._console.is_terminal)  # a log line stays one line
+        self._console.tell(line)
 
 
 class _TimeLeft(TimeRemainingColumn):

@@ -116,8 +116,8 @@ def _pace(plan: RestorePlan, devices: tuple[str, ...], *, measure: bool) -> floa
     pixels, precision = plan.info.width * plan.info.height, estimate(plan).precision
     gpus = sum(name != "cpu" for name in devices) or 1  # workers on the CPU share its cores
     if not measure:
-        known = known_pace(plan.network, precision, pixels)
+        known = known_pace(plan.model, precision, pixels)
         return None if known is None else known / gpus
     pace = seconds_per_frame(plan)
-    store_pace(plan.network, precision, pixels, pace)
+    store_pace(plan.model, precision, pixels, pace)
     return pace / gpus

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.progress import Progress
 
+from edvr_cli.cli.help import ReadableCommand
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import echo_path
 from edvr_cli.cli.paths import check_inputs
@@ -19,20 +20,26 @@ from edvr_cli.system.files import write_file
 from edvr_cli.system.text import format_duration
 
 if TYPE_CHECKING:
-    from edvr_cli.quality.report import Model
+    from edvr_cli.quality.report import ModelCard
 
 __all__ = ["report_command"]
 
 _MAX_FRAMES = 300
 
 
-@click.command("report", no_args_is_help=True)
+_EXAMPLES = {
+    "edvr upscale in.mp4 out.mp4 --json > run.jsonl": "keep what the run says",
+    "edvr report in.mp4 out.mp4 --run run.jsonl": "with its settings and model on the page",
+}
+
+
+@click.command("report", cls=ReadableCommand, no_args_is_help=True, examples=_EXAMPLES)
 @click.argument("source", metavar="IN", type=FILE)
 @click.argument("result", metavar="OUT", type=FILE)
 @click.option("-o", "--output", "target", metavar="FILE.html", type=FILE, help="The page.  [default: OUT.html]")
 @click.option("--ref", metavar="TRUTH", type=FILE, help="Measure both against this video or folder of images.")
 @click.option("--start", type=TIME, default=0, metavar="TIME", help="Start of OUT in IN and TRUTH.")
-@click.option("--pictures", type=click.IntRange(1, 40), default=6, show_default=True, help="Frames to show.")
+@click.option("--pictures", type=Count(1, 40), default=6, show_default=True, help="Frames to show.")
 @click.option(
     "--frames",
     type=Count(1),
@@ -73,10 +80,6 @@ def report_command(
     """Write an HTML page that compares the video IN with its restoration OUT: one file, viewable offline.
 
     It has a slider over frames of both, the parts that changed most, figures over time, and what made OUT.
-
-    \b
-    edvr upscale in.mp4 out.mp4 --json > run.jsonl
-    edvr report in.mp4 out.mp4 --run run.jsonl
     """
     check_inputs(source, result, ref)
     from edvr_cli.models.library import list_models  # noqa: PLC0415 (torch takes seconds)
@@ -134,15 +137,15 @@ def _run_settings(path: Path, result: Path) -> dict[str, str]:
     return settings
 
 
-def _model(name: str) -> Model:
+def _model(name: str) -> ModelCard:
     from edvr_cli.models.library import describe  # noqa: PLC0415 (torch takes seconds)
-    from edvr_cli.quality.report import Model  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.quality.report import ModelCard  # noqa: PLC0415 (torch takes seconds)
 
     facts = describe(name)
     kept = ("name", "summary", "task", "scale", "license", "parameters", "quality", "window_padding", "sha256")
     rows = {key.replace("_", " "): str(facts[key]) for key in kept if facts.get(key)}
     card = facts.get("card")
-    return Model(rows, Path(card).read_text(encoding="utf-8") if card else "")
+    return ModelCard(rows, Path(card).read_text(encoding="utf-8") if card else "")
 
 
 def _is_smaller(size: tuple[int, int], other: tuple[int, int]) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from edvr_cli.cli.help import ReadableCommand
 from edvr_cli.cli.interrupt import patient_interrupt
 from edvr_cli.cli.json_lines import JsonLines
 from edvr_cli.cli.messages import Messages
@@ -25,6 +26,7 @@ from edvr_cli.cli.option_groups import (
     job_options,
     model_on_devices_options,
     output_options,
+    section,
 )
 from edvr_cli.cli.output import discard, echo_path
 from edvr_cli.cli.paths import read_paths, single_target
@@ -51,8 +53,11 @@ __all__ = ["deblur", "upscale"]
 
 _POLL_SECONDS = 2.0  # between looks into a watched folder
 
-_CLUSTER = click.option(
-    "--cluster", metavar="ADDRESS", help="Restore on a Ray cluster: auto, HOST:PORT or ray://HOST:PORT."
+_FIRST = ("model", "strength", "crf", "device", "overwrite")  # what most people need
+
+_CLUSTER = section(
+    "Work",
+    click.option("--cluster", metavar="ADDRESS", help="Restore on a Ray cluster: auto, HOST:PORT or ray://HOST:PORT."),
 )
 
 
@@ -93,7 +98,7 @@ def _restore_options(command: Callable[..., None]) -> Callable[..., None]:
     return called
 
 
-@click.command(no_args_is_help=True)
+@click.command(cls=ReadableCommand, no_args_is_help=True, first=("scale", *_FIRST))
 @size_options
 @_restore_options
 def upscale(files: Files, request: _Request, display: DisplayOptions) -> None:
@@ -107,7 +112,7 @@ def upscale(files: Files, request: _Request, display: DisplayOptions) -> None:
     _restore(files, request, display, "upscaled")
 
 
-@click.command(no_args_is_help=True)
+@click.command(cls=ReadableCommand, no_args_is_help=True, first=_FIRST)
 @_restore_options
 def deblur(files: Files, request: _Request, display: DisplayOptions) -> None:
     """Remove motion blur from the video IN and write it to OUT (default: IN_deblurred, in the same folder).

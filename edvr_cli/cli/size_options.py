@@ -5,6 +5,7 @@ import re
 import click
 
 from edvr_cli.cli.option_groups import option_group
+from edvr_cli.cli.types import Count
 from edvr_cli.jobs.target_size import NAMED_SIZES, TargetSize, parse_scale, two_runs
 
 __all__ = ["size_options"]
@@ -65,10 +66,11 @@ def _size(
     return box if box is not None else scale
 
 
-_SIDE = click.IntRange(2, _MAX_SIDE)
+_SIDE = Count(2, _MAX_SIDE)
 
 size_options = option_group(
     "scale",
+    "Size of the result",
     _size,
     {
         "scale": click.option(

@@ -23,12 +23,19 @@ _CHUNK = 4096  # bytes of base64 in one escape sequence
 _MAX_COLUMNS = 100
 
 
-def show_picture(console: Console, rgb: Tensor) -> None:
-    """Show (3, H, W) uint8 as wide as the terminal is, up to a hundred columns; nothing where it cannot be seen."""
+def show_picture(console: Console, rgb: Tensor, labels: tuple[str, str] = ("", "")) -> None:
+    """Show (3, H, W) uint8 as wide as the terminal is, up to a hundred columns; nothing where it cannot be seen.
+
+    ``labels`` stand above its left and its right half.
+    """
     if not console.is_terminal or console.no_color:
         return
     columns = min(console.width, _MAX_COLUMNS)
     _, height, width = rgb.shape
+    in_blocks = console.color_system in ("truecolor", "256")
+    if any(labels) and (_understands_kitty() or in_blocks):
+        half = columns // 2
+        console.print("".join(label[:half].center(half) for label in labels).rstrip())
     if _understands_kitty():
         data = base64.standard_b64encode(png(rgb)).decode()
         chunks = [data[n : n + _CHUNK] for n in range(0, len(data), _CHUNK)]
@@ -37,7 +44,7 @@ def show_picture(console: Console, rgb: Tensor) -> None:
             control = f"a=T,f=100,c={columns},m={more}" if number == 0 else f"m={more}"
             console.file.write(f"\x1b_G{control};{chunk}\x1b\\")
         console.file.write("\n")
-    elif console.color_system in ("truecolor", "256"):
+    elif in_blocks:
         rows = max(1, round(columns * height / width / 2))  # a cell is two pixels high
         console.print(Segments(_half_blocks(to_size(rgb, (columns, 2 * rows)))))
 

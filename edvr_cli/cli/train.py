@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from edvr_cli.cli.help import ReadableCommand
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import echo_path, markup
 from edvr_cli.cli.teacher_options import begin, check_names, teacher_fields, teacher_of, teacher_options
@@ -37,7 +38,24 @@ _BLURRING_SPEED = 12.0  # motion that blurs by some pixels
 _BLURRING_SUPERVISION = 0.003  # every sample has known motion: more would rule the run
 
 
-@click.command("train", no_args_is_help=True)
+_SECTIONS = {
+    "Network": (
+        "features", "extraction_blocks", "reconstruction_blocks", "tail", "tsa", "cascade", "levels",
+    ),
+    "Schedule": (
+        "align", "minutes", "restarts", "attention", "fusion", "ramp", "skeleton", "batch", "patch", "learning_rate",
+        "optimizer", "precision", "workers", "seed",
+    ),
+    "Samples": ("known", "speed", "supervision", "relative", "held_out", "cache", "clip_frames"),
+    "First weights and teacher": (
+        "start", "teacher", "init", "teacher_flow", "teacher_frame", "teacher_features",
+    ),
+    "Display": ("progress",),
+}  # fmt: skip
+_FIRST = ("task", "preset", "degradation", "steps", "device", "resume")
+
+
+@click.command("train", cls=ReadableCommand, no_args_is_help=True, first=_FIRST, sections=_SECTIONS)
 @click.argument("footage", type=FOLDER)
 @click.argument("target", metavar="MODEL.safetensors", type=NEW_FILE)
 @click.option("--run", type=FILE, help="Folder of the run's state.  [default: MODEL.run]")
@@ -300,7 +318,7 @@ class _Display:
 
     def say(self, line: str | Text) -> None:
         """One line above the bar."""
-        self._console.print(line, soft_wrap=True)
+        self._console.tell(line)
 
     def __call__(self, event: events.Event) -> None:
         """Show one event."""

@@ -212,8 +212,25 @@ class _Model(click.ParamType):
         return [CompletionItem(name) for name in names] or [CompletionItem(incomplete, type="file")]
 
 
+def _range_in_words(kind: click.FloatRange | click.IntRange) -> str:
+    """For help and messages: ``0 to 1``, ``1 or more``, ``above 0``."""
+    least = "" if kind.min is None else f"above {kind.min:g}" if kind.min_open else f"{kind.min:g}"
+    if kind.max is None:
+        return least if kind.min_open else f"{least} or more"
+    return f"{least or 'up'} to {kind.max:g}"
+
+
 class Finite(click.FloatRange):
     """A number in a range; "nan" is in none."""
+
+    name = "number"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """What the help shows for the value."""
+        return "X"
+
+    def _describe_range(self) -> str:
+        return _range_in_words(self)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The number."""
@@ -222,6 +239,12 @@ class Finite(click.FloatRange):
 
 class _Real(click.types.FloatParamType):
     """Any number but "nan" and "inf"."""
+
+    name = "number"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """What the help shows for the value."""
+        return "X"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The number."""
@@ -236,6 +259,15 @@ def _finite(number: float, param: click.Parameter | None, ctx: click.Context | N
 
 class Count(click.IntRange):
     """A whole number from ``min`` on, up to more than anybody has frames or pixels."""
+
+    name = "whole number"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """What the help shows for the value."""
+        return "N"
+
+    def _describe_range(self) -> str:
+        return _range_in_words(self)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The number."""
@@ -255,7 +287,7 @@ DEVICE_NAME = _DeviceName()
 RATE = _Rate()
 RAW_FORMAT = _RawFormat()
 SCALE = Finite(1, 4)
-THREADS = click.IntRange(1, _MAX_THREADS)
+THREADS = Count(1, _MAX_THREADS)
 REAL = _Real()
 FILE = _Path(allow_dash=True)
 NEW_FILE = _Path(dir_okay=False)

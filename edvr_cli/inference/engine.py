@@ -31,6 +31,7 @@ from edvr_cli.inference.precision import dtype_for
 from edvr_cli.inference.stages import Features, Reference, Stages
 from edvr_cli.inference.tiles import Tile, tiles
 from edvr_cli.network.edvr import EDVR, TAIL_REACH
+from edvr_cli.network.model import Model
 from edvr_cli.network.windows import Window, windows
 from edvr_cli.ops.cpu import accelerate
 from edvr_cli.ops.deform_conv import missing_kernel
@@ -65,32 +66,35 @@ class StreamingEDVR:
 
     def __init__(
         self,
-        model: EDVR,
+        model: Model | EDVR,
         options: InferenceOptions | None = None,
         *,
         on_notice: Callable[[str], None] | None = None,
     ) -> None:
         self.options = options or InferenceOptions()
+        model = Model.of(model)
+        network = model.network
         self.config = model.config
-        self.device = next(model.parameters()).device
+        self.device = model.device
         self.dtype = dtype_for(self.options.precision, self.device)
         if self.device.type == "cuda":
             check_kernel(self.device, self.dtype, self.config.features, self.config.groups)
         kernels = self.device.type == "cpu" and numba_fault() is None
-        if kernels or next(model.parameters()).dtype != self.dtype:
-            model = copy.deepcopy(model).to(self.dtype)
-        self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if kernels or next(network.parameters()).dtype != self.dtype:
+            network = copy.deepcopy(network).to(self.dtype)
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = replace(model, network=network)
         self._on_notice = on_notice or (lambda _: None)
         self._around_stage: Callable[[str], AbstractContextManager[object]] = lambda _: nullcontext()
         self._compile_ignored = self.options.torch_compile and kernels
         if kernels:
-            self._stages = Stages(self.model, replace=accelerate)
+            self._stages = Stages(network, replace=accelerate)
         elif self.options.torch_compile:
             from edvr_cli.inference.torch_compile import Compiler  # noqa: PLC0415 (only what is asked for)
 
-            self._stages = Stages(self.model, compiler=Compiler(self._on_notice))
+            self._stages = Stages(network, compiler=Compiler(self._on_notice))
         else:
-            self._stages = Stages(self.model)
+            self._stages = Stages(network)
         # A compiler would have to learn every number of images.
         self._max_windows = 1 if self.options.torch_compile else MAX_WINDOWS
         self._size: tuple[int, int] | None = None

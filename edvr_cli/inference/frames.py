@@ -13,6 +13,7 @@ from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.inference.scene_cuts import CutDetector
 from edvr_cli.network.edvr import EDVR
+from edvr_cli.network.model import Model
 
 __all__ = ["Frame", "model_scale", "output_size", "restore_frames", "to_output_size"]
 
@@ -22,7 +23,7 @@ Frame = Tensor | np.ndarray
 
 def restore_frames(
     frames: Iterable[Frame],
-    model: EDVR,
+    model: Model | EDVR,
     *,
     scale: float | None = None,
     inference: InferenceOptions | None = None,
@@ -37,6 +38,7 @@ def restore_frames(
     ``split_at_cuts`` keeps windows from reaching across scene cuts. Raises ValueError for frames of another kind or
     size, ModelError for a scale beyond the model's.
     """
+    model = Model.of(model)
     factor = model_scale(model, scale)
     engine = StreamingEDVR(model, inference)
     detector = CutDetector() if split_at_cuts else None
@@ -65,7 +67,7 @@ def output_size(width: int, height: int, scale: float) -> tuple[int, int]:
     return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
 
 
-def model_scale(model: EDVR, scale: float | None) -> float:
+def model_scale(model: Model, scale: float | None) -> float:
     """The scale that is asked for, or the model's own. Raises ModelError for one beyond the model's."""
     if scale is None:
         return model.config.scale

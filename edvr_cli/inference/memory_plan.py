@@ -172,7 +172,7 @@ def bytes_needed(
     B, known = windows, T + windows - 1  # frames known at a time
     pyramid = C * (4 / 3 if config.levels == 3 else 1)  # as large as its halves of pair convolutions
     features = pyramid * (2 if keep_halves else 1)
-    maps = 27 * config.groups + 6 * C  # offsets, and the maps around them
+    maps: float = 27 * config.groups + 6 * C  # offsets, and the maps around them
     maps += 0 if keep_halves else pyramid
     # At once, features are brought together; one by one, aligned frames are collected.
     aligning = (maps + features) * T * B if at_once else C * T * B + maps

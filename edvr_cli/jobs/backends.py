@@ -77,7 +77,7 @@ class LocalBackend:
     workers = 1
 
     def __init__(self, plan: RestorePlan, emit: OnEvent) -> None:
-        self.engine = StreamingEDVR(plan.network, plan.inference, on_notice=lambda sentence: emit(Notice(sentence)))
+        self.engine = StreamingEDVR(plan.model, plan.inference, on_notice=lambda sentence: emit(Notice(sentence)))
         self._size = plan.info.height, plan.info.width
         self.engine.prepare(*self._size)
         self.device = str(self.engine.device)

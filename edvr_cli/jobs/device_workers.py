@@ -1,5 +1,6 @@
 """Several devices of this machine as backend: a worker process each, on the segments of one job."""
 
+import copy
 import logging
 import multiprocessing
 import pickle
@@ -23,6 +24,7 @@ from edvr_cli.jobs.task_backend import MAX_RETRIES, TaskBackend
 from edvr_cli.jobs.tasks import SegmentTask
 from edvr_cli.jobs.worker_engine import EngineFacts, EngineSetup, TaskResult
 from edvr_cli.jobs.worker_process import Describe, Failure, Restore, receive, send, serve
+from edvr_cli.network.model import Model
 from edvr_cli.system.limits import available_memory
 from edvr_cli.video.writing.encoders import EncoderPlan
 
@@ -66,7 +68,7 @@ class DeviceWorkers:
 
 def engine_setups(plan: RestorePlan, devices: Sequence[str]) -> list[EngineSetup]:
     """The setup of each device's engine: workers on the CPU share its threads and memory."""
-    digest, threads = model_digest(plan.network), plan.job.threads or torch.get_num_threads()
+    digest, threads = model_digest(plan.model), plan.job.threads or torch.get_num_threads()
     setups = []
     for device in devices:
         sharing = sum(other == device for other in devices)
@@ -117,7 +119,7 @@ class _ProcessPool:
     def __init__(self, workers: list[_Worker], plan: RestorePlan, emit: OnEvent) -> None:
         self._workers = workers
         self._setups = dict(zip(workers, engine_setups(plan, [worker.device for worker in workers]), strict=True))
-        self._network = pickle.dumps(_on_cpu(plan))
+        self._model = pickle.dumps(_on_cpu(plan.model))
         self._info = plan.info
         self._emit = emit
         self._encoders: dict[_Worker, EncoderPlan] = {}
@@ -190,7 +192,7 @@ class _ProcessPool:
     def _introduce(self, worker: _Worker) -> None:
         """Send what a worker must know of the video."""
         try:
-            send(worker.begin(), Describe(self._setups[worker], self._network, self._info))
+            send(worker.begin(), Describe(self._setups[worker], self._model, self._info))
         except OSError as error:
             raise self._lost(worker) from error
 
@@ -230,10 +232,9 @@ class _ProcessPool:
         )
 
 
-def _on_cpu(plan: RestorePlan) -> torch.nn.Module:
-    """The network for sending, not bound to a device of this process."""
-    device = next(plan.network.parameters()).device
-    return plan.network if device.type == "cpu" else pickle.loads(pickle.dumps(plan.network)).to("cpu")
+def _on_cpu(model: Model) -> Model:
+    """The model for sending, not bound to a device of this process."""
+    return model if model.device.type == "cpu" else replace(model, network=copy.deepcopy(model.network).to("cpu"))
 
 
 @contextmanager

@@ -45,16 +45,16 @@ class Estimate:
 def estimate(plan: RestorePlan, device: torch.device | None = None) -> Estimate:
     """The precision, tiles and memory that a run of ``plan`` would use now; nothing is computed.
 
-    ``device`` None is the network's.
+    ``device`` None is the model's.
     """
-    config, options = plan.network.config, plan.inference
-    device = device or next(plan.network.parameters()).device
+    config, options = plan.model.config, plan.inference
+    device = device or plan.model.device
     dtype = dtype_for(options.precision, device)
     height, width = (round_up(side, config.multiple) for side in (plan.info.height, plan.info.width))
     chosen = plan_memory(config, height, width, options, device, dtype)
     memory = peak_memory(chosen, config, height, width, options.tile_pad, dtype.itemsize)
     free = free_memory(device, options.max_memory)
-    return Estimate(plan.network.name, device, name_of(dtype), chosen.tile, memory, free)
+    return Estimate(plan.model.name, device, name_of(dtype), chosen.tile, memory, free)
 
 
 def seconds_per_frame(plan: RestorePlan, *, budget: float = 3.0) -> float:
@@ -65,7 +65,7 @@ def seconds_per_frame(plan: RestorePlan, *, budget: float = 3.0) -> float:
     where nothing decodes. The source is read: it must be one that can be read again.
     """
     info = plan.info
-    engine = StreamingEDVR(plan.network, plan.inference)
+    engine = StreamingEDVR(plan.model, plan.inference)
     config = engine.config
     with VideoReader(info.path, info=info, max_frames=config.frames + _MEASURED) as reader:
         frames = [planes_to_rgb(frame.planes, frame.layout, frame.color) for frame in reader]

@@ -21,8 +21,8 @@ def expected_pace(plan: RestorePlan, backend: Backend) -> float | None:
     """
     if not backend.here or not _is_long(plan):
         return None
-    gpus = 1 if next(plan.network.parameters()).device.type == "cpu" else backend.workers
-    known = known_pace(plan.network, backend.precision, plan.info.width * plan.info.height)
+    gpus = 1 if plan.model.device.type == "cpu" else backend.workers
+    known = known_pace(plan.model, backend.precision, plan.info.width * plan.info.height)
     if known is not None:
         return known / gpus
     # The GPU's memory is the workers' already.
@@ -38,7 +38,7 @@ def expected_pace(plan: RestorePlan, backend: Backend) -> float | None:
 def keep_pace(plan: RestorePlan, backend: Backend, seconds: float) -> None:
     """Keep the pace that a run had, for the next one."""
     if backend.here and backend.workers == 1 and _is_long(plan):
-        store_pace(plan.network, backend.precision, plan.info.width * plan.info.height, seconds)
+        store_pace(plan.model, backend.precision, plan.info.width * plan.info.height, seconds)
 
 
 def _is_long(plan: RestorePlan) -> bool:

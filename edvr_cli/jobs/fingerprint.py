@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edvr_cli.errors import InputError
-from edvr_cli.network.edvr import EDVR
+from edvr_cli.network.model import Model
 
 __all__ = ["Fingerprint", "fingerprint", "model_digest"]
 
@@ -53,11 +53,11 @@ def _update(digest: "hashlib._Hash", file: BinaryIO, size: int) -> None:
         digest.update(file.read(_BLOCK))
 
 
-def model_digest(model: EDVR) -> str:
+def model_digest(model: Model) -> str:
     """SHA-256 of the network's parameters, dimensions and window padding: all that decides its output."""
     recipe = {"config": asdict(model.config), "padding": model.padding}
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode())
-    for name, value in sorted(model.state_dict().items()):
+    for name, value in sorted(model.network.state_dict().items()):
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().numpy())
     return digest.hexdigest()

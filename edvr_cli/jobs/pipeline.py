@@ -216,7 +216,7 @@ def _for_encoder(labelled: LabelledFrame, output: Tensor, encoder: EncoderPlan) 
 
 def _why_not_finite(engine: StreamingEDVR) -> str:
     """Whether the numbers' type or the model itself is at fault."""
-    if not all(bool(parameter.isfinite().all()) for parameter in engine.model.parameters()):
+    if not all(bool(parameter.isfinite().all()) for parameter in engine.model.network.parameters()):
         return f": the model {engine.model.name} has parameters that are not finite; use another model"
     if engine.dtype == torch.float16:
         return ", whose range may be too small: use bf16 or fp32"

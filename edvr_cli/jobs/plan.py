@@ -20,6 +20,7 @@ from edvr_cli.jobs.source_range import SourceRange
 from edvr_cli.jobs.target_size import TargetSize, exceeds_4k
 from edvr_cli.models.checkpoint import load_model
 from edvr_cli.network.edvr import EDVR
+from edvr_cli.network.model import Model
 from edvr_cli.system.limits import cpu_count
 from edvr_cli.version import __version__
 from edvr_cli.video.muxing.plan import MuxPlan, encoding_for, plan_mux
@@ -43,7 +44,7 @@ class RestorePlan:
     ``encoder`` has been opened once, and each stream of ``mux`` tried in the target's container.
     """
 
-    network: EDVR
+    model: Model
     source: SourceRange
     target: Path
     encoder: EncoderPlan
@@ -61,14 +62,14 @@ class RestorePlan:
     @property
     def is_resized(self) -> bool:
         """Whether the network's output is resized, because another scale than the model's is wanted."""
-        scale = self.network.config.scale
+        scale = self.model.config.scale
         return (self.encoder.width, self.encoder.height) != (self.info.width * scale, self.info.height * scale)
 
     @property
     def size_note(self) -> Notice | None:
         """What to say of a result that became larger than 4K without being asked for."""
         width, height = self.encoder.width, self.encoder.height
-        if not self.size_is_default or not exceeds_4k(width, height) or self.network.config.scale == 1:
+        if not self.size_is_default or not exceeds_4k(width, height) or self.model.config.scale == 1:
             return None
         return Notice(f"The result is {width}×{height}, larger than 4K.", hint="smaller")
 
@@ -109,12 +110,12 @@ class RestorePlan:
         """What decides the frames of the job, when a backend uses this precision and these tiles."""
         return Header(
             source=asdict(fingerprint(*self.info.source.files())),
-            model={"name": self.network.name, "sha256": model_digest(self.network)},
+            model={"name": self.model.name, "sha256": model_digest(self.model)},
             settings={
                 "program version": __version__,
                 "precision": precision,
                 "strength": self.inference.strength,
-                "window": self.network.config.frames,
+                "window": self.model.config.frames,
                 "split at cuts": self.job.split_at_cuts,
                 "tile pad": self.inference.tile_pad,
                 "start": _text(self.source.start),
@@ -131,7 +132,7 @@ def plan_restore(
     source: str | os.PathLike[str] | Source,
     target: str | os.PathLike[str],
     *,
-    model: str | Path | EDVR,
+    model: str | Path | Model | EDVR,
     scale: float | TargetSize | None = None,
     device: str | torch.device = "auto",
     inference: InferenceOptions | None = None,
@@ -148,12 +149,12 @@ def plan_restore(
     origin = as_source(source, input)
     encoding = encoding_for(target, origin, output.encoding)
     info = probe(origin).measured()
-    network = model if isinstance(model, EDVR) else load_model(model, device)
+    model = load_model(model, device) if isinstance(model, str | Path) else Model.of(model)
     if isinstance(scale, TargetSize):
-        size, most = (info.width, info.height), network.config.scale
+        size, most = (info.width, info.height), model.config.scale
         width, height = scale.output_size(info.path, size, info.display_size, most)
     else:
-        width, height = output_size(info.width, info.height, model_scale(network, scale))
+        width, height = output_size(info.width, info.height, model_scale(model, scale))
     encoder = plan_encoder(encoding, info, width=width, height=height, threads=job.threads or 0)
     mux = plan_mux(
         info,
@@ -168,7 +169,7 @@ def plan_restore(
     _LOG.debug("encoder: %s", encoder)
     _LOG.debug("streams: %s", mux)
     return RestorePlan(
-        network,
+        model,
         source_range,
         Path(target),
         encoder,

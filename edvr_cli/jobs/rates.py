@@ -6,7 +6,7 @@ from contextlib import suppress
 from edvr_cli.errors import EdvrError
 from edvr_cli.inference.options import Precision
 from edvr_cli.jobs.fingerprint import model_digest
-from edvr_cli.network.edvr import EDVR
+from edvr_cli.network.model import Model
 from edvr_cli.system.files import write_file
 from edvr_cli.system.hardware import machine_name
 from edvr_cli.system.limits import cpu_count
@@ -18,16 +18,16 @@ _MAX_ENTRIES = 200
 _NAME = "rates.json"
 
 
-def known_pace(network: EDVR, precision: Precision, pixels: int) -> float | None:
+def known_pace(model: Model, precision: Precision, pixels: int) -> float | None:
     """Seconds per frame of ``pixels`` source pixels as an earlier run measured them here; None: not known."""
-    rate = _read().get(_key(network, precision))
+    rate = _read().get(_key(model, precision))
     return None if rate is None else rate * pixels
 
 
-def store_pace(network: EDVR, precision: Precision, pixels: int, seconds: float) -> None:
+def store_pace(model: Model, precision: Precision, pixels: int, seconds: float) -> None:
     """Keep a measured pace; a cache that cannot be written costs nothing."""
     rates = _read()
-    rates.pop(key := _key(network, precision), None)  # the newest come last
+    rates.pop(key := _key(model, precision), None)  # the newest come last
     rates[key] = seconds / pixels
     newest = dict(list(rates.items())[-_MAX_ENTRIES:])
     with suppress(OSError, EdvrError):
@@ -46,7 +46,7 @@ def _read() -> dict[str, float]:
     return {key: rate for key, rate in facts.items() if isinstance(rate, float) and 0 < rate < 1}
 
 
-def _key(network: EDVR, precision: Precision) -> str:
-    device = next(network.parameters()).device
+def _key(model: Model, precision: Precision) -> str:
+    device = model.device
     cores = f", {cpu_count()} threads" if device.type == "cpu" else ""
-    return f"{model_digest(network)[:16]} on {machine_name(device)}{cores}, {precision}"
+    return f"{model_digest(model)[:16]} on {machine_name(device)}{cores}, {precision}"

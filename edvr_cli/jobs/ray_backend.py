@@ -21,7 +21,7 @@ from edvr_cli.jobs.plan import RestorePlan
 from edvr_cli.jobs.task_backend import MAX_RETRIES, TaskBackend
 from edvr_cli.jobs.tasks import SegmentTask, run_task
 from edvr_cli.jobs.worker_engine import EngineFacts, EngineSetup, TaskResult, WorkerEngine
-from edvr_cli.network.edvr import EDVR
+from edvr_cli.network.model import Model
 from edvr_cli.system.text import first_line
 from edvr_cli.video.reading.info import VideoInfo
 from edvr_cli.video.writing.encoders import EncoderPlan
@@ -50,7 +50,7 @@ class RayCluster:
         if self.slots < 1:
             what = "GPU" if self._gpus else "CPU"
             raise DeviceError(f"The cluster at {address} has no node with a {what}.")
-        self._models: dict[str, ObjectRef[EDVR]] = {}
+        self._models: dict[str, ObjectRef[Model]] = {}
 
     @property
     def slots(self) -> int:
@@ -59,10 +59,10 @@ class RayCluster:
         return int(resources.get("GPU", 0) if self._gpus else resources.get("CPU", 0) // self._cpus)
 
     def __call__(self, plan: RestorePlan, emit: OnEvent) -> TaskBackend:
-        """The backend for a video; the network is sent once per cluster."""
-        digest = model_digest(plan.network)
+        """The backend for a video; the model is sent once per cluster."""
+        digest = model_digest(plan.model)
         if digest not in self._models:
-            self._models[digest] = ray.put(plan.network)
+            self._models[digest] = ray.put(plan.model)
         resources = {"num_gpus": 1, "num_cpus": 1} if self._gpus else {"num_cpus": self._cpus}
         setup = EngineSetup(digest, "cuda" if self._gpus else "cpu", plan.inference, self._cpus)
         return TaskBackend(_RayPool(self, resources, setup, self._models[digest], plan.info), emit)
@@ -82,7 +82,7 @@ class _RayPool:
         cluster: RayCluster,
         resources: dict[str, int],
         setup: EngineSetup,
-        model: "ObjectRef[EDVR]",
+        model: "ObjectRef[Model]",
         info: VideoInfo,
     ) -> None:
         self._cluster = cluster
@@ -133,14 +133,14 @@ _engine = WorkerEngine()  # of this process, where it is a worker
 
 
 @ray.remote
-def _describe(setup: EngineSetup, model: "list[ObjectRef[EDVR]]", info: VideoInfo) -> EngineFacts:
+def _describe(setup: EngineSetup, model: "list[ObjectRef[Model]]", info: VideoInfo) -> EngineFacts:
     """What the engine of a worker chooses for this video."""
     return _engine.describe(setup, lambda: ray.get(model[0]), info)
 
 
 @ray.remote
 def _restore(
-    setup: EngineSetup, model: "list[ObjectRef[EDVR]]", task: SegmentTask, info: VideoInfo, encoder: EncoderPlan
+    setup: EngineSetup, model: "list[ObjectRef[Model]]", task: SegmentTask, info: VideoInfo, encoder: EncoderPlan
 ) -> TaskResult:
     result = run_task(task, info, _engine.get(setup, lambda: ray.get(model[0])), encoder)
     segment, data = result or (None, b"")

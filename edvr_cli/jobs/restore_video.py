@@ -15,6 +15,7 @@ from edvr_cli.jobs.request import check_request
 from edvr_cli.jobs.runner import run_plan
 from edvr_cli.jobs.target_size import TargetSize
 from edvr_cli.network.edvr import EDVR
+from edvr_cli.network.model import Model
 from edvr_cli.video.reading.options import InputOptions
 
 __all__ = ["restore_video"]
@@ -24,7 +25,7 @@ def restore_video(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
     *,
-    model: str | Path | EDVR,
+    model: str | Path | Model | EDVR,
     scale: float | TargetSize | None = None,
     device: str | torch.device = "auto",
     inference: InferenceOptions | None = None,
@@ -43,7 +44,7 @@ def restore_video(
     Args:
         source: a file, numbered pictures (``frames/%06d.png``, or their folder), or ``-`` for standard input.
         target: the same; ``-`` is standard output.
-        model: a name, a checkpoint file, or a loaded network (whose device is then used).
+        model: a name, a checkpoint file, or a loaded model or network (whose device is then used).
         scale: enlargement, 1 to the model's, or a size in pixels; None: the model's.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto``, the first available.
         inference, input, output, job: see the classes.

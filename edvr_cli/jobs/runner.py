@@ -87,7 +87,7 @@ def _started(plan: RestorePlan, backend: Backend) -> Started:
         size=(plan.info.width, plan.info.height),
         output_size=(plan.encoder.width, plan.encoder.height),
         total=plan.total_frames,
-        model=plan.network.name,
+        model=plan.model.name,
         device=backend.device,
         precision=backend.precision,
         tile=backend.tile,

@@ -11,7 +11,7 @@ from edvr_cli.inference.memory_plan import free_memory
 from edvr_cli.inference.options import InferenceOptions, Precision
 from edvr_cli.inference.precision import name_of
 from edvr_cli.jobs.segments import Segment
-from edvr_cli.network.edvr import EDVR
+from edvr_cli.network.model import Model
 from edvr_cli.video.reading.info import VideoInfo
 
 __all__ = ["EngineFacts", "EngineSetup", "TaskResult", "WorkerEngine", "check_memory"]
@@ -21,7 +21,7 @@ _TOLERANCE = 1.2  # the need is an estimate
 
 @dataclass(frozen=True)
 class EngineSetup:
-    """What a worker makes its engine from, apart from the network; ``model`` identifies that one."""
+    """What a worker makes its engine from, apart from the model; ``model`` identifies that one."""
 
     model: str
     device: str
@@ -61,17 +61,18 @@ class WorkerEngine:
         self._engine: StreamingEDVR | None = None
         self._notices: list[str] = []
 
-    def get(self, setup: EngineSetup, load: Callable[[], EDVR]) -> StreamingEDVR:
-        """The engine for ``setup``; ``load`` gives the network where a new one is made."""
+    def get(self, setup: EngineSetup, load: Callable[[], Model]) -> StreamingEDVR:
+        """The engine for ``setup``; ``load`` gives the model where a new one is made."""
         if self._engine is None or self._setup != setup:
             self._engine = None
             torch.set_num_threads(setup.threads)
-            model = load().to(setup.device)
+            model = load()
+            model.network.to(setup.device)
             self._engine = StreamingEDVR(model, setup.inference, on_notice=self._notices.append)
             self._setup = setup
         return self._engine
 
-    def describe(self, setup: EngineSetup, load: Callable[[], EDVR], info: VideoInfo) -> EngineFacts:
+    def describe(self, setup: EngineSetup, load: Callable[[], Model], info: VideoInfo) -> EngineFacts:
         """What the engine chooses for this video. Raises DeviceError where the memory is too small for it."""
         engine = self.get(setup, load)
         engine.prepare(info.height, info.width)

@@ -15,7 +15,7 @@ from typing import Any
 from edvr_cli.errors import EdvrError, sentence_of, unforeseen
 from edvr_cli.jobs.tasks import SegmentTask, run_task
 from edvr_cli.jobs.worker_engine import EngineSetup, TaskResult, WorkerEngine
-from edvr_cli.network.edvr import EDVR
+from edvr_cli.network.model import Model
 from edvr_cli.system.gpu_errors import explanation
 from edvr_cli.system.malloc import keep_memory
 from edvr_cli.video.reading.info import VideoInfo
@@ -26,10 +26,10 @@ __all__ = ["Describe", "Failure", "Restore", "receive", "send", "serve"]
 
 @dataclass(frozen=True)
 class Describe:
-    """The request for what an engine chooses for a video; the network comes pickled."""
+    """The request for what an engine chooses for a video; the model comes pickled."""
 
     setup: EngineSetup
-    network: bytes
+    model: bytes
     info: VideoInfo
 
 
@@ -84,13 +84,13 @@ class _Answers:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._engine = WorkerEngine()
-        self._network = b""
+        self._model = b""
         self._info: VideoInfo | None = None
 
     def __call__(self, request: Describe | Restore) -> object:
         """The answer to a request."""
         if isinstance(request, Describe):
-            self._network, self._info = request.network, request.info
+            self._model, self._info = request.model, request.info
             return self._engine.describe(request.setup, self._load, request.info)
         assert self._info is not None
         engine = self._engine.get(request.setup, self._load)
@@ -98,9 +98,9 @@ class _Answers:
         segment, data = result or (None, b"")
         return TaskResult(segment, data, self._engine.take_notices())
 
-    def _load(self) -> EDVR:
-        network: EDVR = pickle.loads(self._network)
-        return network
+    def _load(self) -> Model:
+        model: Model = pickle.loads(self._model)
+        return model
 
     def _counter(self) -> Callable[[], None]:
         """A function that tells the main process of each frame of a task."""

@@ -3,12 +3,12 @@
 import torch
 
 from edvr_cli.errors import ModelError
-from edvr_cli.network.edvr import EDVR
+from edvr_cli.network.model import Model
 
 __all__ = ["blend_into"]
 
 
-def blend_into(model: EDVR, other: EDVR, share: float) -> EDVR:
+def blend_into(model: Model, other: Model, share: float) -> Model:
     """Give ``model`` the mean of the two networks' parameters, ``share`` (0 to 1) of it ``other``'s; returns it.
 
     Trained apart, the parameters of two networks do not correspond, and their mean is none. Raises ModelError where
@@ -18,6 +18,6 @@ def blend_into(model: EDVR, other: EDVR, share: float) -> EDVR:
         raise ModelError(
             f"{model.name} and {other.name} are different networks; blend a model with one trained from it"
         )
-    theirs = other.state_dict()
-    model.load_state_dict({key: torch.lerp(own, theirs[key], share) for key, own in model.state_dict().items()})
+    ours, theirs = model.network.state_dict(), other.network.state_dict()
+    model.network.load_state_dict({key: torch.lerp(own, theirs[key], share) for key, own in ours.items()})
     return model

@@ -4,7 +4,7 @@ import json
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -20,6 +20,7 @@ from edvr_cli.models.file_kind import check_file, check_tensors, why_not_loaded
 from edvr_cli.models.key_names import is_counter, published_key
 from edvr_cli.models.registry import MODELS, ModelEntry, find_model, lineage_of
 from edvr_cli.network.edvr import EDVR, EDVRConfig
+from edvr_cli.network.model import Model
 from edvr_cli.network.windows import PADDINGS, Padding
 from edvr_cli.system.files import sha256_of, write_file
 from edvr_cli.system.hardware import resolve_device
@@ -34,43 +35,44 @@ def load_model(
     *,
     padding: Padding | None = None,
     denoise: float | None = None,
-) -> EDVR:
+) -> Model:
     """Load a model by name or from a ``.pth`` or ``.safetensors`` file, ready to restore: on ``device``, eval mode.
 
-    The file decides the architecture. ``padding`` overrides the recipe's window padding. ``denoise`` chooses a network
-    between the models for clean (0) and for compressed video (1) of the lineage that the name belongs to. Raises
-    ModelError for a name or file that is unknown, damaged, or no EDVR network, or has no such lineage, DeviceError for
-    a device that is not there.
+    The file decides the architecture. ``padding`` overrides the window padding that the file or the registry states.
+    ``denoise`` chooses a network between the models for clean (0) and for compressed video (1) of the lineage that the
+    name belongs to. Raises ModelError for a name or file that is unknown, damaged, or no EDVR network, or has no such
+    lineage, DeviceError for a device that is not there.
     """
     if denoise is not None:
         return _load_between(*lineage_of(str(name_or_path)), denoise, device, padding)
     path = find_model(name_or_path)
     entry = _entry_of(name_or_path, path)
     state, recipe = read_state_dict(path)
-    model = _build(state, path)
+    network = _build(state, path)
     stated = recipe.get("padding") or (entry and entry.padding)
-    if padding is not None or stated:
-        model.padding = padding or _padding(stated, path)
-    model.name = str(recipe.get("name") or (entry and entry.name) or path.stem)
+    if padding is None and stated:
+        padding = _padding(stated, path)
+    name = str(recipe.get("name") or (entry and entry.name) or path.stem)
     if str(device).split(":")[0] == "meta":
         raise DeviceError(f"device {str(device)!r} computes nothing: choose cpu, cuda or mps")
     try:
-        return model.to(resolve_device(device)).eval()
+        network.to(resolve_device(device)).eval()
     except (RuntimeError, AssertionError) as error:
         raise DeviceError(f"device {str(device)!r} cannot be used here: {first_line(error)}") from error
+    return Model.of(network, padding=padding, name=name)
 
 
-def _load_between(clean: str, real: str, share: float, device: str | torch.device, padding: Padding | None) -> EDVR:
+def _load_between(clean: str, real: str, share: float, device: str | torch.device, padding: Padding | None) -> Model:
     if share in (0, 1):
         return load_model(real if share else clean, device, padding=padding)
     model = blend_into(load_model(clean, device, padding=padding), load_model(real, device, padding=padding), share)
-    model.name = f"{real} with denoise {share:g}"
-    return model
+    return replace(model, name=f"{real} with denoise {share:g}")
 
 
-def save_model(model: EDVR, path: str | Path, *, dtype: torch.dtype = torch.float16, **recipe: str) -> None:
+def save_model(model: Model | EDVR, path: str | Path, *, dtype: torch.dtype = torch.float16, **recipe: str) -> None:
     """Write ``model`` as safetensors with its window padding and ``recipe`` (name, task, ...) as metadata."""
-    state = {key: value.detach().cpu().to(dtype).contiguous() for key, value in model.state_dict().items()}
+    model = Model.of(model)
+    state = {key: value.detach().cpu().to(dtype).contiguous() for key, value in model.network.state_dict().items()}
     metadata = {
         "format": "pt",
         "padding": model.padding,

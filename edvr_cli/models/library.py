@@ -1,7 +1,7 @@
 """The models on this machine: list, pull, verify, add, convert and blend."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from edvr_cli.errors import DownloadError, ModelError, OutputError
 from edvr_cli.models.blending import blend_into
 from edvr_cli.models.checkpoint import load_model, read_state_dict, save_model
 from edvr_cli.models.registry import MODELS, ModelEntry, find_model, model_folders, unknown_model
-from edvr_cli.network.edvr import EDVR
+from edvr_cli.network.model import Model
 from edvr_cli.system.download import OnBytes, download
 from edvr_cli.system.files import replacing, sha256_of
 from edvr_cli.system.text import printable
@@ -68,7 +68,7 @@ def pull(name: str, on_bytes: OnBytes | None = None) -> Path:
     return target
 
 
-def verify(name_or_path: str | Path) -> EDVR:
+def verify(name_or_path: str | Path) -> Model:
     """Load a model: its digest is the published one, where there is one, and its parameters fit. Raises ModelError."""
     return load_model(name_or_path)
 
@@ -117,10 +117,10 @@ def _check_name(name: str) -> None:
         raise ModelError(f"{name!r} cannot be a model's name: leave out control characters")
 
 
-def convert(source: str | Path, target: Path, *, half: bool = False, overwrite: bool = False) -> EDVR:
+def convert(source: str | Path, target: Path, *, half: bool = False, overwrite: bool = False) -> Model:
     """Write a model under the published names of its parameters: ``.safetensors``, or ``.pth`` (under ``params``).
 
-    ``half`` keeps 16 bits of each parameter instead of 32. Returns the network. Raises ModelError where ``source``
+    ``half`` keeps 16 bits of each parameter instead of 32. Returns the model. Raises ModelError where ``source``
     is none, OutputError for another suffix or where ``target`` exists and ``overwrite`` is not set.
     """
     _check_target(target, _SUFFIXES, overwrite=overwrite)
@@ -131,19 +131,18 @@ def convert(source: str | Path, target: Path, *, half: bool = False, overwrite: 
         save_model(model, target, dtype=dtype, **{"name": model.name, **kept})
         return model
     with replacing(target) as file:
-        torch.save({"params": {key: value.to(dtype) for key, value in model.state_dict().items()}}, file)
+        torch.save({"params": {key: value.to(dtype) for key, value in model.network.state_dict().items()}}, file)
     return model
 
 
-def blend(first: str | Path, second: str | Path, target: Path, *, share: float, overwrite: bool = False) -> EDVR:
+def blend(first: str | Path, second: str | Path, target: Path, *, share: float, overwrite: bool = False) -> Model:
     """Write a network between two, one of which was trained on from the other: their weighted mean.
 
     ``share`` is the second's, 0 to 1. Returns the network. Raises ModelError where the two are not of one kind,
     OutputError as :func:`convert` does.
     """
     _check_target(target, (".safetensors",), overwrite=overwrite)
-    model = blend_into(load_model(first), load_model(second), share)
-    model.name = target.stem
+    model = replace(blend_into(load_model(first), load_model(second), share), name=target.stem)
     task = "deblur" if model.config.scale == 1 else "sr"
     save_model(model, target, name=model.name, task=task)
     return model
@@ -185,7 +184,7 @@ def describe(name: str) -> dict[str, Any]:
     facts |= {
         "task": "deblur" if config.scale == 1 else "sr",
         "scale": config.scale,
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": sum(p.numel() for p in model.network.parameters()),
         "features": config.features,
         "frames": config.frames,
         "residual_blocks": [config.extraction_blocks, config.reconstruction_blocks],

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from edvr_cli.network.windows import Padding
+
 __all__ = ["EDVRConfig"]
 
 
@@ -30,6 +32,11 @@ class EDVRConfig:
     def multiple(self) -> int:
         """What H and W of the input must be divisible by."""
         return 16 if self.hr_in else 4
+
+    @property
+    def published_padding(self) -> Padding:
+        """How the published models of this kind pad windows at the ends of a shot."""
+        return "replicate" if self.predeblur else "reflection_circle"
 
     @property
     def reference(self) -> int:

@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edvr_cli.network.config import EDVRConfig
-from edvr_cli.network.windows import Padding
 from edvr_cli.ops.conv import Conv, UpConv
 from edvr_cli.ops.deform_conv import deform_conv2d_packed
 from edvr_cli.ops.upsample import concat_upsampled
@@ -37,10 +36,6 @@ class EDVR(nn.Module):
     def __init__(self, config: EDVRConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or EDVRConfig()
-        # Parts of the recipe that parameters do not show: how a window is filled at the ends of a shot, and
-        # what to call the model. A loaded model brings its own.
-        self.padding: Padding = "replicate" if config.predeblur else "reflection_circle"
-        self.name = "edvr"
         C = config.features
         if config.predeblur:
             self.predeblur = PredeblurModule(C, config.hr_in)

@@ -18,7 +18,7 @@ from edvr_cli.errors import InputError
 from edvr_cli.image.metrics import Figures, figures
 from edvr_cli.image.resize import Kernel, benchmark_lr, resize
 from edvr_cli.inference.frames import restore_frames
-from edvr_cli.network.edvr import EDVR
+from edvr_cli.network.model import Model
 from edvr_cli.video.clip_folders import read_frames, sources_in
 from edvr_cli.video.pixels.color import ColorSpec
 from edvr_cli.video.quality_scales import Codec
@@ -27,7 +27,7 @@ from edvr_cli.video.vmaf import Vmaf
 
 __all__ = ["ClipScore", "EvaluationOptions", "Method", "evaluate", "mean_score"]
 
-Method = EDVR | Kernel
+Method = Model | Kernel
 _COLOR = ColorSpec(matrix=1, full_range=False)  # BT.709: whose luma VMAF sees
 
 
@@ -75,7 +75,7 @@ def evaluate(
     inputs = _named(low) if low is not None else {}
     if low is not None and (missing := clips.keys() - inputs.keys()):
         raise InputError(f"{low} has no {', '.join(sorted(missing))}: name its clips as those of {truth}")
-    scale = method.config.scale if isinstance(method, EDVR) else 4
+    scale = method.config.scale if isinstance(method, Model) else 4
     if low is None and scale == 1:
         raise InputError("a network for deblurring is measured on given inputs: pass their folder")
     for name, source in clips.items():
@@ -87,7 +87,7 @@ def evaluate(
             ]
         if options.compression is not None:
             small = list(recompress(torch.stack(small), *options.compression))
-        if isinstance(method, EDVR):
+        if isinstance(method, Model):
             outputs = _restored(small, method, options)
         else:
             outputs = _resampled(small, next(read_frames(source, max_frames=1)).shape[-2:], method)
@@ -120,7 +120,7 @@ def _resampled(small: list[Tensor], size: Sequence[int], kernel: Kernel) -> Iter
         yield resize(frame.float(), (size[0], size[1]), kernel).round().clamp(0, 255).byte()
 
 
-def _restored(small: list[Tensor], model: EDVR, options: EvaluationOptions) -> Iterator[Tensor]:
+def _restored(small: list[Tensor], model: Model, options: EvaluationOptions) -> Iterator[Tensor]:
     """Output frames (3, H, W) uint8."""
     arrays = [frame.permute(1, 2, 0).contiguous().numpy() for frame in small]
     # A clip of one frame is padded with copies of it.

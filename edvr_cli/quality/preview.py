@@ -13,11 +13,24 @@ from torch import Tensor
 
 from edvr_cli.errors import InputError
 from edvr_cli.image.convert import bt709_luma, to_uint8
+from edvr_cli.image.lettering import dot_for, label_above, label_in_corner
 from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.scene_cuts import CutDetector
 from edvr_cli.quality.footage import Footage, Picture, to_size
 
-__all__ = ["Crop", "Restored", "contact_sheet", "difference_crop", "evenly_spaced", "restored_from", "split_screen"]
+__all__ = [
+    "LABELS",
+    "Crop",
+    "Restored",
+    "contact_sheet",
+    "difference_crop",
+    "evenly_spaced",
+    "restored_from",
+    "split_screen",
+]
+
+LABELS = "bicubic", "EDVR"
+"""What the two halves of a picture are called, unless the model has a name."""
 
 _GAP, _WHITE = 8, 255
 
@@ -98,27 +111,30 @@ def difference_crop(before: Tensor, after: Tensor, part: int = 3) -> Crop:
     return Crop(row * step, column * step, h, w)
 
 
-def contact_sheet(restored: Restored, part: int = 3) -> Tensor:
+def contact_sheet(restored: Restored, part: int = 3, labels: tuple[str, str] = LABELS) -> Tensor:
     """One picture of both: whole frames side by side, before on the left, over the most different part magnified.
 
     Each pixel of the part becomes ``part`` × ``part``, so that nothing is smoothed. A white line around it marks it in
-    the whole frames. Returns (3, H', W') uint8.
+    the whole frames, and ``labels`` stand above these. Returns (3, H', W') uint8.
     """
+    dot = dot_for(*restored.after.shape[1:], *labels)
     crop = difference_crop(restored.before, restored.after, part)
     columns = []
-    for picture in (restored.before, restored.after):
+    for picture, label in zip((restored.before, restored.after), labels, strict=True):
         magnified = crop.of(picture).repeat_interleave(part, dim=1).repeat_interleave(part, dim=2)
         right = picture.shape[2] - magnified.shape[2]
         rows = (_outlined(picture, crop), _white(picture.shape[2], _GAP), F.pad(magnified, (0, right), value=_WHITE))
-        columns.append(torch.cat(rows, dim=1))
+        columns.append(label_above(torch.cat(rows, dim=1), label, dot))
     return torch.cat((columns[0], _white(_GAP, columns[0].shape[1]), columns[1]), dim=2)
 
 
-def split_screen(restored: Restored) -> Tensor:
-    """The left half before, the right half after, a white line between them: (3, sH, sW) uint8."""
+def split_screen(restored: Restored, labels: tuple[str, str] = LABELS) -> Tensor:
+    """The left half before, the right half after, a white line between, labels in the corners: (3, sH, sW) uint8."""
     picture = restored.after.clone()
     middle = picture.shape[2] // 2
     picture[:, :, :middle] = restored.before[:, :, :middle]
+    dot = dot_for(picture.shape[1], middle, *labels)
+    picture = label_in_corner(label_in_corner(picture, labels[0], dot), labels[1], dot, right=True)
     picture[:, :, middle - 1 : middle + 1] = _WHITE
     return picture
 

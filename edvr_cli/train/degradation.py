@@ -34,6 +34,12 @@ class Degradation:
     noise_sigma: float = 8.0  # at most, of 255
     compression_chance: float = 0.85
     codecs: tuple[Codec, ...] = CODECS
+    copy_chance: float = 0.25  # of an earlier copy at another size, encoded as well
+    copy_sizes: tuple[float, float] = (0.7, 1.6)  # of that copy, times the input's
+    halo_chance: float = 0.25
+    halo_amount: float = 1.0  # of sharpening, at most
+    interlace_chance: float = 0.08
+    interlace_share: float = 0.5  # at most, of the next field in every second row
 
 
 def clean(truth: Tensor, scale: int = 4) -> Tensor:
@@ -44,9 +50,10 @@ def clean(truth: Tensor, scale: int = 4) -> Tensor:
 def real(
     truth: Tensor, rng: np.random.Generator, *, scale: int = 4, strength: float = 1.0, chain: Degradation | None = None
 ) -> Tensor:
-    """Blur, a random downscale, noise, and real video compression of the small clip.
+    """Blur, a random downscale, what others did to the small clip, noise, and real video compression.
 
-    truth (T, 3, H, W) uint8, H and W multiples of ``scale``; ``strength`` 0 to 1 scales how likely and how strong each
+    What others did: a copy at another size that was compressed, as platforms and messengers make them; sharpening with
+    its halos; rows of two fields that were put together badly. truth (T, 3, H, W) uint8, H and W multiples of ``scale``; ``strength`` 0 to 1 scales how likely and how strong each
     part is (0: only the random downscale), for a curriculum. Returns (T, 3, H / scale, W / scale) uint8. Raises
     ValueError on other shapes or strengths.
     """
@@ -59,7 +66,16 @@ def real(
     frames = truth.float()
     if rng.random() < chain.blur_chance * strength:
         frames = _blur(frames, _blur_kernel(rng, chain.blur_sigma * strength))
-    frames = resize(frames, (shape[2] // scale, shape[3] // scale), _KERNELS[rng.integers(len(_KERNELS))])
+    height, width = shape[2] // scale, shape[3] // scale
+    if rng.random() < chain.copy_chance * strength:
+        factor = rng.uniform(*chain.copy_sizes)
+        frames = _shrunk(frames, round(height * factor), round(width * factor), rng)
+        frames = compress(frames.round().clamp(0, 255).byte(), rng, strength=strength, codecs=chain.codecs).float()
+    frames = _shrunk(frames, height, width, rng)
+    if rng.random() < chain.halo_chance * strength:
+        frames = _sharpened(frames, rng.random() * chain.halo_amount * strength, rng.uniform(0.5, 1.5))
+    if rng.random() < chain.interlace_chance * strength:
+        frames = _interlaced(frames, rng.random() * chain.interlace_share * strength)
     return record(frames, rng, strength=strength, chain=chain)
 
 
@@ -87,6 +103,24 @@ def compress(
     codec = codecs[rng.integers(len(codecs))]
     best, worst = _QUALITIES[codec]
     return recompress(frames, codec, round(best + (worst - best) * strength * rng.random()))
+
+
+def _shrunk(frames: Tensor, height: int, width: int, rng: np.random.Generator) -> Tensor:
+    return resize(frames, (height, width), _KERNELS[rng.integers(len(_KERNELS))])
+
+
+def _sharpened(frames: Tensor, amount: float, sigma: float) -> Tensor:
+    """An unsharp mask, whose halos cameras and editors leave at edges."""
+    axis = torch.arange(-3, 4, dtype=torch.float32)
+    line = torch.exp(-0.5 * (axis / sigma) ** 2)
+    return frames + amount * (frames - _blur(frames, line[:, None] * line / line.sum() ** 2))
+
+
+def _interlaced(frames: Tensor, share: float) -> Tensor:
+    """Every second row partly of the next frame, as deinterlacers leave it where something moves."""
+    mixed = frames.clone()
+    mixed[:-1, :, 1::2] = frames[:-1, :, 1::2].lerp(frames[1:, :, 1::2], share)
+    return mixed
 
 
 def _blur_kernel(rng: np.random.Generator, most: float) -> Tensor:

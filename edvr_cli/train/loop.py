@@ -17,6 +17,7 @@ from edvr_cli.errors import EdvrError, ModelError
 from edvr_cli.image.metrics import psnr
 from edvr_cli.models.checkpoint import save_model
 from edvr_cli.network.edvr import EDVR
+from edvr_cli.network.model import Model
 from edvr_cli.train.alignment import aligns, prepare
 from edvr_cli.train.checkpoint import STATE_FILE, Checkpoint, read_checkpoint, write_checkpoint
 from edvr_cli.train.clips import Clip
@@ -98,7 +99,8 @@ def train(
                 trainer.settle()
                 break
     teacher_file = Path(recipe.teacher or "none").name
-    save_model(trainer.average, target, name=target.stem, task=recipe.task, teacher=teacher_file)
+    model = Model.of(trainer.average, padding=recipe.padding)
+    save_model(model, target, name=target.stem, task=recipe.task, teacher=teacher_file)
     log.draw()
     pace = (trainer.step - first) * recipe.batch / (time.monotonic() - began)
     tell(Finished(target, trainer.step, complete=trainer.step >= recipe.steps, samples_per_second=pace))

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from edvr_cli.network.config import EDVRConfig
+from edvr_cli.network.windows import Padding
 
 __all__ = ["PRESETS", "DegradationName", "OptimizerName", "Precision", "Recipe", "Size"]
 
@@ -105,6 +106,12 @@ class Recipe:
     def scale(self) -> int:
         """Output size over input size."""
         return 4 if self.task == "sr" else 1
+
+    @property
+    def padding(self) -> Padding:
+        """How windows are padded at the ends of a shot."""
+        # What blurs a frame shows in how things move, and copies of the frame do not move.
+        return "reflection" if self.task == "deblur" else self.config(tsa=self.tsa).published_padding
 
     def config(self, *, tsa: bool) -> EDVRConfig:
         """The network of a stage with or without TSA."""

@@ -24,6 +24,7 @@ from edvr_cli.train.synthetic_pictures import line_art
 
 __all__ = ["Batch", "Samples", "batches"]
 
+_HISTORY = 8  # frames before a window that are compressed with it, at most
 _MARGIN = 48  # pixels of the truth around a still's crop, so that it can move
 _COMPRESSION_MARGIN = 8  # input pixels around a patch that is compressed: a codec sees more than a patch
 _TRIES = 3  # crops looked at for the one with most texture
@@ -114,9 +115,12 @@ class Samples(Dataset[Batch]):
         recipe = self.recipe
         margin, size = self._margin, self._size
         clip = self._clip(rng)
-        longest = (len(clip) - 1) // (recipe.frames - 1)
+        # A codec leans on frames before the window, too: where it begins, artifacts are unlike those that follow.
+        earlier = int(rng.integers(_HISTORY + 1)) if recipe.degradation == "real" else 0
+        count = min(len(clip), recipe.frames + earlier)
+        longest = (len(clip) - 1) // (count - 1)
         stride = min(longest, int(rng.choice((1, 1, 1, 2))))
-        span = stride * (recipe.frames - 1) + 1
+        span = stride * (count - 1) + 1
         crops = []
         for _ in range(_TRIES):
             start, top, left = (
@@ -126,7 +130,7 @@ class Samples(Dataset[Batch]):
         truth = _turned(torch.from_numpy(max(crops, key=lambda crop: _texture(crop[0])).copy()), rng)
         if rng.random() < 0.5:
             truth = truth.flip(0)
-        window = self._degrade(truth, rng, step)
+        window, truth = (frames[-recipe.frames :] for frames in (self._degrade(truth, rng, step), truth))
         inner, outer = (slice(k * margin, k * (margin + recipe.patch)) for k in (1, recipe.scale))
         flow = torch.zeros(recipe.frames, 2, recipe.patch, recipe.patch)
         reference = truth[recipe.frames // 2]

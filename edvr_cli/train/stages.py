@@ -85,11 +85,7 @@ def rebuild(recipe: Recipe, stage: Stage) -> EDVR:
     """The network of ``stage`` with random weights, which the seed and the stage decide."""
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed * 1_000_003 + stage.first)
-        model = EDVR(recipe.config(tsa=stage.tsa))
-    if recipe.task == "deblur":
-        # What blurs a frame is told by how things move, and copies of the frame do not.
-        model.padding = "reflection"
-    return model
+        return EDVR(recipe.config(tsa=stage.tsa))
 
 
 @torch.no_grad()

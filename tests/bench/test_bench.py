@@ -12,7 +12,10 @@ from edvr_cli.bench.hardware import Rates, peak_memory
 from edvr_cli.bench.network import EngineResult, NetworkResult, PublishedResult, time_network
 from edvr_cli.bench.suite import CaseResult, Report, bench
 from edvr_cli.cli import main
-from edvr_cli.inference.engine import StreamingEDVR
+from edvr_cli.inference import engine as engine_module
+from edvr_cli.inference.engine import STAGES, StreamingEDVR
+from edvr_cli.inference.memory_plan import MemoryPlan
+from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.inference.stages import Stages
 from edvr_cli.network.edvr import EDVR, DeformConv, EDVRConfig
 
@@ -100,7 +103,7 @@ def test_every_frame_that_is_timed_is_new_to_its_engine(precisions: list, monkey
     """However many take turns: with all features known, a frame would seem to take less than it does."""
     model = network.random_network(TINY)
     counts = {"extracted": 0, "restored": 0}
-    extract, restore = Stages.extract, StreamingEDVR.restore
+    extract, restore = Stages.extract, StreamingEDVR.restore_windows
 
     def counting(name, function):
         def count(*args):
@@ -110,7 +113,7 @@ def test_every_frame_that_is_timed_is_new_to_its_engine(precisions: list, monkey
         return count
 
     monkeypatch.setattr(Stages, "extract", counting("extracted", extract))
-    monkeypatch.setattr(StreamingEDVR, "restore", counting("restored", restore))
+    monkeypatch.setattr(StreamingEDVR, "restore_windows", counting("restored", restore))
     time_network(model, 32, 16, precisions, RATES, budget=0.5)
     first = 2 * len(precisions)  # where work is counted, and then at the size that is timed: five frames each
     assert counts["extracted"] == counts["restored"] + 4 * first
@@ -198,3 +201,23 @@ def test_a_precision_that_the_device_lacks_is_an_error(capfd):
     code, _, err = run(capfd, "--device", "cpu", "--precision", "fp16", "--quick")
     assert code == 1
     assert "pass --precision auto, bf16 or fp32" in err
+
+
+def test_small_frames_are_timed_as_many_in_one_go_as_a_video_gets(monkeypatch: pytest.MonkeyPatch):
+    """On a GPU several windows go through together; a time per frame is that of the group, divided."""
+    plan = MemoryPlan(0, keep_features=True, at_once=True, windows=3)
+    monkeypatch.setattr(engine_module, "plan_memory", lambda *_: plan)
+    restored: list[int] = []
+    restore = StreamingEDVR.restore_windows
+    monkeypatch.setattr(
+        StreamingEDVR, "restore_windows", lambda self, group: restored.append(len(group)) or restore(self, group)
+    )
+    config = EDVRConfig(features=8, groups=2, extraction_blocks=1, reconstruction_blocks=1, tail=4)
+    engine = StreamingEDVR(network.random_network(config), InferenceOptions(precision="fp32"))
+    candidate = network._as_engine(engine, network._windows(engine.model, 24, 16), 24, 16)
+    restored.clear()
+    monkeypatch.setattr(network, "seconds", lambda run, device: (run(), 0.6)[1])
+    network._take_turns([candidate], torch.device("cpu"), budget=1.0)
+    assert set(restored) == {3}
+    assert candidate.repeats[0] == pytest.approx(0.2)
+    assert set(network._time_stages(engine, candidate, budget=1.0)) == set(STAGES)

@@ -9,6 +9,7 @@ from edvr_cli.bench import doctor
 from edvr_cli.bench.doctor import diagnose
 from edvr_cli.cli import main
 from edvr_cli.errors import DeviceError
+from edvr_cli.network.model import Model
 from tests.support.networks import random_network
 
 
@@ -82,8 +83,7 @@ def test_the_environment_in_a_bug_report_holds_no_secrets(monkeypatch):
 
 def test_the_speed_names_the_model_that_was_measured(monkeypatch):
     """Whichever is the default."""
-    model = random_network()
-    model.name = "measured"
+    model = Model.of(random_network(), name="measured")
     monkeypatch.setattr(doctor, "load_model", lambda name, device: model)
     monkeypatch.setattr(doctor, "_SPEED_SIZE", (16, 8))
     speed = doctor._speed(torch.device("cpu"))

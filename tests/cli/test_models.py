@@ -16,6 +16,7 @@ from edvr_cli.errors import DownloadError, ModelError, OutputError
 from edvr_cli.models import registry as models
 from edvr_cli.models.checkpoint import load_model, save_model
 from edvr_cli.models.library import add, convert, describe, list_models, pull
+from edvr_cli.network.model import Model
 from tests.support.errors import raises
 from tests.support.networks import random_network
 from tests.support.server import serving
@@ -139,8 +140,8 @@ def test_conversion_keeps_every_parameter(tmp_path, checkpoint, suffix):
     """Exactly, in either direction; never over an existing file."""
     target = tmp_path / f"out{suffix}"
     convert(checkpoint, target)
-    back = load_model(target)
-    for key, value in load_model(checkpoint).state_dict().items():
+    back = load_model(target).network
+    for key, value in load_model(checkpoint).network.state_dict().items():
         assert torch.equal(value, back.state_dict()[key])
     with pytest.raises(OutputError, match="exists"):
         convert(checkpoint, target)
@@ -151,8 +152,7 @@ def test_conversion_keeps_every_parameter(tmp_path, checkpoint, suffix):
 def test_conversion_keeps_the_window_padding_and_halves_on_request(tmp_path):
     """Which the safetensors' metadata hold."""
     model = random_network()
-    model.padding = "circle"
-    save_model(model, tmp_path / "a.safetensors", dtype=torch.float32, task="sr", name="a")
+    save_model(Model.of(model, padding="circle"), tmp_path / "a.safetensors", dtype=torch.float32, task="sr", name="a")
     convert(tmp_path / "a.safetensors", tmp_path / "b.safetensors", half=True)
     assert load_model(tmp_path / "b.safetensors").padding == "circle"
     assert load_model(tmp_path / "b.safetensors").name == "a"
@@ -167,7 +167,7 @@ def test_a_blend_lies_between_two_networks_of_one_kind(tmp_path, capsys):
     target = tmp_path / "between.safetensors"
     assert run("models", "blend", *paths, target, "--share", 0.25) == 0
     assert capsys.readouterr().out.strip() == str(target)
-    first, second, between = (load_model(path).state_dict() for path in (*paths, target))
+    first, second, between = (load_model(path).network.state_dict() for path in (*paths, target))
     for key, value in between.items():
         assert torch.allclose(value, 0.75 * first[key] + 0.25 * second[key], atol=2e-3)
     assert load_model(target).name == "between"

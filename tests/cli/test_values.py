@@ -159,7 +159,7 @@ def test_a_network_that_gives_no_numbers_is_said_to_be_damaged(edvr: Callable): 
     from edvr_cli.models.checkpoint import load_model, save_model
 
     model = load_model("tiny.safetensors")
-    next(iter(model.parameters())).data.fill_(torch.nan)
+    next(iter(model.network.parameters())).data.fill_(torch.nan)
     save_model(model, "nan.safetensors", dtype=torch.float32)
     code, _, said = edvr("upscale", "in.mp4", "out.mp4", "-n", "nan.safetensors", "-d", "cpu", "--precision", "fp32")
     assert code == 1 and "has parameters that are not finite; use another model" in said and "bf16" not in said

@@ -20,6 +20,7 @@ from edvr_cli.jobs import pipeline
 from edvr_cli.jobs.pipeline import LabelledFrame, restore_segments, to_rgb
 from edvr_cli.jobs.segments import SegmentLimits
 from edvr_cli.network import edvr
+from edvr_cli.network.model import Model
 from edvr_cli.network.windows import windows
 from edvr_cli.ops import conv
 from edvr_cli.system.gpu_copy import Download, upload
@@ -162,7 +163,7 @@ def test_a_frame_that_is_not_finite_is_an_error(tmp_path, monkeypatch):
     info = video_info("yuv420p", 36, 26, tmp_path / "never.mkv")
     encoder = plan_encoder(Encoding(), info, width=144, height=104)
     # The meta device has no numbers to look at: the same network on the host has.
-    on_host, why = SimpleNamespace(model=random_network(), dtype=torch.float16), pipeline._why_not_finite
+    on_host, why = SimpleNamespace(model=Model.of(random_network()), dtype=torch.float16), pipeline._why_not_finite
     monkeypatch.setattr(pipeline, "_why_not_finite", lambda engine: why(on_host))
     with pytest.raises(DeviceError, match=r"frame 0 is not finite in fp16.*use bf16 or fp32"):
         restore_on_meta(random_network(), info, encoder, monkeypatch, is_finite=False)

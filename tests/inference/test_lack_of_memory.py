@@ -63,7 +63,7 @@ def test_out_of_memory_elsewhere_is_no_fault_of_the_program():
 def test_frames_that_cannot_fit_are_refused_before_the_work(monkeypatch: pytest.MonkeyPatch):
     """Linux would end the process without a word."""
     info = SimpleNamespace(width=16000, height=16000)
-    plan = SimpleNamespace(network=random_network(features=8, groups=2), inference=FP32, info=info)
+    plan = SimpleNamespace(model=random_network(features=8, groups=2), inference=FP32, info=info)
     monkeypatch.setattr(backends, "free_memory", lambda device: 1 << 30)
     with pytest.raises(DeviceError, match=r"Frames of 16000×16000 need about \d+\.\d GB of memory .* and 1\.1 GB are"):
         backends.LocalBackend(plan, print)

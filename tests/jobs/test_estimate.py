@@ -9,6 +9,7 @@ from edvr_cli.inference import memory_plan as memory
 from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.jobs.estimate import estimate, seconds_per_frame
 from edvr_cli.jobs.plan import plan_restore
+from edvr_cli.network.model import Model
 from tests.support.clips import make_clip
 from tests.support.networks import random_network
 
@@ -19,14 +20,14 @@ def test_the_plan_is_the_engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     source = make_clip(tmp_path / "in.mp4", frames=2, width=160, height=120)
     for place in ("edvr_cli.inference.memory_plan", "edvr_cli.jobs.estimate"):
         monkeypatch.setattr(f"{place}.free_memory", lambda device, bound=None: free)
-    model = random_network()
+    model = Model.of(random_network(), name="named")
     told = estimate(plan_restore(source, tmp_path / "out.mp4", model=model))
     engine = StreamingEDVR(model)
     engine.prepare(120, 160)
     assert told.tile == engine.tile_size
     assert (told.tile == 0) == (free == 1 << 30)
     assert 0 < told.memory <= (free if told.tile == 0 else 8 * free)
-    assert (told.model, told.free, told.device) == (model.name, free, torch.device("cpu"))
+    assert (told.model, told.free, told.device) == ("named", free, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("frames", [1, 9])

@@ -10,6 +10,7 @@ from edvr_cli.jobs.job_dir import JobDirectory
 from edvr_cli.jobs.manifest import Manifest
 from edvr_cli.jobs.rates import known_pace, store_pace
 from edvr_cli.jobs.segments import SegmentLimits
+from edvr_cli.network.model import Model
 from edvr_cli.system.text import format_estimate
 from tests.support.clips import make_clip
 from tests.support.networks import random_network
@@ -47,12 +48,12 @@ def test_estimates_are_rounded(seconds: float, text: str):
 def test_the_pace_is_kept_by_model_and_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """In the cache; a damaged one is as good as none."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    model = random_network(**TINY)
+    model = Model.of(random_network(**TINY))
     assert known_pace(model, "fp32", 100) is None
     store_pace(model, "fp32", 100, 0.5)
     assert known_pace(model, "fp32", 200) == 1.0
     assert known_pace(model, "bf16", 200) is None
-    assert known_pace(random_network(**{**TINY, "tail": 8}), "fp32", 200) is None
+    assert known_pace(Model.of(random_network(**{**TINY, "tail": 8})), "fp32", 200) is None
     (tmp_path / "edvr" / "rates.json").write_text("[1")
     assert known_pace(model, "fp32", 200) is None
 
@@ -61,7 +62,7 @@ def test_a_run_says_what_it_expects_and_divides_by_it(tmp_path: Path, monkeypatc
     """A later run keeps to the first one's segments."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(expected_pace, "_MIN_PIXELS", 1)
-    model = random_network(**TINY)
+    model = Model.of(random_network(**TINY))
     store_pace(model, "fp32", 32 * 24, 40.0)
     source = make_clip(tmp_path / "in.mp4", width=32, height=24, frames=8)
     started: list[Started] = []
@@ -89,7 +90,7 @@ def test_a_run_says_what_it_expects_and_divides_by_it(tmp_path: Path, monkeypatc
 def test_two_frames_are_measured_where_nothing_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """And not for what takes no time."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    model = random_network(**TINY)
+    model = Model.of(random_network(**TINY))
     source = make_clip(tmp_path / "in.mp4", width=32, height=24, frames=4)
     started: list[Started] = []
 

@@ -225,7 +225,7 @@ def test_sizes_are_even_where_the_scale_leaves_a_choice():
 def test_a_scale_beyond_the_model_s_is_refused(tmp_path: Path, scale: float):
     """Before any work, with what is possible."""
     source = make_clip(tmp_path / "in.mp4", **SMALL, frames=2)
-    with pytest.raises(ModelError, match="identity enlarges by 4: choose a scale from 1 to that"):
+    with pytest.raises(ModelError, match="edvr enlarges by 4: choose a scale from 1 to that"):
         restore(source, tmp_path / "out.mp4", scale=scale)
     with pytest.raises(ModelError, match="from 1 to that"):
         next(restore_frames([torch.zeros(3, 8, 8)], Identity(LEAST), scale=scale))
@@ -344,7 +344,7 @@ def test_events_tell_of_the_start_each_frame_and_the_end(tmp_path: Path):
         size=(32, 24),
         output_size=(64, 48),
         total=7,
-        model="identity",
+        model="edvr",
         device="cpu",
         precision="fp32",
         tile=0,

@@ -23,6 +23,8 @@ from edvr_cli.jobs import runner as job
 from edvr_cli.jobs.fingerprint import fingerprint
 from edvr_cli.jobs.job_dir import JobDirectory
 from edvr_cli.jobs.segment_files import SegmentWriter
+from edvr_cli.network.model import Model
+from edvr_cli.network.windows import Padding
 from edvr_cli.video.reading.reader import VideoReader
 from edvr_cli.video.writing.options import Encoding
 from edvr_cli.video.writing.writer import VideoWriter
@@ -94,11 +96,10 @@ def same_as_whole(folder: Path, target: Path) -> bool:
 
 @pytest.mark.parametrize("padding", ["reflection_circle", "replicate"])
 @pytest.mark.parametrize("cut", [None, (9, 1), (3, 2)], ids=["one shot", "cut", "short first shot"])
-def test_segments_change_no_pixel(tmp_path: Path, cut: tuple[int, int] | None, padding: str):
+def test_segments_change_no_pixel(tmp_path: Path, cut: tuple[int, int] | None, padding: Padding):
     """Each sees the frames of its neighbors, and the same cuts."""
     source = make_clip(tmp_path / "in.mp4", width=32, height=24, frames=15, cut=cut)
-    model = random_network(**TINY)
-    model.padding = padding
+    model = Model.of(random_network(**TINY), padding=padding)
     for name, seconds in (("whole", 60), ("parts", 0.12)):
         restore(source, tmp_path / f"{name}.mp4", model=model, encoding=LOSSLESS, segment_seconds=seconds)
     for one, other in zip(pictures(tmp_path / "whole.mp4"), pictures(tmp_path / "parts.mp4"), strict=True):

@@ -17,6 +17,7 @@ from edvr_cli.models import registry as models
 from edvr_cli.models.checkpoint import config_of, load_model, read_state_dict, save_model
 from edvr_cli.models.registry import MODELS, default_model, find_model, model_folders
 from edvr_cli.network.edvr import EDVR, EDVRConfig
+from edvr_cli.network.model import Model
 from tests.support.errors import raises
 from tests.support.networks import TINY, random_network
 
@@ -129,7 +130,7 @@ def test_whatever_is_stored_becomes_float32(tmp_path: Path, dtype: torch.dtype):
     """Half precision halves the file, not the arithmetic."""
     model = random_network()
     torch.save({"params": {key: value.to(dtype) for key, value in model.state_dict().items()}}, tmp_path / "m.pth")
-    loaded = load_model(tmp_path / "m.pth").state_dict()
+    loaded = load_model(tmp_path / "m.pth").network.state_dict()
     assert all(torch.equal(loaded[key], value.to(dtype).float()) for key, value in model.state_dict().items())
     assert {value.dtype for value in loaded.values()} == {torch.float32}
 
@@ -157,15 +158,14 @@ def test_a_loaded_model_is_ready_to_restore(tmp_path: Path):
     """Eval mode, no gradients, on the device asked for, named after its file."""
     save_model(random_network(), tmp_path / "mine.safetensors")
     model = load_model(tmp_path / "mine.safetensors", torch.device("cpu"))
-    assert not model.training
-    assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert not model.network.training
+    assert not any(parameter.requires_grad for parameter in model.network.parameters())
     assert model.name == "mine"
 
 
 def test_a_saved_model_keeps_its_recipe(tmp_path: Path):
     """Name and window padding travel in the file; the padding can be overridden on loading."""
-    model = random_network()
-    model.padding = "circle"
+    model = Model.of(random_network(), padding="circle")
     save_model(model, tmp_path / "m.safetensors", name="anime", task="sr")
     loaded = load_model(tmp_path / "m.safetensors")
     assert (loaded.name, loaded.padding) == ("anime", "circle")
@@ -177,8 +177,7 @@ def test_a_saved_model_keeps_its_recipe(tmp_path: Path):
 
 def test_an_unknown_padding_in_a_file_is_refused(tmp_path: Path):
     """With those that there are."""
-    model = random_network()
-    model.padding = "mirror"  # type: ignore[assignment]
+    model = Model.of(random_network(), padding="mirror")  # type: ignore[arg-type]
     save_model(model, tmp_path / "m.safetensors")
     with pytest.raises(ModelError, match=r"'mirror'; known are replicate, reflection, reflection_circle, circle"):
         load_model(tmp_path / "m.safetensors")
@@ -380,8 +379,8 @@ def test_a_shipped_model_loads_without_a_network(name, monkeypatch: pytest.Monke
     monkeypatch.setattr("socket.socket", None)
     model, entry = load_model(name), MODELS[name]
     assert (model.name, model.config.scale, model.padding) == (name, entry.scale, entry.padding)
-    assert sum(parameter.numel() for parameter in model.parameters()) == entry.parameters
-    assert all(parameter.isfinite().all() for parameter in model.parameters())
+    assert sum(parameter.numel() for parameter in model.network.parameters()) == entry.parameters
+    assert all(parameter.isfinite().all() for parameter in model.network.parameters())
     assert find_model(name).with_suffix(".md").read_text(encoding="utf-8").startswith(f"# {name}\n")
 
 
@@ -424,10 +423,11 @@ def test_a_device_that_is_not_there_is_an_error(tmp_path: Path, device: str):
         load_model(tmp_path / "m.safetensors", device)
 
 
-def assert_same(loaded: EDVR, model: EDVR) -> None:
+def assert_same(model: Model, expected_network: EDVR) -> None:
     """Same dimensions, same parameters."""
-    assert loaded.config == model.config
-    expected = model.state_dict()
+    loaded = model.network
+    assert loaded.config == expected_network.config
+    expected = expected_network.state_dict()
     assert list(loaded.state_dict()) == list(expected)
     assert all(torch.equal(value, expected[key]) for key, value in loaded.state_dict().items())
 
@@ -438,13 +438,13 @@ def test_denoise_lies_between_the_clean_and_the_real_model():
     for name in (clean.name, real.name):
         between = load_model(name, "cpu", denoise=0.25)
         assert between.name == "edvr-s-x4-real with denoise 0.25"
-        for key, value in between.state_dict().items():
-            mean = 0.75 * clean.state_dict()[key] + 0.25 * real.state_dict()[key]
+        for key, value in between.network.state_dict().items():
+            mean = 0.75 * clean.network.state_dict()[key] + 0.25 * real.network.state_dict()[key]
             torch.testing.assert_close(value, mean, atol=1e-6, rtol=0)
         for share, end in ((0, clean), (1, real)):
             found = load_model(name, "cpu", denoise=share)
             assert found.name == end.name
-            assert all(torch.equal(found.state_dict()[key], value) for key, value in end.state_dict().items())
+            assert_same(found, end.network)
     with raises(ModelError, "edvr-s-deblur has no counterpart", hint="denoise"):
         load_model("edvr-s-deblur", "cpu", denoise=0.5)
 

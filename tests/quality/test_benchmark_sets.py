@@ -12,6 +12,7 @@ from edvr_cli.errors import InputError
 from edvr_cli.image.metrics import luma, psnr, ssim
 from edvr_cli.image.resize import benchmark_lr, resize
 from edvr_cli.models.checkpoint import save_model
+from edvr_cli.network.model import Model
 from edvr_cli.quality.benchmark_sets import EvaluationOptions, evaluate, mean_score
 from edvr_cli.train.synthetic_pictures import line_art
 from edvr_cli.video.vmaf import vmaf_available
@@ -78,7 +79,7 @@ def test_compressed_inputs_score_worse(tmp_path, frames):
 
 def test_a_network_sees_the_window_or_copies_of_its_reference(tmp_path, frames):
     """On a clip that stands still both are the same; on one that moves they differ."""
-    model = random_network()
+    model = Model.of(random_network())
     for folder, clip, equal in (("still", frames[:1] * 3, True), ("moving", frames, False)):
         truth = make_set(tmp_path / folder, clip)
         (window,), (copies,) = (list(evaluate(truth, None, model, EvaluationOptions(copies=c))) for c in (False, True))

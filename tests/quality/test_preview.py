@@ -9,6 +9,7 @@ from rich.console import Console
 from edvr_cli.cli import main
 from edvr_cli.cli.thumbnail import show_picture
 from edvr_cli.errors import InputError
+from edvr_cli.image.lettering import lettering
 from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.frames import restore_frames
 from edvr_cli.inference.options import InferenceOptions
@@ -77,18 +78,23 @@ def test_the_crop_lies_where_the_pictures_differ_most():
     assert crop.top + 20 >= 50
     assert crop.left <= 70
     assert crop.left + 30 >= 80
-    drawn = contact_sheet(Restored(before, after, 0.0, 1.0))
-    assert drawn.shape == (3, 60 + 8 + 60, 90 + 8 + 90)
+    labelled = contact_sheet(Restored(before, after, 0.0, 1.0))
+    label = 7 + 2 * 3  # dots of one pixel
+    assert labelled.shape == (3, label + 60 + 8 + 60, 90 + 8 + 90)
+    drawn = labelled[:, label:]
     magnified = drawn[:, 68:, 98:]
     assert int((magnified == 200).sum()) == 3 * 9 * 100
     assert int((drawn[:, 68:, :90] == 200).sum()) == 0
 
 
 def test_a_split_screen_shows_before_on_the_left():
-    """With a white line between."""
-    before, after = torch.zeros(3, 4, 8, dtype=torch.uint8), torch.full((3, 4, 8), 100, dtype=torch.uint8)
-    row = split_screen(Restored(before, after, 0.0, 1.0))[0, 0].tolist()
-    assert row == [0, 0, 0, 255, 255, 100, 100, 100]
+    """With a white line between, and their names in the upper corners."""
+    before, after = torch.full((3, 40, 200), 50, dtype=torch.uint8), torch.full((3, 40, 200), 100, dtype=torch.uint8)
+    picture = split_screen(Restored(before, after, 0.0, 1.0), ("old", "new"))
+    assert picture[0, -1].tolist() == [50] * 99 + [255] * 2 + [100] * 99
+    for word, corner in (("old", picture[0, :26, :46]), ("new", picture[0, :26, -46:])):
+        assert corner[6:-6, 6:-6].eq(255).equal(lettering(word, 2))
+        assert set(corner.flatten().tolist()) == {0, 255}
 
 
 def test_clips_keep_times_and_colors(tmp_path):
@@ -119,7 +125,7 @@ def test_the_command_writes_pictures_and_videos_and_tells_the_time(footage, tmp_
     assert printed.out.split() == [str(tmp_path / "out" / name) for name in names]
     assert "for all 24 frames" in printed.err
     assert len(list(Footage.open(tmp_path / "out" / names[1]).pictures())) == 2
-    assert Footage.open(tmp_path / "out" / names[0]).size == (2 * 128 + 8, 96 + 8 + 96)
+    assert Footage.open(tmp_path / "out" / names[0]).size == (2 * 128 + 8, 26 + 96 + 8 + 96)  # below their names
     assert run(*arguments) == 2
     assert "exists" in capsys.readouterr().err
     assert run("preview", footage.path, "--at", "99", "-o", tmp_path / "out", "-n", tmp_path / "m.safetensors") == 1
@@ -143,6 +149,8 @@ def test_terminals_show_half_blocks_or_kittys_graphics(monkeypatch, capsys):
     assert len(lines) == 5
     assert lines[0].count("▀") == 20
     assert "38;2;255;0;0" in lines[4]
+    show_picture(Terminal(), picture, ("before", "after"))
+    assert capsys.readouterr().out.splitlines()[0] == "  before    after"
     monkeypatch.setenv("TERM", "xterm-kitty")
     show_picture(Terminal(), picture)
     assert capsys.readouterr().out.startswith("\x1b_Ga=T,f=100,c=20,m=0;")

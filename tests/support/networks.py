@@ -26,7 +26,6 @@ class Identity(EDVR):
 
     def __init__(self, config: EDVRConfig = TINY) -> None:
         super().__init__(config)
-        self.name = "identity"
         self.requires_grad_(False)
 
     def upsample(self, x: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:

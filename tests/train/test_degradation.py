@@ -1,5 +1,7 @@
 """What becomes of true frames: the exact downscale, the real chain, codecs, known motion and motion blur."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -41,7 +43,7 @@ def test_the_real_chain_is_decided_by_its_generator():
 def test_blur_and_scaling_are_those_of_one_camera():
     """Equal true frames stay equal where neither noise nor a codec tells them apart."""
     still = picture(64).expand(5, -1, -1, -1).contiguous()
-    chain = Degradation(blur_chance=1, noise_chance=0, compression_chance=0)
+    chain = Degradation(blur_chance=1, noise_chance=0, compression_chance=0, copy_chance=0)
     for seed in range(6):
         small = real(still, np.random.default_rng(seed), chain=chain)
         assert all(torch.equal(small[0], frame) for frame in small[1:])
@@ -50,7 +52,7 @@ def test_blur_and_scaling_are_those_of_one_camera():
 def test_noise_is_new_in_each_frame():
     """And about as strong as asked for."""
     still = torch.full((5, 3, 128, 128), 128, dtype=torch.uint8)
-    chain = Degradation(blur_chance=0, noise_chance=1, noise_sigma=8, compression_chance=0)
+    chain = Degradation(blur_chance=0, noise_chance=1, noise_sigma=8, compression_chance=0, copy_chance=0)
     small = real(still, np.random.default_rng(3), chain=chain).float()
     assert 0 < small.std() < 8
     assert (small[0] - small[1]).abs().mean() > 0.1
@@ -67,6 +69,44 @@ def test_strength_makes_it_worse():
 
     none, half, full = damage(0), damage(0.5), damage(1)
     assert none < half < full
+
+
+ALONE = Degradation(
+    blur_chance=0, noise_chance=0, compression_chance=0, copy_chance=0, halo_chance=0, interlace_chance=0
+)
+
+
+def test_an_earlier_copy_leaves_its_artifacts_and_the_size():
+    """Compressed at another size: worse than a bare downscale, as large as that."""
+    truth = moving()
+    bare = real(truth, np.random.default_rng(1), chain=ALONE)
+    copied = real(truth, np.random.default_rng(1), chain=replace(ALONE, copy_chance=1))
+    assert copied.shape == bare.shape
+    assert 0.5 < (copied.float() - bare.float()).abs().mean() < 40
+
+
+def test_sharpening_overshoots_at_edges_and_nowhere_else():
+    """A step from 80 to 160 goes below 80 and above 160 beside it."""
+    step = torch.full((5, 3, 128, 128), 80, dtype=torch.uint8)
+    step[..., 64:] = 160
+    bare = real(step, np.random.default_rng(4), chain=ALONE).float()
+    halo = real(step, np.random.default_rng(4), chain=replace(ALONE, halo_chance=1)).float()
+    assert halo.min() < bare.min() - 1
+    assert halo.max() > bare.max() + 1
+    assert torch.equal(halo[..., :8], bare[..., :8])
+
+
+def test_fields_of_moving_pictures_are_combed_and_still_ones_are_not():
+    """Odd rows carry something of the next frame; the last frame has none."""
+    chain = replace(ALONE, interlace_chance=1)
+    truth = moving()
+    bare, combed = (real(truth, np.random.default_rng(2), chain=c).float() for c in (ALONE, chain))
+    difference = (combed - bare).abs().mean(dim=(1, 3))  # (T, rows)
+    assert difference[:-1, 1::2].mean() > 0.5
+    assert difference[:, ::2].max() == 0
+    assert difference[-1].max() == 0
+    still = truth[:1].expand(5, -1, -1, -1).contiguous()
+    assert torch.equal(*(real(still, np.random.default_rng(2), chain=c) for c in (ALONE, chain)))
 
 
 @pytest.mark.parametrize("codec", CODECS)

@@ -45,7 +45,7 @@ def test_a_run_goes_through_its_stages_and_writes_a_model_that_loads(tmp_path):
     assert events[-1] == Finished(tmp_path / "model.safetensors", 12, complete=True)
     model = load_model(tmp_path / "model.safetensors")
     assert model.config == SHORT.config(tsa=True)
-    assert model(torch.rand(1, 5, 3, 16, 16)).shape == (1, 3, 64, 64)
+    assert model.network(torch.rand(1, 5, 3, 16, 16)).shape == (1, 3, 64, 64)
 
 
 @pytest.mark.parametrize(

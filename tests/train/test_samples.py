@@ -56,6 +56,25 @@ def test_the_middle_of_a_clean_window_is_the_truth_made_small():
     assert torch.equal(benchmark_lr(batch.truth), batch.window[:, 2])
 
 
+def test_a_window_is_compressed_with_frames_before_it(monkeypatch: pytest.MonkeyPatch):
+    """So that not every sample is the beginning of a codec's group of pictures; the truth stays that of the window."""
+    seen: list[torch.Tensor] = []
+
+    def undamaged(truth, rng, *, scale, strength):
+        seen.append(truth)
+        return benchmark_lr(truth, scale=scale)
+
+    monkeypatch.setattr(data, "real", undamaged)
+    recipe = replace(TINY, degradation="real", known=0.0, batch=12)
+    batch = Samples(footage(20), recipe).batch(recipe.align)
+    lengths = {len(truth) for truth in seen}
+    assert min(lengths) >= 5
+    assert max(lengths) > 8
+    assert batch.window.shape[:2] == (12, 5)
+    assert torch.equal(benchmark_lr(batch.truth)[..., 8:-8, 8:-8], batch.window[:, 2, :, 8:-8, 8:-8])
+    assert all(len(truth) == 5 for truth in (Samples(footage(5), recipe).batch(3), seen[-1])[1:])  # no more there are
+
+
 def test_a_blur_that_is_recorded_keeps_its_sharp_truth(monkeypatch):
     """With ``real``, a deblurring network sees noise and compression besides, and must take them away as well."""
     samples = Samples(footage(), replace(TINY, task="deblur", degradation="real", ramp=0))

@@ -26,7 +26,7 @@ from edvr_cli.system.text import printable
 from edvr_cli.version import __version__
 from edvr_cli.video.writing.png_jpeg import jpeg
 
-__all__ = ["Model", "build_report", "hardware"]
+__all__ = ["ModelCard", "build_report", "hardware"]
 
 _MAX_SIDE = 1920  # of a picture on the page
 _CROP_PART = 6  # a sixth of height and width
@@ -42,7 +42,7 @@ class _Shown:
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelCard:
     """The model on the page: properties, and the text of its card (Markdown, shown unformatted)."""
 
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -66,7 +66,7 @@ def build_report(
     max_frames: int | None = None,
     vmaf: bool = True,
     settings: Mapping[str, str] | None = None,
-    model: Model | None = None,
+    model: ModelCard | None = None,
     device: torch.device | None = None,
     on_frame: Callable[[], None] | None = None,
 ) -> str:
@@ -97,7 +97,7 @@ def build_report(
         size=shown[0].after.shape[:0:-1],
         sections=[_section(section, marks) for section in sections],
         settings=settings or {},
-        model=model or Model(),
+        model=model or ModelCard(),
         machine=hardware(device or torch.device("cpu")),
         style=Markup(folder.joinpath("page.css").read_text(encoding="utf-8")),
         script=Markup(folder.joinpath("page.js").read_text(encoding="utf-8")),

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 
 from edvr_cli.models.checkpoint import load_model, save_model
 from edvr_cli.network.edvr import EDVR
+from edvr_cli.network.model import Model
 from edvr_cli.train.device.blur import BlurSampler
 from edvr_cli.train.device.phase import Phase
 from edvr_cli.train.device.pool import Pool
@@ -34,24 +36,24 @@ def run_phases(
     Raises ModelError for a start that is not an EDVR network.
     """
     device = pool.truth.device
-    ended: dict[str, EDVR] = {}
+    ended: dict[str, Model] = {}
     folder.mkdir(parents=True, exist_ok=True)
     for number, phase in enumerate(phases):
-        model = copy.deepcopy(ended[phase.start]) if phase.start in ended else load_model(phase.start)
-        model = model.to(device)
+        start = ended.get(phase.start) or load_model(phase.start)
+        network = copy.deepcopy(start.network).to(device)
         generator = torch.Generator(device).manual_seed(seed * 1000 + number)
-        sampler = _sampler(phase, pool, generator, model.config.frames)
-        keep = partial(_save, phase=phase, folder=folder)
-        average = train_phase(phase, model, sampler, speedups=frozenset(speedups), say=say, keep=keep)
-        ended[phase.name] = model.cpu()
+        sampler = _sampler(phase, pool, generator, start.config.frames)
+        keep = partial(_save, start=start, phase=phase, folder=folder)
+        average = train_phase(phase, network, sampler, speedups=frozenset(speedups), say=say, keep=keep)
+        ended[phase.name] = replace(start, network=network.cpu())
         if phase.keep:
             keep(average)
         if validation is not None and phase.task == "sr":
             say(f"{phase.name}: {validate(average, validation)}")
 
 
-def _save(average: EDVR, *, phase: Phase, folder: Path) -> None:
-    save_model(average, folder / f"{phase.name}.safetensors", name=phase.name, task=phase.task)
+def _save(average: EDVR, *, start: Model, phase: Phase, folder: Path) -> None:
+    save_model(replace(start, network=average), folder / f"{phase.name}.safetensors", name=phase.name, task=phase.task)
 
 
 def _sampler(phase: Phase, pool: Pool, generator: torch.Generator, frames: int) -> Sampler | BlurSampler:

@@ -40,7 +40,7 @@ def assemble(teacher: BasicVSR, small: EDVR, model: EDVR, windows: Sequence[Tens
     Returns R² per layer found so. Raises ModelError where the three do not fit together.
     """
     if reason := why_not_assembled(teacher, small.config, model.config):
-        raise ModelError(f"no network can be assembled from this teacher and {small.name}: {reason}")
+        raise ModelError(f"no network can be assembled from this teacher and the small network: {reason}")
     transplant(teacher, model)
     features = [model.extract(window.flatten(0, 1))[0] for window in windows]
     found = adopt_alignment(small, model, windows, features)

@@ -86,14 +86,14 @@ def first_weights(
         return start
     if init == "widen":
         widen(start, model)
-        on_note(f"{start.name} is widened to {model.config.features} features with its function kept")
+        on_note(f"the start is widened to {model.config.features} features; it computes the same as before")
         return model
     if not isinstance(teacher, BasicVSR):
         raise ModelError("a network is assembled from a BasicVSR checkpoint as the teacher and a small model")
-    on_note(f"assembling a network from the teacher and {start.name}: this takes minutes")
+    on_note("assembling a network from the teacher and the start: this takes minutes")
     windows = [window.to(device) for window in _windows(recipe, clips)]
     explained = assemble(teacher.to(device), start.to(device), model.to(device), windows)
-    model.cpu().padding = start.padding
+    model.cpu()
     on_note("variance explained: " + ", ".join(f"{name} {share:.2f}" for name, share in explained.items()))
     return model
 

@@ -39,13 +39,11 @@ def check_teacher(teacher: Teacher | None, recipe: Recipe) -> None:
         config = teacher.config
         if config.scale != recipe.scale or config.frames != recipe.frames:
             raise ModelError(
-                f"the teacher {teacher.name} restores ×{config.scale} from {config.frames} frames, the network to be "
+                f"the teacher restores ×{config.scale} from {config.frames} frames, the network to be "
                 f"trained ×{recipe.scale} from {recipe.frames}"
             )
         if not wanted:
-            raise ModelError(
-                f"the teacher {teacher.name} has no optical flow: let its frames or its features be learned"
-            )
+            raise ModelError("the teacher has no optical flow: let its frames or its features be learned")
 
 
 @torch.no_grad()

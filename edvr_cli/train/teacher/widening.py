@@ -28,9 +28,8 @@ def widen(small: EDVR, large: EDVR) -> None:
     tail, or where ``large`` has fewer of these.
     """
     if reason := why_not_widened(small.config, large.config):
-        raise ModelError(f"{small.name} cannot be widened into this network: {reason}")
+        raise ModelError(f"the small network cannot be widened into this one: {reason}")
     copy_widened(small, large, lambda _key: True)
-    large.padding = small.padding
 
 
 @torch.no_grad()
