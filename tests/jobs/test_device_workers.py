@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -130,12 +131,11 @@ def test_an_error_in_a_worker_is_the_sentence_that_one_process_says(
     """And the next video is restored all the same."""
     broken = random_network(**TINY)
     next(iter(broken.parameters())).fill_(float("nan"))
-    broken.name = "broken"
     sentences = []
     for backend in (None, workers):
         with pytest.raises(DeviceError) as caught:
             restore(folder / "in.mp4", tmp_path / "out.mp4", model=broken, backend=backend, segment_seconds=1.0)
-        sentences.append(str(caught.value))
+        sentences.append(re.sub(r"frame \d+", "a frame", str(caught.value)))  # whichever worker came first
     assert sentences[0] == sentences[1] and "parameters that are not finite" in sentences[1]
     assert restore(folder / "in.mp4", tmp_path / "out.mp4", backend=workers).frames == FRAMES
 
