@@ -101,7 +101,8 @@ class Display:
             return
         unsaved = self._last.unsaved if self._last is not None else 0
         pace = self._pace()
-        wait = None if pace is None else max(1, self._job.segment_frames - unsaved) * pace
+        most = self._job.segment_frames * self._job.workers
+        wait = None if pace is None else max(1, most - unsaved) * pace
         when = "" if wait is None or not self._job.segment_frames else f", in {format_estimate(wait)} at most"
         lost = "1 frame" if unsaved == 1 else f"{unsaved} frames"
         self._say(f"Stopping when the current segment is done{when}; Ctrl-C again stops at once and loses {lost}.")
