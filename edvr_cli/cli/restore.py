@@ -14,10 +14,10 @@ from edvr_cli.cli.help import ReadableCommand
 from edvr_cli.cli.interrupt import patient_interrupt
 from edvr_cli.cli.json_lines import JsonLines
 from edvr_cli.cli.messages import Messages
+from edvr_cli.cli.model_choice import ModelChoice
 from edvr_cli.cli.option_groups import (
     DisplayOptions,
     Files,
-    ModelChoice,
     display_options,
     encoding_options,
     file_options,
