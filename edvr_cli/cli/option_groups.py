@@ -12,6 +12,7 @@ import click
 from edvr_cli.cli.fetch import PULL_OPTION, available
 from edvr_cli.cli.help import put_into_section
 from edvr_cli.cli.types import (
+    DEVICE_LIST,
     DEVICE_NAME,
     KEY_VALUE,
     MODEL,
@@ -42,6 +43,7 @@ __all__ = [
     "inference_options",
     "input_options",
     "job_options",
+    "model_on_devices_options",
     "model_options",
     "option_group",
     "output_options",
@@ -89,7 +91,7 @@ def section(title: str, declare: Declaration) -> Declaration:
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """A model by name or file, and the device it runs on."""
+    """A model by name or file, and the device it runs on, or several of them: ``cuda:0,cuda:1``."""
 
     model: str | None
     denoise: float | None
@@ -106,30 +108,50 @@ class ModelChoice:
             find_model(available(needed, agreed=self.pull or agreed))
         return name
 
+    def devices(self) -> tuple[str, ...]:
+        """The devices. Raises DeviceError where one of several is not there."""
+        from edvr_cli.system.hardware import resolve_devices  # noqa: PLC0415 (torch takes seconds)
+
+        return resolve_devices(self.device)
+
     def load(self, name: str) -> Model:
-        """The network of the model of that name, on the device."""
+        """The model of that name, on the first device."""
         from edvr_cli.models.checkpoint import load_model  # noqa: PLC0415 (torch takes seconds)
 
-        return load_model(name, self.device, denoise=self.denoise)
+        return load_model(name, self.devices()[0], denoise=self.denoise)
 
 
-model_options = option_group(
+_MODEL_OPTIONS: dict[str, Declaration] = {
+    "model": click.option(
+        "-n", "--model", "--weights", "model", metavar="MODEL", type=MODEL, help="Model name or checkpoint file."
+    ),
+    "denoise": click.option(
+        "--denoise",
+        type=Finite(0, 1),
+        metavar="0..1",
+        help="From the model for clean video (0) to that for compressed video (1).  [default: as --model]",
+    ),
+    "pull": PULL_OPTION,
+    "device": click.option(
+        "-d", "--device", type=DEVICE_NAME, default="auto", show_default=True, help="cpu, cuda, cuda:1, mps."
+    ),
+}
+
+model_options = option_group("choice", "Model", ModelChoice, _MODEL_OPTIONS)
+
+model_on_devices_options = option_group(
     "choice",
     "Model",
     ModelChoice,
     {
-        "model": click.option(
-            "-n", "--model", "--weights", "model", metavar="MODEL", type=MODEL, help="Model name or checkpoint file."
-        ),
-        "denoise": click.option(
-            "--denoise",
-            type=Finite(0, 1),
-            metavar="0..1",
-            help="From the model for clean video (0) to that for compressed video (1).  [default: as --model]",
-        ),
-        "pull": PULL_OPTION,
+        **_MODEL_OPTIONS,
         "device": click.option(
-            "-d", "--device", type=DEVICE_NAME, default="auto", show_default=True, help="cpu, cuda, cuda:1, mps."
+            "-d",
+            "--device",
+            type=DEVICE_LIST,
+            default="auto",
+            show_default=True,
+            help="cpu, cuda, mps; several: cuda:0,cuda:1; all: every CUDA GPU.",
         ),
     },
 )

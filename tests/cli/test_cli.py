@@ -1,6 +1,7 @@
 """The command as a user meets it: exit codes, messages, and what goes to which stream."""
 
 import json
+import multiprocessing
 import os
 import pty
 import re
@@ -278,6 +279,29 @@ def test_a_cluster_needs_its_extra(edvr, monkeypatch: pytest.MonkeyPatch):
     run = edvr(*UPSCALE, "in.mp4", "out.mp4", "--cluster", "auto")
     assert run.code == 2
     assert run.err.splitlines()[-1] == "edvr: --cluster needs Ray: pip install 'edvr-cli[cluster]'."
+
+
+def test_several_devices_work_on_one_file(edvr):
+    """A worker process each, which are gone afterwards."""
+    run = edvr(*UPSCALE, "in.mp4", "out.mp4", "--device", "cpu,cpu", "--segment", "0.08")
+    assert run.code == 0 and " on 2 × cpu, " in run.err and "6 frames" in run.err
+    assert not multiprocessing.active_children()
+
+
+def test_standard_output_is_written_by_one_device(edvr, models: Path):
+    """And so said."""
+    run = subprocess.run(
+        [sys.executable, "-m", "edvr_cli", "upscale", "-n", "sr", "in.mp4", "-", "--device", "cpu,cpu"],
+        env={**os.environ, "EDVR_MODEL_DIR": str(models)}, capture_output=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0 and run.stdout.startswith(b"YUV4MPEG2 W128 H96 ")
+    assert b"Standard output takes frames one after the other: one device is used, cpu." in run.stderr
+
+
+def test_a_preview_is_made_on_one_device(edvr):
+    """There is nothing to share."""
+    run = edvr("preview", "in.mp4", "--device", "cpu,cpu")
+    assert run.code == 2 and "this command works on one device" in " ".join(run.err.split())
 
 
 def test_limits_can_be_set(edvr, monkeypatch: pytest.MonkeyPatch):
