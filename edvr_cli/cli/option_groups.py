@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
 import click
@@ -16,10 +15,8 @@ from edvr_cli.cli.model_choice import ModelChoice
 from edvr_cli.cli.types import (
     DEVICE_LIST,
     DEVICE_NAME,
-    FILE,
     KEY_VALUE,
     MODEL,
-    NAME,
     RATE,
     RAW_FORMAT,
     REAL,
@@ -31,17 +28,14 @@ from edvr_cli.cli.types import (
     Finite,
 )
 from edvr_cli.inference.options import DEFAULT_TILE_PAD, PRECISIONS, InferenceOptions
-from edvr_cli.jobs.inputs import Selection
 from edvr_cli.jobs.options import JobOptions, OutputOptions
 from edvr_cli.video.reading.options import InputOptions
 from edvr_cli.video.writing.options import Encoding
 
 __all__ = [
     "DisplayOptions",
-    "Files",
     "display_options",
     "encoding_options",
-    "file_options",
     "inference_options",
     "input_options",
     "job_options",
@@ -89,50 +83,6 @@ def section(title: str, declare: Declaration) -> Declaration:
         return declared
 
     return decorate
-
-
-@dataclass(frozen=True)
-class Files:
-    """Inputs and output as given on the command line."""
-
-    paths: tuple[str, ...]
-    input_path: str | None
-    output_path: str | None
-    list_file: Path | None
-    recursive: bool
-    include: tuple[str, ...]
-    exclude: tuple[str, ...]
-    skip_existing: bool
-    watch: bool
-
-    @property
-    def selection(self) -> Selection:
-        """Which files of folders are restored."""
-        return Selection(self.recursive, self.include, self.exclude)
-
-
-file_options = option_group(
-    "files",
-    "Files",
-    Files,
-    {
-        "paths": click.argument("paths", metavar="IN... [OUT]", nargs=-1, type=NAME),
-        "input_path": click.option("-i", "--input", "input_path", metavar="IN", type=NAME, help="Same as IN."),
-        "output_path": click.option("-o", "--output", "output_path", metavar="OUT", type=NAME, help="Same as OUT."),
-        "list_file": click.option(
-            "--list", "list_file", metavar="FILE", type=FILE, help="Also read inputs from FILE, one per line."
-        ),
-        "recursive": click.option("-r", "--recursive", is_flag=True, help="Search folders recursively."),
-        "include": click.option(
-            "--include", metavar="PATTERN", multiple=True, help="Restore only these files of folders: '*.mov'."
-        ),
-        "exclude": click.option(
-            "--exclude", metavar="PATTERN", multiple=True, help="Skip these files of folders and patterns."
-        ),
-        "skip_existing": click.option("--skip-existing", is_flag=True, help="Skip files whose output exists."),
-        "watch": click.option("--watch", is_flag=True, help="Wait for files in the folder IN, until Ctrl-C."),
-    },
-)
 
 
 _MODEL_OPTIONS: dict[str, Declaration] = {
@@ -270,7 +220,12 @@ encoding_options = option_group(
             "--pix-fmt", "--pix_fmt", "pix_fmt", help="Pixel format.  [default: the source's bit depth]"
         ),
         "encoder_options": click.option(
-            "-e", "encoder_options", type=KEY_VALUE, multiple=True, help="Encoder option; repeatable."
+            "-e",
+            "--encoder-option",
+            "encoder_options",
+            type=KEY_VALUE,
+            multiple=True,
+            help="Encoder option; repeatable.",
         ),
     },
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from edvr_cli.cli.file_options import Files, file_options
 from edvr_cli.cli.help import ReadableCommand
 from edvr_cli.cli.interrupt import patient_interrupt
 from edvr_cli.cli.json_lines import JsonLines
@@ -17,10 +18,8 @@ from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.model_choice import ModelChoice
 from edvr_cli.cli.option_groups import (
     DisplayOptions,
-    Files,
     display_options,
     encoding_options,
-    file_options,
     inference_options,
     input_options,
     job_options,
