@@ -39,7 +39,7 @@ _GAP, _WHITE = 8, 255
 class Restored:
     """One frame, both ways at output size: ``before`` by bicubic, ``after`` by the network; (3, sH, sW) uint8.
 
-    ``seconds`` is its time in the source; ``took`` what the network took for it, in seconds.
+    ``seconds`` is its time in the source; ``took`` the seconds that the network took.
     """
 
     before: Tensor
@@ -73,7 +73,7 @@ def evenly_spaced(footage: Footage, count: int) -> list[float]:
 def restored_from(footage: Footage, engine: StreamingEDVR, instant: float, count: int) -> Iterator[Restored]:
     """Restore ``count`` frames from ``instant`` (seconds) on, each in its own window, as a whole run would.
 
-    Only the first of them pays for a window's worth of features. Raises InputError where nothing is there.
+    Only the first of them computes the features of a whole window. Raises InputError where there is no frame.
     """
     instant = footage.shown_at(instant)
     config, rate = engine.config, float(footage.rate)
