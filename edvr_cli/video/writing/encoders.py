@@ -34,6 +34,8 @@ _LARGEST_SIDES = {
     "libsvtav1": 16384,
     "libvpx-vp9": 65536,
     "libvpx": 16383,
+    "libwebp": 16383,
+    "mjpeg": 65500,
     "prores_ks": 65535,
 }
 
@@ -47,7 +49,7 @@ class _Quality:
     """Quality and speed options of an encoder: names, defaults, and fixed options.
 
     ``presets`` maps x264's preset names to the encoder's own, where these differ; names it does not map are
-    passed unchanged.
+    passed unchanged. ``best`` is given where the encoder's scale runs the other way, up to that.
     """
 
     crf_option: str | None
@@ -56,6 +58,15 @@ class _Quality:
     presets: Mapping[str, str] = field(default_factory=dict)
     fixed: Mapping[str, str] = field(default_factory=dict)
     max_crf: float = 51
+    best: float | None = None
+
+    def crf_options(self, crf: float) -> dict[str, str]:
+        """The encoder's options for a constant quality."""
+        assert self.crf_option is not None
+        if self.crf_option == "qmin":  # A quantizer is held by giving it as the least and the largest at once.
+            held = str(max(1, round(crf)))
+            return {"qmin": held, "qmax": held}
+        return {self.crf_option: f"{crf if self.best is None else self.best - crf:g}"}
 
 
 _SVT_PRESETS = dict(zip(_X26X_PRESETS, ("12", "11", "10", "9", "8", "6", "5", "4", "3", "2"), strict=True))
@@ -78,6 +89,8 @@ _QUALITY = {
     "tiff": _Quality(None, None, fixed={"compression_algo": "deflate"}),
     "exr": _Quality(None, None, fixed={"compression": "zip16"}),
     "dpx": _Quality(None, None),
+    "mjpeg": _Quality("qmin", 2, max_crf=31),
+    "libwebp": _Quality("quality", 10, max_crf=100, best=100),
     "rawvideo": _Quality(None, None),
     "h264_nvenc": _Quality("cq", 19, "preset", _NVENC_PRESETS, {"rc": "vbr", "b": "0"}),
     "hevc_nvenc": _Quality("cq", 21, "preset", _NVENC_PRESETS, {"rc": "vbr", "b": "0"}),
@@ -90,8 +103,10 @@ _QUALITY = {
     "av1_amf": _Quality("qvbr_quality_level", 26, "quality", _AMF_QUALITIES, {"rc": "qvbr"}),
 }
 
-# Encoders of pictures, each packet a file; they hold RGB or gray and take transparency as they take color.
+# Encoders of pictures, each packet a file; but for JPEG they hold RGB or gray and take transparency as they take color.
 PICTURES = frozenset(ENCODERS.values())
+_RGB_PICTURES = PICTURES - {"mjpeg"}
+_JFIF_MATRIX = 5  # BT.601, which every JPEG is in
 # Encoders that keep transparency where the source has it, unless another pixel format is asked for.
 _WITH_ALPHA = PICTURES | {"prores_ks", "ffv1", "libvpx-vp9", "rawvideo"}
 # Encoders that take static HDR metadata; HEVC streams are given it in any case (see hdr_messages).
@@ -193,7 +208,10 @@ def plan_encoder(encoding: Encoding, info: VideoInfo, *, width: int, height: int
     _check_options(codec, encoding.options)
 
     def attempt(layout: PixelLayout) -> EncoderPlan:
-        siting = {"chroma_sample_location": info.color.chroma_location} if layout.shift_y else {}
+        color = info.color.for_layout(layout)
+        if name == "mjpeg":
+            color = replace(color, matrix=_JFIF_MATRIX, full_range=True, chroma_location="center")
+        siting = {"chroma_sample_location": color.chroma_location} if layout.shift_y else {}
         plan = EncoderPlan(
             codec=name,
             codec_id=codec.canonical_name,
@@ -201,7 +219,7 @@ def plan_encoder(encoding: Encoding, info: VideoInfo, *, width: int, height: int
             height=height,
             rate=rate,
             layout=layout,
-            color=info.color.for_layout(layout),
+            color=color,
             sample_aspect_ratio=info.sample_aspect_ratio,
             options=_joined({**options, **siting}, encoding.options),
             threads=threads,
@@ -294,11 +312,13 @@ def _layouts(codec: av.Codec, pix_fmt: str | None, info: VideoInfo, width: int, 
         return (*unlike, lacking, chroma, excess, surplus, layout.family == "rgb", layout.semi_planar)
 
     usable = [item for item in layouts.values() if "yuvj" not in item.name]
-    if codec.name in PICTURES:
+    if codec.name in _RGB_PICTURES:
         usable = [item for item in usable if item.family != "yuv"]
     if codec.name == "rawvideo":
         usable = [item for item in usable if item.name in _Y4M]
-    usable = [item for item in usable if (gray or item.family != "gray") and (alpha or not item.alpha)]
+    # WebP takes RGB with transparency alone, and drops one that is nowhere.
+    clear = alpha or codec.name == "libwebp"
+    usable = [item for item in usable if (gray or item.family != "gray") and (clear or not item.alpha)]
     if not usable:
         raise OutputError(f"{codec.name} takes no pixel format that this program writes ({', '.join(names)}).")
     return sorted(usable, key=loss)
@@ -321,7 +341,8 @@ def _quality_options(encoding: Encoding, quality: _Quality) -> dict[str, str]:
     # The encoders would follow our default and not a quantizer or bit rate that is asked for by its own name.
     if quality.crf_option is not None and (encoding.crf is not None or not _RATE_CONTROL & encoding.options.keys()):
         crf = quality.crf if encoding.crf is None else encoding.crf
-        options[quality.crf_option] = f"{crf:g}"
+        assert crf is not None  # it has one where it has an option for it
+        options.update(quality.crf_options(crf))
     if quality.preset_option is not None:
         preset = encoding.preset or "medium"
         own = quality.presets.get(preset, preset)
