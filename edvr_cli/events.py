@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from edvr_cli.errors import Hint
+from edvr_cli.size import Size
 
 __all__ = [
     "BatchEnded",
@@ -28,8 +29,8 @@ class Started:
 
     source: Path
     target: Path
-    size: tuple[int, int]  # width, height of the source in pixels
-    output_size: tuple[int, int]
+    size: Size  # of the source
+    output_size: Size
     total: int | None  # frames, an estimate; None: unknown
     model: str
     device: str
@@ -38,7 +39,8 @@ class Started:
     resized: bool  # the network's output is resized, as another scale than the model's is wanted
     kept: int = 0  # frames that an earlier run restored
     segment_frames: int = 0  # of the longest segment; 0: nothing is kept
-    seconds_per_frame: float | None = None  # expected, where it was measured
+    seconds_per_frame: float | None = None  # expected, of all workers together, where it was measured
+    workers: int = 1  # that restore segments at the same time
     strength: float = 1.0  # share of the network's output in a frame
 
 

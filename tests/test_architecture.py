@@ -39,6 +39,7 @@ LAYERS = (
     "image",
     "system",
     "events",
+    "size",
     "errors",
     "version",
 )
@@ -132,10 +133,13 @@ def test_only_the_command_names_its_flags():
 def test_nothing_is_swallowed():
     """No bare except; and whoever catches everything raises it, or hands it on.
 
-    To another thread (threads.py), to the batch's outcomes, to the compiler whose cache fails (jit_cache.py), or to
-    the user as the last line of defence (cli).
+    To another thread (threads.py) or process (worker_process.py), to the batch's outcomes, to the compiler whose cache
+    fails (jit_cache.py), or to the user as the last line of defence (cli).
     """
-    hands_on = {"edvr_cli.system.threads", "edvr_cli.ops.cpu.jit_cache", "edvr_cli.jobs.batch", "edvr_cli.cli"}
+    hands_on = {
+        "edvr_cli.system.threads", "edvr_cli.ops.cpu.jit_cache", "edvr_cli.jobs.batch",
+        "edvr_cli.jobs.worker_process", "edvr_cli.cli",
+    }  # fmt: skip
     for module, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.ExceptHandler):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,42 +11,31 @@ from rich.table import Table
 
 from edvr_cli.cli.help import ReadableCommand
 from edvr_cli.cli.hints import with_hint
-from edvr_cli.cli.option_groups import ModelChoice, encoding_options, inference_options, input_options, model_options
+from edvr_cli.cli.option_groups import (
+    ModelChoice,
+    encoding_options,
+    inference_options,
+    input_options,
+    model_on_devices_options,
+)
 from edvr_cli.cli.output import PlainConsole, echo_json, markup
 from edvr_cli.cli.paths import check_inputs
+from edvr_cli.cli.prospect import Prospect, prospect_of
 from edvr_cli.cli.size_options import size_options
 from edvr_cli.cli.types import FILE, NAME
 from edvr_cli.errors import InputError
 from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.jobs.options import OutputOptions
 from edvr_cli.jobs.target_size import TargetSize
-from edvr_cli.system.text import format_bytes, format_estimate
 from edvr_cli.video.file_names import FORMATS, is_url
 from edvr_cli.video.reading.options import InputOptions
 from edvr_cli.video.writing.options import Encoding
 
 if TYPE_CHECKING:
-    from edvr_cli.jobs.estimate import Estimate
-    from edvr_cli.jobs.plan import RestorePlan
     from edvr_cli.video.reading.frame_intervals import FrameIntervals
     from edvr_cli.video.reading.info import StreamInfo, VideoInfo
 
 __all__ = ["info_command"]
-
-
-@dataclass(frozen=True)
-class _Prospect:
-    """The plan of a run, what it takes, and the seconds per frame (None: not measured)."""
-
-    plan: RestorePlan
-    estimate: Estimate
-    pace: float | None
-
-    @property
-    def seconds(self) -> float | None:
-        """For all frames."""
-        frames = self.plan.total_frames
-        return None if self.pace is None or not frames else self.pace * frames
 
 
 @click.command("info", cls=ReadableCommand, no_args_is_help=True)
@@ -56,7 +44,7 @@ class _Prospect:
 @size_options
 @click.option("--measure", is_flag=True, help="Restore a few frames to estimate the time.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
-@model_options
+@model_on_devices_options
 @inference_options
 @input_options
 @encoding_options
@@ -81,11 +69,11 @@ def info_command(
             raise InputError(f"{source} is a URL, which is not opened unasked.", hint="network", wrong_usage=True)
         check_inputs(source)
     model = choice.available("sr")
-    from edvr_cli.jobs.estimate import estimate  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.jobs.plan import plan_restore  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.video.reading.frame_intervals import measure_intervals  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.video.reading.sources import as_source, probe  # noqa: PLC0415 (torch takes seconds)
 
+    devices = choice.devices()
     origin = as_source(source, input)
     info = probe(origin)
     times = measure_intervals(info)
@@ -103,7 +91,7 @@ def info_command(
         plan = replace(plan, source=replace(plan.source, info=info))
     if measure and not plan.info.source.rereadable:
         raise click.UsageError("--measure would read the pipe's frames; write them to a file first.")
-    prospect = _Prospect(plan, estimate(plan), _pace(plan, measure=measure))
+    prospect = prospect_of(plan, devices, measure=measure)
     if as_json:
         echo_json(_facts(plan.info, times, prospect), indent=2)
     else:
@@ -120,7 +108,7 @@ def _target(info: VideoInfo, target: str | None) -> Path:
     return Path(f"{info.path.stem}{suffix if suffix in FORMATS.keys() - {'.webm'} else '.mkv'}")
 
 
-def _show(info: VideoInfo, times: FrameIntervals | None, prospect: _Prospect) -> None:
+def _show(info: VideoInfo, times: FrameIntervals | None, prospect: Prospect) -> None:
     console = PlainConsole()
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
@@ -133,9 +121,8 @@ def _show(info: VideoInfo, times: FrameIntervals | None, prospect: _Prospect) ->
     fates = {fate.stream.index: fate for fate in plan.mux.streams}
     streams = Table("stream", "codec", "", f"in {plan.target.suffix or plan.mux.format}", box=None)
     streams.columns[3].overflow = "fold"
-    size = f"{encoder.width}×{encoder.height}"
     streams.add_row(
-        f"{info.stream_index} video", info.codec, "", f"restored: {size} {encoder.codec}, {encoder.layout.name}"
+        f"{info.stream_index} video", info.codec, "", f"restored: {encoder.size} {encoder.codec}, {encoder.layout.name}"
     )
     for stream in info.streams:
         fate = fates.get(stream.index)
@@ -143,7 +130,7 @@ def _show(info: VideoInfo, times: FrameIntervals | None, prospect: _Prospect) ->
         streams.add_row(f"{stream.index} {_kind(stream)}", stream.codec, _details(stream), text)
     console.print(streams)
     console.print()
-    for line in _work(prospect):
+    for line in prospect.sentences():
         console.print(line)
     for note in plan.mux.notes:
         console.print(markup("[yellow]note:[/] {}", note))
@@ -151,44 +138,9 @@ def _show(info: VideoInfo, times: FrameIntervals | None, prospect: _Prospect) ->
         console.print(markup("[yellow]note:[/] {}", with_hint(plan.size_note.message, plan.size_note.hint)))
 
 
-def _pace(plan: RestorePlan, *, measure: bool) -> float | None:
-    """Seconds per frame: measured now, or by an earlier run on this machine."""
-    from edvr_cli.jobs.estimate import estimate, seconds_per_frame  # noqa: PLC0415 (torch takes seconds)
-    from edvr_cli.jobs.rates import known_pace, store_pace  # noqa: PLC0415 (likewise)
-
-    pixels, precision = plan.info.width * plan.info.height, estimate(plan).precision
-    if not measure:
-        return known_pace(plan.model, precision, pixels)
-    pace = seconds_per_frame(plan)
-    store_pace(plan.model, precision, pixels, pace)
-    return pace
-
-
-def _work(prospect: _Prospect) -> Iterator[str]:
-    """Disk space, memory and time, a sentence each."""
-    from edvr_cli.jobs.disk_space import output_bytes, space_needed  # noqa: PLC0415 (torch takes seconds)
-
-    plan, work = prospect.plan, prospect.estimate
-    if frames := plan.total_frames:
-        size, space = (format_bytes(count(plan.encoder, plan.info, frames)) for count in (output_bytes, space_needed))
-        yield f"Output: about {size}; {space} of disk space during the work."
-    pieces = f"tiles of {work.tile} pixels" if work.tile else "whole frames"
-    strength = "" if plan.inference.strength == 1 else f", strength {plan.inference.strength:g}"
-    free = "" if work.free is None else f", of {format_bytes(work.free)} available"
-    yield (
-        f"Memory: about {format_bytes(work.memory)} for the network{free} "
-        f"({work.model} on {work.device}, {work.precision}, {pieces}{strength})."
-    )
-    if prospect.pace is None:
-        yield "Time: use --measure to estimate it."
-    else:
-        total = "" if prospect.seconds is None else f", {format_estimate(prospect.seconds)} in total"
-        yield f"Time: {prospect.pace:.2g} s per frame, measured{total}; decoding and encoding run in parallel."
-
-
 def _lines(info: VideoInfo, times: FrameIntervals | None) -> list[tuple[str, str]]:
-    size = f"{info.width}×{info.height}"
-    if info.display_size != (info.width, info.height):
+    size = str(info.size)
+    if info.display_size != info.size:
         shown = []
         if info.sample_aspect_ratio != 1:
             shown.append(
@@ -196,7 +148,7 @@ def _lines(info: VideoInfo, times: FrameIntervals | None) -> list[tuple[str, str
             )
         if info.rotation:
             shown.append(f"turned by {info.rotation}°")
-        size += ", shown as {}×{}".format(*info.display_size) + (f" ({', '.join(shown)})" if shown else "")
+        size += f", shown as {info.display_size}" + (f" ({', '.join(shown)})" if shown else "")
     elif info.rotation or info.display_matrix is not None:
         size += f", turned by {info.rotation}° or mirrored"
     lines = [
@@ -270,12 +222,12 @@ def _fate(action: str, codec: str, reason: str) -> str:
     return f"dropped: {reason}" if reason else "written again"
 
 
-def _facts(info: VideoInfo, times: FrameIntervals | None, prospect: _Prospect) -> dict[str, Any]:
+def _facts(info: VideoInfo, times: FrameIntervals | None, prospect: Prospect) -> dict[str, Any]:
     """All facts for JSON; fractions as text."""
     from edvr_cli.jobs.disk_space import output_bytes, space_needed  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.video.pixels.color import MATRIX_NAMES, PRIMARIES_NAMES, TRANSFER_NAMES  # noqa: PLC0415 (torch takes seconds)
 
-    color, plan, work = info.color, prospect.plan, prospect.estimate
+    color, plan = info.color, prospect.plan
     encoder, frames = plan.encoder, plan.total_frames
     return {
         "path": info.path,
@@ -339,15 +291,5 @@ def _facts(info: VideoInfo, times: FrameIntervals | None, prospect: _Prospect) -
             "space": space_needed(encoder, info, frames) if frames else None,
             "warnings": plan.mux.warnings,
         },
-        "work": {
-            "model": work.model,
-            "device": str(work.device),
-            "precision": work.precision,
-            "tile": work.tile,
-            "strength": plan.inference.strength,
-            "memory": work.memory,
-            "free_memory": work.free,
-            "seconds_per_frame": prospect.pace,
-            "seconds": prospect.seconds,
-        },
+        "work": prospect.facts(),
     }

@@ -98,14 +98,12 @@ def preview_command(
     targets, clips = files[: len(at)], files[len(at) :]
     network = choice.load(model)
     engine = StreamingEDVR(network, inference)
-    width, height = footage.size
-    scale = network.config.scale
     console.tell(
         markup(
             "[bold]{}[/]  {} → {}  {} on {}, {}",
             source.name,
-            f"{width}×{height}",
-            f"{width * scale}×{height * scale}",
+            footage.size,
+            footage.size.times(network.config.scale),
             network.name,
             engine.device,
             name_of(engine.dtype) + ("" if inference.strength == 1 else f", strength {inference.strength:g}"),

@@ -101,7 +101,8 @@ class Display:
             return
         unsaved = self._last.unsaved if self._last is not None else 0
         pace = self._pace()
-        wait = None if pace is None else max(1, self._job.segment_frames - unsaved) * pace
+        most = self._job.segment_frames * self._job.workers
+        wait = None if pace is None else max(1, most - unsaved) * pace
         when = "" if wait is None or not self._job.segment_frames else f", in {format_estimate(wait)} at most"
         lost = "1 frame" if unsaved == 1 else f"{unsaved} frames"
         self._say(f"Stopping when the current segment is done{when}; Ctrl-C again stops at once and loses {lost}.")
@@ -117,7 +118,7 @@ class Display:
         self._kept = event.kept
         self._job, self._last = event, None
         tiles = f"tiles of {event.tile}" if event.tile else "whole frames"
-        sizes = "{}×{} → {}×{}".format(*event.size, *event.output_size)
+        sizes = f"{event.size} → {event.output_size}"
         self._say(markup("[bold]{}[/] → [bold]{}[/]  {}", event.source.name, event.target.name, sizes))
         strength = "" if event.strength == 1 else f", strength {event.strength:g}"
         self._say(f"{event.model} on {event.device}, {event.precision}, {tiles}{strength}")

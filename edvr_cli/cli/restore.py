@@ -1,28 +1,29 @@
 """``edvr upscale`` and ``edvr deblur``: restore one file, or many."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
+from edvr_cli.cli.file_options import Files, file_options
 from edvr_cli.cli.help import ReadableCommand
 from edvr_cli.cli.interrupt import patient_interrupt
 from edvr_cli.cli.json_lines import JsonLines
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.option_groups import (
     DisplayOptions,
-    Files,
     ModelChoice,
     display_options,
     encoding_options,
-    file_options,
     inference_options,
     input_options,
     job_options,
-    model_options,
+    model_on_devices_options,
     output_options,
     section,
 )
@@ -43,6 +44,9 @@ from edvr_cli.video.file_names import STANDARD_OUTPUT
 from edvr_cli.video.image_sequences import holds_images
 from edvr_cli.video.reading.options import InputOptions
 from edvr_cli.video.writing.options import Encoding
+
+if TYPE_CHECKING:
+    from edvr_cli.jobs.backends import BackendFactory
 
 __all__ = ["deblur", "upscale"]
 
@@ -87,7 +91,7 @@ def _restore_options(command: Callable[..., None]) -> Callable[..., None]:
     called.__doc__, called.__name__ = command.__doc__, command.__name__
     for options in (
         display_options, _CLUSTER, job_options, output_options, encoding_options, input_options, inference_options,
-        model_options, file_options,
+        model_on_devices_options, file_options,
     ):  # fmt: skip
         called = options(called)
     return called
@@ -131,13 +135,13 @@ def _restore(files: Files, request: _Request, shown: DisplayOptions, suffix: str
     else:
         entries = [Entry(Path(inputs[0]), single_target(Path(inputs[0]), output, suffix))]
     display = JsonLines() if shown.json else Display(bar=shown.progress)
-    with display, patient_interrupt(display.interrupted) as stop:
+    with display, patient_interrupt(display.interrupted) as stop, ExitStack() as workers:
         if batch:
             entries = find()
         else:
             _check(entries[0], request)
         model = request.choice.available(request.task, agreed=request.output.overwrite)
-        restore = _restorer(request, model, stop, display)
+        restore = _restorer(request, model, workers, stop, display)
         if not batch:
             finished = [restore(entries[0]).target]
         else:
@@ -174,19 +178,14 @@ def _check_options(request: _Request, shown: DisplayOptions, output: Path | None
         raise click.UsageError("--json and the video cannot both be written to standard output.")
     if request.cluster is not None and output == STANDARD_OUTPUT:
         raise click.UsageError("--cluster cannot write to standard output; give a file name for OUT.")
+    if request.cluster is not None and ("," in request.choice.device or request.choice.device == "all"):
+        raise click.UsageError("--cluster has its own devices; leave out the list of --device.")
     if request.cluster is not None and find_spec("ray") is None:
         raise DeviceError("--cluster needs Ray: pip install 'edvr-cli[cluster]'.", wrong_usage=True)
 
 
 def _check(entry: Entry, request: _Request) -> None:
-    check_request(
-        entry.source,
-        entry.target,
-        input=request.input,
-        output=request.output,
-        job=request.job,
-        on_cluster=request.cluster is not None,
-    )
+    check_request(entry.source, entry.target, input=request.input, output=request.output, job=request.job)
 
 
 def _finder(inputs: list[str], output: Path | None, suffix: str, files: Files) -> Callable[[], list[Entry]]:
@@ -214,25 +213,31 @@ def _instead(inputs: list[str], files: Files) -> str:
     return "try --include PATTERN for other suffixes" + ("" if files.recursive else ", or --recursive")
 
 
-def _restorer(request: _Request, name: str, stop: Callable[[], bool], on_event: OnEvent) -> Callable[[Entry], Finished]:
-    """A function that restores one file; loads torch and the network."""
+def _restorer(
+    request: _Request, name: str, workers: ExitStack, stop: Callable[[], bool], on_event: OnEvent
+) -> Callable[[Entry], Finished]:
+    """A function that restores one file; loads torch and the network. ``workers`` ends what it starts."""
     import torch  # noqa: PLC0415 (seconds)
 
     from edvr_cli.jobs.restore_video import restore_video  # noqa: PLC0415
 
-    device = request.choice.device
+    devices = request.choice.devices()
     model = request.choice.load(name)
     if (model.config.scale == 1) != (request.task == "deblur"):
         other = "deblur" if model.config.scale == 1 else "upscale"
         raise ModelError(f"{model.name} is a model for edvr {other}; choose another with --model.", wrong_usage=True)
     if request.job.threads is not None:
         torch.set_num_threads(request.job.threads)
-    backend = None
+    backend: BackendFactory | None = None
+    if len(devices) > 1:
+        from edvr_cli.jobs.device_workers import DeviceWorkers  # noqa: PLC0415
+
+        backend = workers.enter_context(DeviceWorkers(devices))
     if request.cluster is not None:
         from edvr_cli.jobs.ray_backend import RayCluster  # noqa: PLC0415 (an extra)
 
         chosen = click.get_current_context().get_parameter_source("device") != ParameterSource.DEFAULT
-        gpus = device.startswith("cuda") if chosen else None
+        gpus = devices[0].startswith("cuda") if chosen else None
         backend = RayCluster(request.cluster, gpus=gpus, threads=request.job.threads)
     return lambda entry: restore_video(
         entry.source,

@@ -10,10 +10,13 @@ from typing import Any, ClassVar
 import click
 from click.shell_completion import CompletionItem
 
+from edvr_cli.errors import DeviceError
 from edvr_cli.models.registry import MODELS
+from edvr_cli.system.device_names import device_names
 from edvr_cli.video.reading.options import RawFormat
 
 __all__ = [
+    "DEVICE_LIST",
     "DEVICE_NAME",
     "FILE",
     "FOLDER",
@@ -170,17 +173,28 @@ class _RawFormat(click.ParamType):
         raise click.BadParameter(f"invalid raw format {value!r}: expected 1920x1080:yuv420p", ctx, param)
 
 
-class _DeviceName(click.ParamType):
-    """``auto`` or the name of a torch device; torch is not loaded."""
+class _DeviceList(click.ParamType):
+    """``auto``, the name of a torch device, a list of names, or ``all``; torch is not loaded."""
 
     name = "device"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The text, which is well formed."""
+        try:
+            return ",".join(device_names(str(value)))
+        except DeviceError as error:
+            raise click.BadParameter(str(error), ctx, param) from error
+
+
+class _DeviceName(_DeviceList):
+    """``auto`` or the name of a torch device; torch is not loaded."""
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The name."""
-        text = str(value)
-        if re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d{1,2})?", text, re.ASCII):
-            return text
-        raise click.BadParameter(f"invalid device {text!r}: expected auto, cpu, cuda, cuda:1 or mps", ctx, param)
+        text = super().convert(value, param, ctx)
+        if text == "all" or "," in text:
+            raise click.BadParameter("this command works on one device: name one of them", ctx, param)
+        return text
 
 
 class _Model(click.ParamType):
@@ -268,6 +282,7 @@ MODEL = _Model()
 SIZE = _Bytes()
 TILE = _Tile()
 KEY_VALUE = _KeyValue()
+DEVICE_LIST = _DeviceList()
 DEVICE_NAME = _DeviceName()
 RATE = _Rate()
 RAW_FORMAT = _RawFormat()

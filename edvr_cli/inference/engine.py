@@ -97,7 +97,7 @@ class StreamingEDVR:
             self._stages = Stages(network)
         # A compiler would have to learn every number of images.
         self._max_windows = 1 if self.options.torch_compile else MAX_WINDOWS
-        self._size: tuple[int, int] | None = None
+        self._shape: tuple[int, int] | None = None  # (H, W) of the frames, rounded up
         self._tiles: list[Tile] = []
         self._plan = MemoryPlan(0, keep_features=True)
         self._frames: dict[int, Tensor] = {}  # (3, H, W) float32 on the device, filled up, by frame number
@@ -115,8 +115,8 @@ class StreamingEDVR:
 
     def memory_needed(self) -> int:
         """Bytes that frames of the size that is prepared need at most, about."""
-        assert self._size is not None
-        return peak_memory(self._plan, self.config, *self._size, self.options.tile_pad, self.dtype.itemsize)
+        assert self._shape is not None
+        return peak_memory(self._plan, self.config, *self._shape, self.options.tile_pad, self.dtype.itemsize)
 
     @property
     def windows_at_once(self) -> int:
@@ -166,7 +166,7 @@ class StreamingEDVR:
         plan = plan_memory(self.config, height, width, self.options, self.device, self.dtype)
         self._plan = replace(plan, windows=min(plan.windows, self._max_windows))
         _LOG.debug("frames of %d×%d on %s in %s: %s", width, height, self.device, self.dtype, self._plan)
-        self._size = height, width
+        self._shape = height, width
         self._tiles = tiles(height, width, self._plan.tile, self.options.tile_pad, multiple)
 
     def windows(self, frames: Iterable[tuple[Label, Tensor, bool]]) -> Iterator[tuple[Label, Window[Tensor]]]:
@@ -174,7 +174,7 @@ class StreamingEDVR:
         labelled = (((label, rgb), starts_shot) for label, rgb, starts_shot in frames)
         for window in windows(labelled, self.config.frames, self.model.padding):
             label, rgb = window.reference
-            if self._size is None:
+            if self._shape is None:
                 self.prepare(*rgb.shape[1:])
             yield label, Window(window.indices, tuple(rgb for _, rgb in window.frames))
 
@@ -209,7 +209,7 @@ class StreamingEDVR:
         They should follow each other: frames that one names and the next does not are forgotten.
         """
         _, height, width = group[0].reference.shape
-        if self._size is None:
+        if self._shape is None:
             self.prepare(height, width)
         restored: list[Tensor] = []
         while len(restored) < len(group):
@@ -239,8 +239,8 @@ class StreamingEDVR:
 
     def _restore(self, group: Sequence[Window[Tensor]]) -> Tensor:
         """(B, 3, s·H, s·W), of as many windows."""
-        assert self._size is not None  # prepared
-        height, width = self._size
+        assert self._shape is not None  # prepared
+        height, width = self._shape
         frames = {n: frame for window in group for n, frame in zip(window.indices, window.frames, strict=True)}
         self._features = {key: value for key, value in self._features.items() if key[1] in frames}
         self._frames = {n: value for n, value in self._frames.items() if n in frames}
@@ -331,16 +331,16 @@ class StreamingEDVR:
 
     def use_less_memory(self) -> None:
         """After memory ran out: single windows, or else tiles half as large; DeviceError where these are the least."""
-        assert self._size is not None  # prepared
+        assert self._shape is not None  # prepared
         size = max(len(tile.core_y) for tile in self._tiles), max(len(tile.core_x) for tile in self._tiles)
         used = self._plan
-        estimate = peak_memory(used, self.config, *self._size, self.options.tile_pad, self.dtype.itemsize)
+        estimate = peak_memory(used, self.config, *self._shape, self.options.tile_pad, self.dtype.itemsize)
         self._forget()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         if used.windows > 1:
             self._max_windows = 1
-            self.prepare(*self._size)
+            self.prepare(*self._shape)
             self._on_notice("Out of memory: continuing with one frame at a time.")
             return
         if max(size) <= MIN_TILE and not used.keep_features:
@@ -352,7 +352,7 @@ class StreamingEDVR:
         limit = 0 if max(size) <= MIN_TILE else min(self.options.max_memory or estimate, estimate // 2)
         tile = max(MIN_TILE, max(size) // 2)
         self.options = replace(self.options, tile=tile, max_memory=limit)
-        self.prepare(*self._size)
+        self.prepare(*self._shape)
         self._on_notice(f"Out of memory: continuing with tiles of {tile} pixels.")
 
     def _forget(self) -> None:

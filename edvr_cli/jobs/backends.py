@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from edvr_cli.errors import DeviceError
 from edvr_cli.events import Notice, OnEvent
 from edvr_cli.inference.engine import StreamingEDVR
-from edvr_cli.inference.memory_plan import free_memory
 from edvr_cli.inference.options import Precision
 from edvr_cli.inference.precision import name_of
 from edvr_cli.jobs.manifest import MissingRange
@@ -17,12 +15,10 @@ from edvr_cli.jobs.plan import RestorePlan
 from edvr_cli.jobs.segment_files import SegmentWriter
 from edvr_cli.jobs.segments import Segment, SegmentLimits
 from edvr_cli.jobs.source_range import SourceRange
-from edvr_cli.video.reading.info import VideoInfo
+from edvr_cli.jobs.worker_engine import check_memory
 from edvr_cli.video.writing.encoders import EncoderPlan
 
 __all__ = ["Backend", "BackendFactory", "LocalBackend", "RestoreContext"]
-
-_TOLERANCE = 1.2  # the need is an estimate
 
 
 @dataclass(frozen=True)
@@ -46,13 +42,19 @@ class RestoreContext:
 class Backend(Protocol):
     """Restores missing ranges of one video.
 
-    ``tile`` is the largest side of a tile (0: whole frames); ``notes`` are sentences for the user.
+    ``tile`` is the largest side of a tile (0: whole frames); ``notes`` are sentences for the user; ``here`` says
+    whether it works on this machine's devices alone.
     """
 
+    here: bool
     device: str
     precision: Precision
     tile: int
     notes: tuple[str, ...]
+
+    @property
+    def workers(self) -> int:
+        """How many segments are restored at once."""
 
     def use_tile(self, tile: int) -> None:
         """Restore in tiles of this size from now on."""
@@ -71,6 +73,9 @@ class BackendFactory(Protocol):
 class LocalBackend:
     """Restores with an engine in this process."""
 
+    here = True
+    workers = 1
+
     def __init__(self, plan: RestorePlan, emit: OnEvent) -> None:
         self.engine = StreamingEDVR(plan.model, plan.inference, on_notice=lambda sentence: emit(Notice(sentence)))
         self._size = plan.info.height, plan.info.width
@@ -79,18 +84,7 @@ class LocalBackend:
         self.precision = name_of(self.engine.dtype)
         self.notes = tuple(self.engine.notes)
         self.tile = self.engine.tile_size
-        self._check_memory(plan.info)
-
-    def _check_memory(self, info: VideoInfo) -> None:
-        """Raises DeviceError where a CPU has too little memory, before the system ends the process."""
-        device, needed = self.engine.device, self.engine.memory_needed()
-        free = free_memory(device) if device.type == "cpu" else None
-        if free is not None and needed > free * _TOLERANCE:
-            how = f"tiles of {self.tile} pixels" if self.tile else "whole frames"
-            raise DeviceError(
-                f"Frames of {info.width}×{info.height} need about {needed / 1e9:.1f} GB of memory in {how}, and "
-                f"{free / 1e9:.1f} GB are free: restore smaller pictures, or free some memory."
-            )
+        check_memory(self.engine, plan.info)
 
     def use_tile(self, tile: int) -> None:
         """Restore in tiles of this size from now on."""

@@ -42,10 +42,13 @@ class Estimate:
     free: int | None
 
 
-def estimate(plan: RestorePlan) -> Estimate:
-    """The precision, tiles and memory that a run of ``plan`` would use now; nothing is computed."""
+def estimate(plan: RestorePlan, device: torch.device | None = None) -> Estimate:
+    """The precision, tiles and memory that a run of ``plan`` would use now; nothing is computed.
+
+    ``device`` None is the model's.
+    """
     config, options = plan.model.config, plan.inference
-    device = plan.model.device
+    device = device or plan.model.device
     dtype = dtype_for(options.precision, device)
     height, width = (round_up(side, config.multiple) for side in (plan.info.height, plan.info.width))
     chosen = plan_memory(config, height, width, options, device, dtype)

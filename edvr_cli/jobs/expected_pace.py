@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 from edvr_cli.errors import EdvrError
-from edvr_cli.jobs.backends import Backend, LocalBackend
+from edvr_cli.jobs.backends import Backend
 from edvr_cli.jobs.estimate import seconds_per_frame
 from edvr_cli.jobs.plan import RestorePlan
 from edvr_cli.jobs.rates import known_pace, store_pace
@@ -15,12 +15,19 @@ _BUDGET = 1.5  # seconds for the measured frames
 
 
 def expected_pace(plan: RestorePlan, backend: Backend) -> float | None:
-    """Seconds per frame; None where it is not worth measuring, or other machines do the work."""
-    if not isinstance(backend, LocalBackend) or not _is_long(plan):
+    """Seconds per frame, of all workers together; None where it is not worth measuring, or other machines do the work.
+
+    Workers on the CPU share its cores, and are about as fast as one; a GPU each is that many times as fast.
+    """
+    if not backend.here or not _is_long(plan):
         return None
-    known = known_pace(plan.model, backend.precision, plan.info.width * plan.info.height)
-    if known is not None or plan.inference.torch_compile or not plan.info.source.rereadable:
-        return known
+    gpus = 1 if plan.model.device.type == "cpu" else backend.workers
+    known = known_pace(plan.model, backend.precision, plan.info.size.pixels)
+    if known is not None:
+        return known / gpus
+    # The GPU's memory is the workers' already.
+    if gpus > 1 or plan.inference.torch_compile or not plan.info.source.rereadable:
+        return None
     with suppress(EdvrError, RuntimeError):  # what is wrong with the video or the device, the work itself reports
         pace = seconds_per_frame(plan, budget=_BUDGET)
         keep_pace(plan, backend, pace)
@@ -30,10 +37,10 @@ def expected_pace(plan: RestorePlan, backend: Backend) -> float | None:
 
 def keep_pace(plan: RestorePlan, backend: Backend, seconds: float) -> None:
     """Keep the pace that a run had, for the next one."""
-    if isinstance(backend, LocalBackend) and _is_long(plan):
-        store_pace(plan.model, backend.precision, plan.info.width * plan.info.height, seconds)
+    if backend.here and backend.workers == 1 and _is_long(plan):
+        store_pace(plan.model, backend.precision, plan.info.size.pixels, seconds)
 
 
 def _is_long(plan: RestorePlan) -> bool:
     frames = plan.total_frames
-    return frames is None or frames * plan.info.width * plan.info.height >= _MIN_PIXELS
+    return frames is None or frames * plan.info.size.pixels >= _MIN_PIXELS

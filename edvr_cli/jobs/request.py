@@ -23,7 +23,6 @@ def check_request(
     input: InputOptions,
     output: OutputOptions,
     job: JobOptions,
-    on_cluster: bool = False,
 ) -> Path:
     """Check source, target and options; returns the target's path.
 
@@ -38,8 +37,6 @@ def check_request(
             raise InputError(f"{source} is a URL, which is not opened unasked.", hint="network")
         raise InputError(f"{source}: no such file.")
     if target == STANDARD_OUTPUT:
-        if on_cluster:
-            raise OutputError("A cluster cannot write to standard output; give a file name.")
         return target
     job_dir = job_directory(target, source)
     job_dir.sweep()

@@ -48,14 +48,15 @@ def restore_video(
         scale: enlargement, 1 to the model's, or a size in pixels; None: the model's.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto``, the first available.
         inference, input, output, job: see the classes.
-        backend: restores the frames; None: this process. :class:`~edvr_cli.jobs.ray_backend.RayCluster` is another.
+        backend: restores the frames; None: this process. :class:`~edvr_cli.jobs.device_workers.DeviceWorkers` and
+            :class:`~edvr_cli.jobs.ray_backend.RayCluster` are others. Standard output is always this process's.
         stop: called after each segment; True stops the work there.
         on_event: receives the events of :mod:`edvr_cli.events`, in the calling thread.
 
     Raises the subclasses of :class:`~edvr_cli.errors.EdvrError`; StoppedError after ``stop``.
     """
     input, output, job = input or InputOptions(), output or OutputOptions(), job or JobOptions()
-    check_request(source, target, input=input, output=output, job=job, on_cluster=backend is not None)
+    check_request(source, target, input=input, output=output, job=job)
     plan = plan_restore(
         source,
         target,

@@ -44,6 +44,8 @@ def run_plan(plan: RestorePlan, *, backend: BackendFactory | None, stop: Callabl
     plan = replace(plan, source=replace(plan.source, on_warning=warnings.append, on_transparency=lose))
     if plan.mux.piped:
         local = LocalBackend(plan, emit)
+        if backend is not None:
+            emit(Notice(f"Standard output takes frames one after the other: one device is used, {local.device}."))
         emit(_started(plan, local))
         if plan.size_note is not None:
             emit(plan.size_note)
@@ -82,8 +84,8 @@ def _started(plan: RestorePlan, backend: Backend) -> Started:
     return Started(
         source=plan.info.path,
         target=plan.target,
-        size=(plan.info.width, plan.info.height),
-        output_size=(plan.encoder.width, plan.encoder.height),
+        size=plan.info.size,
+        output_size=plan.encoder.size,
         total=plan.total_frames,
         model=plan.model.name,
         device=backend.device,
@@ -118,8 +120,9 @@ class Job:
                 if resume != "never" and not finished.header.changes(header):
                     return finished.frame_count or 0, 0
                 check_target(plan.target, source=plan.info.path, overwrite=plan.output.overwrite)
-            pace = expected_pace(plan, self.backend)
-            segment = plan.limits.within(_SEGMENT_SECONDS, pace).longest
+            pace, workers = expected_pace(plan, self.backend), self.backend.workers
+            limits = plan.limits.within(_SEGMENT_SECONDS, pace and pace * workers)
+            segment = limits.shared_by(workers, plan.total_frames).longest
             header = replace(header, choices={**header.choices, "segment": segment})
             manifest = _open(job_dir, header, resume)
             encoder = self._use_choices(manifest)
@@ -138,6 +141,7 @@ class Job:
                         total=total,
                         kept=manifest.frames_done(),
                         segment_frames=self._limits(manifest).longest,
+                        workers=workers,
                         seconds_per_frame=pace,
                     )
                 )

@@ -10,6 +10,8 @@ from fractions import Fraction
 __all__ = ["START", "FrameId", "Position", "Segment", "SegmentLimits"]
 
 _MAX_FRAMES = 300  # per segment, at any frame rate: an interruption costs at most these
+_EACH = 2  # segments that a worker should get at least
+_MIN_SHARED = 12  # frames of a segment, for that: a worker computes four more, which its windows reach
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,12 @@ class SegmentLimits:
         """The same, with at most ``frames`` per segment."""
         longest = min(self.longest, frames)
         return SegmentLimits(min(self.shortest, max(1, longest // 2)), longest)
+
+    def shared_by(self, workers: int, frames: int | None) -> "SegmentLimits":
+        """The same, short enough for each of ``workers`` to get some of the ``frames`` (None: unknown)."""
+        if workers == 1 or frames is None:
+            return self
+        return self.at_most(max(_MIN_SHARED, -(-frames // (_EACH * workers))))
 
     def end_before(self, length: int, starts_shot: bool) -> bool:
         """Whether a segment of ``length`` frames ends before a frame that does or does not start a shot."""

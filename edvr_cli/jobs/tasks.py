@@ -5,7 +5,7 @@ that the result is that of one machine; where packets are not enough, the task c
 """
 
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -112,9 +112,17 @@ def embed_frames(task: SegmentTask, source: SourceRange) -> SegmentTask:
 
 
 def run_task(
-    task: SegmentTask, info: VideoInfo, engine: StreamingEDVR, encoder: EncoderPlan
+    task: SegmentTask,
+    info: VideoInfo,
+    engine: StreamingEDVR,
+    encoder: EncoderPlan,
+    *,
+    on_frame: Callable[[], None] = lambda: None,
 ) -> tuple[Segment, bytes] | None:
-    """Restore and encode a task's segment; None where its packets do not decode to its frames."""
+    """Restore and encode a task's segment; None where its packets do not decode to its frames.
+
+    ``on_frame`` is called after each frame.
+    """
     segments: list[Segment] = []
     engine.prepare(info.height, info.width)
     with TemporaryDirectory(prefix="edvr-") as name:
@@ -127,7 +135,7 @@ def run_task(
                 begin=task.begin,
                 end=task.end.frame,
                 limits=_UNLIMITED,
-                on_frame=lambda: None,
+                on_frame=on_frame,
                 stop=lambda: False,
             )
         except _MismatchError:

@@ -1,4 +1,4 @@
-"""The CPU and the GPUs: their names, and the choice of one."""
+"""The CPU and the GPUs: their names, and the choice of one or several."""
 
 import platform
 from pathlib import Path
@@ -6,8 +6,9 @@ from pathlib import Path
 import torch
 
 from edvr_cli.errors import DeviceError
+from edvr_cli.system.device_names import device_names
 
-__all__ = ["machine_name", "resolve_device"]
+__all__ = ["machine_name", "resolve_device", "resolve_devices"]
 
 
 def machine_name(device: torch.device) -> str:
@@ -29,3 +30,24 @@ def resolve_device(name: str | torch.device) -> torch.device:
         return torch.device(name)
     except RuntimeError as error:
         raise DeviceError(f"unknown device {str(name)!r}: expected auto, cpu, cuda, cuda:1 or mps") from error
+
+
+def resolve_devices(text: str) -> tuple[str, ...]:
+    """The names of the devices in a list, checked where there are several; ``all`` is every CUDA device.
+
+    Raises DeviceError for a list that names a device which is not there, or none.
+    """
+    names = device_names(text)
+    count = torch.cuda.device_count()
+    if names == ("all",):
+        if not count:
+            raise DeviceError(
+                "all is every CUDA device, and this machine has none: choose auto or cpu", wrong_usage=True
+            )
+        return tuple(f"cuda:{number}" for number in range(count))
+    for name in names if len(names) > 1 else ():
+        kind, _, number = name.partition(":")
+        if kind == "cuda" and int(number) >= count:
+            there = ", ".join(f"cuda:{number}" for number in range(count)) or "no CUDA device"
+            raise DeviceError(f"{name} is not there: this machine has {there}", wrong_usage=True)
+    return names

@@ -1,6 +1,7 @@
 """The command as a user meets it: exit codes, messages, and what goes to which stream."""
 
 import json
+import multiprocessing
 import os
 import pty
 import re
@@ -189,7 +190,7 @@ def test_a_strength_is_applied_and_said(edvr):
     assert "strength" not in edvr(*UPSCALE, "in.mp4", "all.mp4").err
     assert Path("half.mp4").read_bytes() != Path("all.mp4").read_bytes()
     run = edvr(*UPSCALE, "in.mp4", "more.mp4", "--strength", "1.5")
-    assert (run.code, "0<=x<=1" in run.err) == (2, True)
+    assert (run.code, "0 to 1" in run.err) == (2, True)
 
 
 def test_tiles_are_said(edvr):
@@ -278,6 +279,29 @@ def test_a_cluster_needs_its_extra(edvr, monkeypatch: pytest.MonkeyPatch):
     run = edvr(*UPSCALE, "in.mp4", "out.mp4", "--cluster", "auto")
     assert run.code == 2
     assert run.err.splitlines()[-1] == "edvr: --cluster needs Ray: pip install 'edvr-cli[cluster]'."
+
+
+def test_several_devices_work_on_one_file(edvr):
+    """A worker process each, which are gone afterwards."""
+    run = edvr(*UPSCALE, "in.mp4", "out.mp4", "--device", "cpu,cpu", "--segment", "0.08")
+    assert run.code == 0 and " on 2 × cpu, " in run.err and "6 frames" in run.err
+    assert not multiprocessing.active_children()
+
+
+def test_standard_output_is_written_by_one_device(edvr, models: Path):
+    """And so said."""
+    run = subprocess.run(
+        [sys.executable, "-m", "edvr_cli", "upscale", "-n", "sr", "in.mp4", "-", "--device", "cpu,cpu"],
+        env={**os.environ, "EDVR_MODEL_DIR": str(models)}, capture_output=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0 and run.stdout.startswith(b"YUV4MPEG2 W128 H96 ")
+    assert b"Standard output takes frames one after the other: one device is used, cpu." in run.stderr
+
+
+def test_a_preview_is_made_on_one_device(edvr):
+    """There is nothing to share."""
+    run = edvr("preview", "in.mp4", "--device", "cpu,cpu")
+    assert run.code == 2 and "this command works on one device" in " ".join(run.err.split())
 
 
 def test_limits_can_be_set(edvr, monkeypatch: pytest.MonkeyPatch):
@@ -383,12 +407,12 @@ MISUSES = {
     "watching a file": (("in.mp4", "--watch"), "--watch needs a folder for IN."),
     "no list": (("--list", "no.txt"), "no.txt cannot be read: No such file or directory."),
     "memory": (("in.mp4", "--max-memory", "much"), "invalid size 'much': expected 800M, 6G or 1.5G"),
-    "segment": (("in.mp4", "--segment", "0"), "0.0 is not in the range 0.04<=x<=60"),
+    "segment": (("in.mp4", "--segment", "0"), "0.0 is not in the range 0.04 to 60"),
     "scale": (("in.mp4", "-s", "5"), "models enlarge 4 times. Run twice: enlarge 1.5 times first"),
     "scale in words": (("in.mp4", "-s", "big"), "invalid scale 'big': expected 2x, 1.5 or one of 720p"),
-    "frames": (("in.mp4", "--frames", "0"), "0 is not in the range x>=1"),
+    "frames": (("in.mp4", "--frames", "0"), "0 is not in the range 1 or more"),
     "tile": (("in.mp4", "-t", "7"), "invalid tile size '7': expected auto, 0 (whole frames), or at least 16"),
-    "tile pad": (("in.mp4", "--tile-pad", "-1"), "-1 is not in the range x>=0"),
+    "tile pad": (("in.mp4", "--tile-pad", "-1"), "-1 is not in the range 0 or more"),
     "time": (("in.mp4", "--start", "soon"), "invalid time 'soon': expected 90, 1:30, 00:01:30.5 or 90500ms"),
     "times": (("in.mp4", "--start", "2", "--end", "1"), "--end must come after --start"),
     "device": (("in.mp4", "-d", "gpu"), "invalid device 'gpu': expected auto, cpu, cuda, cuda:1 or mps"),

@@ -119,3 +119,15 @@ def test_failures_are_one_sentence(tmp_path: Path):
 
     with pytest.raises(InputError, match="no such file"):
         CliRunner().invoke(edvr, ["info", str(tmp_path / "no.mp4")], catch_exceptions=False)
+
+
+def test_each_device_is_planned_for(clip: Path, tmp_path: Path):
+    """Two workers on the CPU share its memory, also a limit to it."""
+    save_model(random_network(features=8, groups=2, tail=4), model := tmp_path / "tiny.safetensors")
+    options = ("-n", model, "-d", "cpu,cpu", "--precision", "fp32")
+    text = " ".join(info(clip, *options).stdout.split())
+    assert "Devices: 2 × cpu, a worker process each." in text and "available for each worker" in text
+    work = json.loads(info(clip, *options, "--max-memory", "1M", "--json").stdout)["work"]
+    assert work["device"] == "2 × cpu"
+    assert [each["free_memory"] for each in work["devices"]] == [1 << 19] * 2
+    assert [each["tile"] for each in work["devices"]] == [work["tile"]] * 2 != [0, 0]

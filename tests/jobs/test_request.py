@@ -7,13 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from edvr_cli.errors import InputError, OutputError
+from edvr_cli.errors import InputError
 from edvr_cli.jobs.options import JobOptions, OutputOptions
 from edvr_cli.jobs.request import check_request
 from edvr_cli.video.reading.options import InputOptions
-from tests.jobs.test_tasks import elsewhere
-from tests.support.networks import Identity
-from tests.support.run import restore
 
 WITHOUT_TORCH = """
 import sys
@@ -35,6 +32,9 @@ main(["upscale", *sys.argv[1:]])
         (("in.mp4", "out.mp4", "--resume"), "no interrupted job for out.mp4; leave out --resume"),
         (("in.mp4", "out.mp4", "--model", "edvr-s-x5"), "unknown model 'edvr-s-x5'"),
         (("in.mp4", "-", "--cluster", "auto"), "--cluster cannot write to standard output"),
+        (("in.mp4", "out.mp4", "--cluster", "auto", "--device", "cpu,cpu"), "leave out the list of --device"),
+        (("in.mp4", "out.mp4", "--device", "cuda:0,cuda:0"), "cuda:0 is there twice: list each device once"),
+        (("in.mp4", "out.mp4", "--device", "cpu,cuda:9"), "cpu and cuda cannot share a video"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -60,12 +60,3 @@ def test_an_empty_range_is_an_error(tmp_path: Path):
             output=OutputOptions(),
             job=JobOptions(),
         )
-
-
-def test_a_backend_does_not_write_to_standard_output(tmp_path: Path):
-    """It would be ignored otherwise."""
-    source = tmp_path / "in.mp4"
-    source.touch()
-    _, factory = elsewhere()
-    with pytest.raises(OutputError, match="cannot write to standard output"):
-        restore(source, "-", model=Identity(), backend=factory)

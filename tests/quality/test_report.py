@@ -13,7 +13,7 @@ from edvr_cli.cli import main
 from edvr_cli.cli.json_lines import JsonLines
 from edvr_cli.events import Finished, FrameRestored, Started
 from edvr_cli.quality.footage import Footage
-from edvr_cli.quality.report import Model, build_report
+from edvr_cli.quality.report import ModelCard, build_report
 from edvr_cli.quality.report.plot import line_plot
 from tests.support.clips import make_clip
 
@@ -65,7 +65,7 @@ def clips(tmp_path_factory) -> Path:
 def page(clips) -> str:
     """The page of the two."""
     footage = Footage.open(clips / "in.mp4"), Footage.open(clips / "out <b>.mp4")
-    model = Model({"name": "edvr-x"}, "# card\n\n<script>alert(1)</script>")
+    model = ModelCard({"name": "edvr-x"}, "# card\n\n<script>alert(1)</script>")
     return build_report(*footage, pictures=3, settings={"crf": "17"}, model=model)
 
 

@@ -210,5 +210,5 @@ def test_a_phase_that_is_stopped_leaves_its_weights(pool: Pool, tmp_path: Path, 
     phase = Phase("stopped", str(start), 1, steps=9, batch=2, patch=16, keep_every=1e-9)
     with pytest.raises(KeyboardInterrupt):
         run_phases([phase], pool, tmp_path, say=say)
-    model = load_model(tmp_path / "stopped.safetensors")
+    model = load_model(tmp_path / "stopped.safetensors").network
     assert any(not torch.equal(a, b) for a, b in zip(model.parameters(), tiny.parameters(), strict=True))

@@ -11,6 +11,7 @@ import av
 from av.video.codeccontext import VideoCodecContext
 
 from edvr_cli.errors import OutputError, wrong_usage
+from edvr_cli.size import Size
 from edvr_cli.video.capabilities import encoder_opens
 from edvr_cli.video.containers import reason
 from edvr_cli.video.image_sequences import ENCODERS
@@ -132,6 +133,11 @@ class EncoderPlan:
     threads: int = 0
     notes: tuple[str, ...] = ()
     hdr: HdrMetadata | None = None
+
+    @property
+    def size(self) -> Size:
+        """Size of the encoded frames."""
+        return Size(self.width, self.height)
 
     def open(self) -> VideoCodecContext:
         """A new encoder whose times are frame numbers. Raises OutputError with libav's reason."""
