@@ -98,15 +98,15 @@ class ModelChoice:
     pull: bool
     device: str
 
-    def available(self, task: Task, *, agreed: bool = False) -> str:
-        """The model, or the default for ``task``, fetched if need be; ``agreed`` allows it without a question.
+    def check(self, task: Task, *, agreed: bool = False) -> None:
+        """Fetch the model that was chosen if need be; ``agreed`` allows it without a question.
 
-        Raises ModelError where it is not there, before torch is loaded.
+        Raises ModelError where it is not there, before torch is loaded. The defaults come with the program.
         """
-        name = self.model or default_model(task)
-        for needed in (name,) if self.denoise is None else lineage_of(name):
+        if self.model is None:
+            return
+        for needed in (self.model,) if self.denoise is None else lineage_of(self.model):
             find_model(available(needed, agreed=self.pull or agreed))
-        return name
 
     def devices(self) -> tuple[str, ...]:
         """The devices. Raises DeviceError where one of several is not there."""
@@ -114,11 +114,12 @@ class ModelChoice:
 
         return resolve_devices(self.device)
 
-    def load(self, name: str) -> Model:
-        """The model of that name, on the first device."""
+    def load(self, task: Task) -> Model:
+        """The model that was chosen, or the default for ``task`` on that device, on the first device."""
         from edvr_cli.models.checkpoint import load_model  # noqa: PLC0415 (torch takes seconds)
 
-        return load_model(name, self.devices()[0], denoise=self.denoise)
+        device = self.devices()[0]
+        return load_model(self.model or default_model(task, device), device, denoise=self.denoise)
 
 
 _MODEL_OPTIONS: dict[str, Declaration] = {

@@ -79,7 +79,7 @@ def preview_command(
     check_inputs(source)
     folder = _folder(source, folder)
     _check_missing(_files(folder, source, [float(instant) for instant in instants], video=video), overwrite)
-    model = choice.available("sr", agreed=overwrite)
+    choice.check("sr", agreed=overwrite)
     import torch  # noqa: PLC0415 (torch takes seconds)
 
     from edvr_cli.cli.thumbnail import show_picture  # noqa: PLC0415 (torch takes seconds)
@@ -96,7 +96,7 @@ def preview_command(
     files = _files(folder, source, at, video=video)
     _check_missing(files, overwrite)
     targets, clips = files[: len(at)], files[len(at) :]
-    network = choice.load(model)
+    network = choice.load("sr")
     engine = StreamingEDVR(network, inference)
     console.tell(
         markup(
