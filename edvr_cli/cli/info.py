@@ -11,8 +11,8 @@ from rich.table import Table
 
 from edvr_cli.cli.help import ReadableCommand
 from edvr_cli.cli.hints import with_hint
+from edvr_cli.cli.model_choice import ModelChoice
 from edvr_cli.cli.option_groups import (
-    ModelChoice,
     encoding_options,
     inference_options,
     input_options,

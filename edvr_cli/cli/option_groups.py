@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from edvr_cli.cli.fetch import PULL_OPTION, available
+from edvr_cli.cli.fetch import PULL_OPTION
 from edvr_cli.cli.help import put_into_section
+from edvr_cli.cli.model_choice import ModelChoice
 from edvr_cli.cli.types import (
     DEVICE_LIST,
     DEVICE_NAME,
@@ -28,16 +29,11 @@ from edvr_cli.cli.types import (
 )
 from edvr_cli.inference.options import DEFAULT_TILE_PAD, PRECISIONS, InferenceOptions
 from edvr_cli.jobs.options import JobOptions, OutputOptions
-from edvr_cli.models.registry import Task, default_model, find_model, lineage_of
 from edvr_cli.video.reading.options import InputOptions
 from edvr_cli.video.writing.options import Encoding
 
-if TYPE_CHECKING:
-    from edvr_cli.network.model import Model
-
 __all__ = [
     "DisplayOptions",
-    "ModelChoice",
     "display_options",
     "encoding_options",
     "inference_options",
@@ -87,39 +83,6 @@ def section(title: str, declare: Declaration) -> Declaration:
         return declared
 
     return decorate
-
-
-@dataclass(frozen=True)
-class ModelChoice:
-    """A model by name or file, and the device it runs on, or several of them: ``cuda:0,cuda:1``."""
-
-    model: str | None
-    denoise: float | None
-    pull: bool
-    device: str
-
-    def check(self, task: Task, *, agreed: bool = False) -> None:
-        """Fetch the model that was chosen if need be; ``agreed`` allows it without a question.
-
-        Raises ModelError where it is not there, before torch is loaded. The defaults come with the program.
-        """
-        if self.model is None:
-            return
-        for needed in (self.model,) if self.denoise is None else lineage_of(self.model):
-            find_model(available(needed, agreed=self.pull or agreed))
-
-    def devices(self) -> tuple[str, ...]:
-        """The devices. Raises DeviceError where one of several is not there."""
-        from edvr_cli.system.hardware import resolve_devices  # noqa: PLC0415 (torch takes seconds)
-
-        return resolve_devices(self.device)
-
-    def load(self, task: Task) -> Model:
-        """The model that was chosen, or the default for ``task`` on that device, on the first device."""
-        from edvr_cli.models.checkpoint import load_model  # noqa: PLC0415 (torch takes seconds)
-
-        device = self.devices()[0]
-        return load_model(self.model or default_model(task, device), device, denoise=self.denoise)
 
 
 _MODEL_OPTIONS: dict[str, Declaration] = {

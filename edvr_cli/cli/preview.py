@@ -11,7 +11,8 @@ import click
 
 from edvr_cli.cli.help import ReadableCommand
 from edvr_cli.cli.messages import Messages
-from edvr_cli.cli.option_groups import ModelChoice, inference_options, model_options
+from edvr_cli.cli.model_choice import ModelChoice
+from edvr_cli.cli.option_groups import inference_options, model_options
 from edvr_cli.cli.output import echo_path, markup
 from edvr_cli.cli.paths import check_inputs
 from edvr_cli.cli.types import FILE, TIME, Count, Finite

@@ -15,9 +15,9 @@ from edvr_cli.cli.help import ReadableCommand
 from edvr_cli.cli.interrupt import patient_interrupt
 from edvr_cli.cli.json_lines import JsonLines
 from edvr_cli.cli.messages import Messages
+from edvr_cli.cli.model_choice import ModelChoice
 from edvr_cli.cli.option_groups import (
     DisplayOptions,
-    ModelChoice,
     display_options,
     encoding_options,
     inference_options,

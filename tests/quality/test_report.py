@@ -147,7 +147,17 @@ def test_what_a_run_told_of_itself_comes_on_the_page(clips, tmp_path, capsys):
     """From the lines that upscale --json writes; those of another file are refused."""
     result = clips / "out <b>.mp4"
     started = Started(
-        clips / "in.mp4", result, (64, 48), (128, 96), 12, "edvr-s-x4", "cuda:0", "fp16", tile=256, resized=False
+        clips / "in.mp4",
+        result,
+        (64, 48),
+        (128, 96),
+        12,
+        "edvr-s-x4",
+        "cuda:0",
+        "fp16",
+        tile=256,
+        resized=False,
+        strength=0.85,
     )
     lines = JsonLines()
     for event in (started, FrameRestored(1, 12), Finished(result, 12, 83.0)):
@@ -156,7 +166,7 @@ def test_what_a_run_told_of_itself_comes_on_the_page(clips, tmp_path, capsys):
     arguments = ["report", clips / "in.mp4", result, "--frames", 1, "--pictures", 1, "-o", tmp_path / "r.html"]
     assert run(*arguments, "--run", tmp_path / "run.jsonl") == 0
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
-    for told in ("cuda:0", "fp16", "256 pixels", "1 min 23 s", "Model card"):
+    for told in ("cuda:0", "fp16", "256 pixels", "0.85", "1 min 23 s", "Model card"):
         assert told in text
     (tmp_path / "run.jsonl").write_text('{"event": "started", "target": "other.mp4"}\n')
     assert run(*arguments, "-y", "--run", tmp_path / "run.jsonl") == 1
