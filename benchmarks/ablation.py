@@ -21,11 +21,11 @@ from edvr_cli.train.checkpoint import STATE_FILE
 from edvr_cli.train.clips import Clip, build_cache
 from edvr_cli.train.events import Progress
 from edvr_cli.train.loop import train
-from edvr_cli.train.recipe import PRESETS, Recipe, Size
+from edvr_cli.train.recipe import PRESETS, NetworkSize, Recipe
 from edvr_cli.video.clip_folders import sources_in
 
 WHOLE = Recipe(
-    size=Size(features=16, extraction_blocks=2, reconstruction_blocks=4, tail=16),
+    size=NetworkSize(features=16, extraction_blocks=2, reconstruction_blocks=4, tail=16),
     steps=800,
     align=250,
     attention=0.4,

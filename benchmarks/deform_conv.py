@@ -129,7 +129,8 @@ def sweep(shape: Shape, device: torch.device, dtype: torch.dtype, noise: float) 
     """Print the kernel's time with every reasonable tile, fastest first."""
     from triton.runtime.errors import OutOfResources  # noqa: PLC0415 (needs a GPU's torch)
 
-    from edvr_cli.ops.triton.deform_conv import Tiles, choose_tiles, deform_conv2d_packed_triton  # noqa: PLC0415
+    from edvr_cli.ops.triton.deform_conv import deform_conv2d_packed_triton  # noqa: PLC0415
+    from edvr_cli.ops.triton.tiles import Tiles, choose_tiles  # noqa: PLC0415
 
     sets = inputs(shape, device, dtype, noise)
     outputs = min(128, shape.C)

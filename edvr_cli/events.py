@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from edvr_cli.errors import Hint
+from edvr_cli.size import Size
 
 __all__ = [
     "BatchEnded",
@@ -28,8 +29,8 @@ class Started:
 
     source: Path
     target: Path
-    size: tuple[int, int]  # width, height of the source in pixels
-    output_size: tuple[int, int]
+    size: Size  # of the source
+    output_size: Size
     total: int | None  # frames, an estimate; None: unknown
     model: str
     device: str

@@ -20,6 +20,12 @@ def one_thread():
 
 
 @pytest.fixture(autouse=True, scope="session")
+def no_settings():
+    """The settings of whoever runs the tests decide nothing, in child processes either."""
+    os.environ["EDVR_CONFIG"] = os.devnull
+
+
+@pytest.fixture(autouse=True, scope="session")
 def ctrl_c():
     """Whoever runs the tests in the background may have them ignore Ctrl-C, and their children with them."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

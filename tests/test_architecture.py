@@ -39,6 +39,7 @@ LAYERS = (
     "image",
     "system",
     "events",
+    "size",
     "errors",
     "version",
 )

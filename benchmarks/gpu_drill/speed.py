@@ -26,7 +26,8 @@ from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.network.windows import Window
 from edvr_cli.ops.deform_conv import missing_kernel
 from edvr_cli.ops.deform_conv_reference import split_packed
-from edvr_cli.ops.triton.deform_conv import Tiles, deform_conv2d_packed_triton, grouped, tiles_on
+from edvr_cli.ops.triton.deform_conv import deform_conv2d_packed_triton, grouped
+from edvr_cli.ops.triton.tiles import Tiles, tiles_on
 
 
 def machine(drill: Drill, found: Results) -> None:

@@ -27,6 +27,7 @@ from edvr_cli.network.windows import Window
 from edvr_cli.ops.numba_status import numba_fault
 from edvr_cli.ops.selftest import check_operation
 from edvr_cli.ops.triton_status import triton_fault
+from edvr_cli.size import Size
 from edvr_cli.system.charts import NO_CHARTS, charts_available
 from edvr_cli.system.gpu_errors import explanation
 from edvr_cli.system.hardware import machine_name
@@ -36,7 +37,7 @@ from edvr_cli.video.capabilities import FFmpegCapabilities, find_capabilities
 
 __all__ = ["Device", "Diagnosis", "Finding", "Speed", "diagnose"]
 
-_SPEED_SIZE = 160, 96  # width, height of the frames of the speed test
+_SPEED_SIZE = Size(160, 96)  # of the frames of the speed test
 _MIN_MEMORY, _MIN_DISK = 2 * 2**30, 5 * 2**30
 
 
@@ -62,12 +63,12 @@ class Device:
 
 @dataclass(frozen=True)
 class Speed:
-    """Speed of the default model on frames of ``size`` (width, height)."""
+    """Speed of the default model on frames of ``size``."""
 
     model: str
     device: str
     precision: Precision
-    size: tuple[int, int]
+    size: Size
     seconds_per_frame: float
 
 
@@ -147,11 +148,10 @@ def _examine(device: torch.device) -> Device:
 def _speed(device: torch.device) -> Speed | None:
     """About a second of work, after a frame that is not counted."""
     try:
-        engine = StreamingEDVR(load_model(default_model("sr"), device))
+        engine = StreamingEDVR(load_model(default_model("sr", str(device)), device))
     except EdvrError:  # the device's fault is among the findings already
         return None
-    width, height = _SPEED_SIZE
-    frames = [torch.rand(3, height, width) for _ in range(engine.config.frames)]
+    frames = [torch.rand(3, *_SPEED_SIZE.shape) for _ in range(engine.config.frames)]
     taken: list[float] = []
     began, number = 0.0, 0
     while not taken or time.perf_counter() - began < 1:

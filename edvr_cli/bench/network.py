@@ -210,7 +210,7 @@ def _as_engine(
     # As many windows in one go as a video gets. The turns are its own: whoever got the same windows again would find
     # all features there.
     count = engine.windows_at_once
-    turns = cycle([pair[:1], pair[1:]] if count == 1 else _groups(engine.model, width, height, count))
+    turns = cycle([pair[:1], pair[1:]] if count == 1 else _groups(engine.model.network, width, height, count))
     return _Candidate(work, lambda: engine.restore_windows(next(turns)), frames=count)
 
 

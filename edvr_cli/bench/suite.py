@@ -14,6 +14,7 @@ from edvr_cli.bench.hardware import Rates, measure_rates
 from edvr_cli.bench.network import NetworkResult, random_network, time_network
 from edvr_cli.bench.sizes import SIZES
 from edvr_cli.inference.options import Precision
+from edvr_cli.size import Size
 from edvr_cli.system.hardware import machine_name
 
 if TYPE_CHECKING:
@@ -47,14 +48,14 @@ class Report:
 
 def bench(
     sizes: Sequence[str],
-    resolutions: Sequence[tuple[int, int]],
+    resolutions: Sequence[Size],
     device: torch.device,
     precisions: Sequence[Precision],
     *,
     budget: float,
     on_case: Callable[[str], None] | None = None,
 ) -> Report:
-    """Measure every network of ``sizes`` (keys of SIZES) at every (width, height) of its input.
+    """Measure every network of ``sizes`` (keys of SIZES) at every size of its input.
 
     ``budget`` is the time to spend on each measurement of a case, in seconds: repeats stop when it is used up.
     A form of the network that would need more for a single frame is left out, and its result says so.

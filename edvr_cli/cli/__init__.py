@@ -67,6 +67,7 @@ edvr = Commands(
         "Machine": {
             "doctor": ("doctor:doctor_command", "Check this machine, and recommend remedies."),
             "bench": ("bench:bench_command", "Measure the speed of the network."),
+            "config": ("config:config_command", "Show your settings and profiles, or begin with an example."),
             "completion": ("completion:completion", "Tab completion for bash, zsh and fish."),
         },
     },

@@ -16,6 +16,7 @@ from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import PlainConsole, echo_json
 from edvr_cli.cli.types import DEVICE_NAME
 from edvr_cli.inference.options import PRECISIONS
+from edvr_cli.size import Size
 
 if TYPE_CHECKING:
     from edvr_cli.bench.hardware import Repeats
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["bench_command"]
 
+_RESOLUTIONS = Size(320, 180), Size(640, 360), Size(1280, 720)
 _BUDGET, _QUICK_BUDGET = 60.0, 20.0  # seconds a measurement; each case takes about three of them
 
 
@@ -31,12 +33,12 @@ class _Resolution(click.ParamType):
 
     name = "WxH"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        """``(320, 180)`` of ``320x180``."""
-        if isinstance(value, tuple):
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Size:
+        """``Size(320, 180)`` of ``320x180``."""
+        if isinstance(value, Size):
             return value
         match = re.fullmatch(r"(\d+)x(\d+)", str(value))
-        if match and min(size := (int(match[1]), int(match[2]))) >= 16:
+        if match and min(size := Size(int(match[1]), int(match[2]))) >= 16:
             return size
         raise click.BadParameter(f"{value!r} is not a size; write 320x180, each side at least 16", ctx, param)
 
@@ -68,7 +70,7 @@ class _Resolution(click.ParamType):
 @click.option("--json", "as_json", is_flag=True, help="Write all figures to standard output as JSON.")
 def bench_command(
     sizes: tuple[str, ...],
-    resolutions: tuple[tuple[int, int], ...],
+    resolutions: tuple[Size, ...],
     device: str,
     precisions: tuple[Any, ...],
     quick: bool,
@@ -88,7 +90,7 @@ def bench_command(
     on_device = resolve_device(device)
     report = bench(
         sizes or (("s", "m") if quick else tuple(SIZES)),
-        resolutions or (((320, 180),) if quick else ((320, 180), (640, 360), (1280, 720))),
+        resolutions or (_RESOLUTIONS[:1] if quick else _RESOLUTIONS),
         on_device,
         precisions or default_precisions(on_device),
         budget=_QUICK_BUDGET if quick else _BUDGET,

@@ -1,7 +1,7 @@
 """The commands by name, each loaded when it is run, so that help and completion do not load torch."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 
@@ -10,10 +10,33 @@ from click.shell_completion import CompletionItem
 
 from edvr_cli.cli.help import ReadableGroup, write_rows
 from edvr_cli.cli.messages import LOG_OPTIONS
+from edvr_cli.cli.settings import SETTINGS_OPTIONS, settings_for
 from edvr_cli.errors import EdvrError
 from edvr_cli.video.file_names import is_url
 
 __all__ = ["Commands"]
+
+
+_WITHOUT_SETTINGS = {"models", "doctor", "completion", "config"}
+
+
+class _Loaded(Mapping[str, click.Command]):
+    """Commands of a group by name."""
+
+    def __init__(self, group: click.Group, ctx: click.Context, names: list[str]) -> None:
+        self._group, self._ctx, self._names = group, ctx, names
+
+    def __getitem__(self, name: str) -> click.Command:
+        command = self._group.get_command(self._ctx, name) if name in self._names else None
+        if command is None:
+            raise KeyError(name)
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 class Commands(ReadableGroup):
@@ -38,6 +61,8 @@ class Commands(ReadableGroup):
             raise EdvrError(f"edvr {cmd_name} cannot start: {error}. `edvr doctor` names what is broken.") from error
         for leaf in command.commands.values() if isinstance(command, click.Group) else (command,):
             leaf.params += [option for option in LOG_OPTIONS if option not in leaf.params]
+        if cmd_name not in _WITHOUT_SETTINGS:
+            command.params += [option for option in SETTINGS_OPTIONS if option not in command.params]
         return command
 
     def resolve_command(
@@ -51,7 +76,14 @@ class Commands(ReadableGroup):
                 f"{first} is not a command. Type `edvr upscale {rest}` to enlarge it, `edvr preview {quoted}` "
                 f"to see a few moments first, `edvr info {quoted}` to see what is in it."
             )
-        return super().resolve_command(ctx, args)
+        name, command, arguments = super().resolve_command(ctx, args)
+        if name is not None and command is not None and name not in _WITHOUT_SETTINGS and not ctx.resilient_parsing:
+            ctx.default_map = {name: settings_for(ctx, command, arguments, self.with_settings(ctx))}
+        return name, command, arguments
+
+    def with_settings(self, ctx: click.Context) -> Mapping[str, click.Command]:
+        """The commands whose options can be set in a file, each loaded when it is looked at."""
+        return _Loaded(self, ctx, [name for name in self._places if name not in _WITHOUT_SETTINGS])
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names, in the order of the table."""

@@ -22,13 +22,14 @@ from edvr_cli.cli.output import PlainConsole, echo, echo_json, markup, plain
 from edvr_cli.cli.paths import check_inputs
 from edvr_cli.cli.types import FILE, REAL, TIME, Count
 from edvr_cli.errors import EdvrError, OutputError
+from edvr_cli.size import Size
 from edvr_cli.system.charts import Panel, write_chart
 from edvr_cli.system.files import write_file
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from edvr_cli.quality.compare import Comparison, FrameScore, OnPair, Size
+    from edvr_cli.quality.compare import CommonSize, Comparison, FrameScore, OnPair
 
 __all__ = ["compare_command"]
 
@@ -38,13 +39,13 @@ class _SizeChoice(click.ParamType):
 
     name = "larger|smaller|WxH"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Size:
-        """The word, or (width, height)."""
-        if isinstance(value, tuple):
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> CommonSize:
+        """The word, or the size."""
+        if isinstance(value, Size):
             return value
         match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", str(value))
         if match:
-            return int(match[1]), int(match[2])
+            return Size(int(match[1]), int(match[2]))
         if value == "larger" or value == "smaller":  # noqa: PLR1714 (the type is narrowed)
             return value
         raise click.BadParameter(f"{value!r} is not a size; write larger, smaller, or 1280x720", ctx, param)
@@ -80,7 +81,7 @@ def compare_command(
     a: Path,
     b: Path,
     ref: Path | None,
-    size: Size | None,
+    size: CommonSize | None,
     start: Fraction,
     frames: int | None,
     vmaf: bool,
@@ -108,12 +109,12 @@ def compare_command(
         console.warn("the FFmpeg of this platform cannot measure VMAF; it is left out.")
         vmaf = False
     truth = Footage.open(ref or a, start)
-    measured: Size = size or (truth.size if ref else "larger")
+    measured: CommonSize = size or (truth.size if ref else "larger")
     comparisons, extremes = [], _Extremes()
     for path in (a, b) if ref else (b,):
         extremes = _Extremes()  # those of B, which comes last, are kept
         image = Footage.open(path)
-        if not ref and image.size[0] < truth.size[0] and image.size[1] < truth.size[1]:
+        if not ref and image.size.width < truth.size.width and image.size.height < truth.size.height:
             console.warn(f"{a} is larger than {b}; if {b} is the source, name it first.")
         with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
             counts = [count for count in (image.count, truth.count, frames) if count]
@@ -179,13 +180,12 @@ def _show(comparisons: Sequence[Comparison]) -> None:
 
     console = PlainConsole()
     for comparison in comparisons:
-        width, height = comparison.size
         console.tell(
             markup(
                 "[bold]{}[/] against [bold]{}[/]: {}",
                 comparison.image.path.name,
                 comparison.truth.path.name,
-                f"{len(comparison.frames)} frames at {width}×{height}{_how(comparison)}",
+                f"{len(comparison.frames)} frames at {comparison.size}{_how(comparison)}",
             ),
         )
         table = Table("", "mean", "lowest", "at", "highest", "at", box=None, pad_edge=False)
@@ -210,7 +210,7 @@ def _show(comparisons: Sequence[Comparison]) -> None:
 def _how(comparison: Comparison) -> str:
     """Which of the two was resized, in words."""
     changed = [
-        f"{footage.path.name} ({footage.size[0]}×{footage.size[1]})"
+        f"{footage.path.name} ({footage.size})"
         for footage in (comparison.image, comparison.truth)
         if footage.size != comparison.size
     ]

@@ -75,12 +75,11 @@ def _show(d: "Diagnosis") -> None:
     if d.rehearsal.fault is None:
         table.add_row("rehearsal", f"three frames restored on {d.rehearsal.device} in {d.rehearsal.seconds:.1f} s")
     if d.speed:
-        width, height = d.speed.size
         each = d.speed.seconds_per_frame
         table.add_row(
             "speed",
-            f"{d.speed.model} on {d.speed.device}, {d.speed.precision}: {each:.2g} s per frame of {width}×{height}, "
-            f"so about {each * 320 * 180 / (width * height):.2g} s at 320×180",
+            f"{d.speed.model} on {d.speed.device}, {d.speed.precision}: {each:.2g} s per frame of {d.speed.size}, "
+            f"so about {each * 320 * 180 / d.speed.size.pixels:.2g} s at 320×180",
         )
     console.print(table)
     console.print()

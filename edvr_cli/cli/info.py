@@ -11,8 +11,8 @@ from rich.table import Table
 
 from edvr_cli.cli.help import ReadableCommand
 from edvr_cli.cli.hints import with_hint
+from edvr_cli.cli.model_choice import ModelChoice
 from edvr_cli.cli.option_groups import (
-    ModelChoice,
     encoding_options,
     inference_options,
     input_options,
@@ -68,7 +68,7 @@ def info_command(
         if is_url(str(source)) and not source.exists():
             raise InputError(f"{source} is a URL, which is not opened unasked.", hint="network", wrong_usage=True)
         check_inputs(source)
-    model = choice.available("sr")
+    choice.check("sr")
     from edvr_cli.jobs.plan import plan_restore  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.video.reading.frame_intervals import measure_intervals  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.video.reading.sources import as_source, probe  # noqa: PLC0415 (torch takes seconds)
@@ -80,7 +80,7 @@ def info_command(
     plan = plan_restore(
         origin,
         _target(info, target),
-        model=choice.load(model),
+        model=choice.load("sr"),
         scale=scale,
         inference=inference,
         input=input,
@@ -121,9 +121,8 @@ def _show(info: VideoInfo, times: FrameIntervals | None, prospect: Prospect) -> 
     fates = {fate.stream.index: fate for fate in plan.mux.streams}
     streams = Table("stream", "codec", "", f"in {plan.target.suffix or plan.mux.format}", box=None)
     streams.columns[3].overflow = "fold"
-    size = f"{encoder.width}×{encoder.height}"
     streams.add_row(
-        f"{info.stream_index} video", info.codec, "", f"restored: {size} {encoder.codec}, {encoder.layout.name}"
+        f"{info.stream_index} video", info.codec, "", f"restored: {encoder.size} {encoder.codec}, {encoder.layout.name}"
     )
     for stream in info.streams:
         fate = fates.get(stream.index)
@@ -140,8 +139,8 @@ def _show(info: VideoInfo, times: FrameIntervals | None, prospect: Prospect) -> 
 
 
 def _lines(info: VideoInfo, times: FrameIntervals | None) -> list[tuple[str, str]]:
-    size = f"{info.width}×{info.height}"
-    if info.display_size != (info.width, info.height):
+    size = str(info.size)
+    if info.display_size != info.size:
         shown = []
         if info.sample_aspect_ratio != 1:
             shown.append(
@@ -149,7 +148,7 @@ def _lines(info: VideoInfo, times: FrameIntervals | None) -> list[tuple[str, str
             )
         if info.rotation:
             shown.append(f"turned by {info.rotation}°")
-        size += ", shown as {}×{}".format(*info.display_size) + (f" ({', '.join(shown)})" if shown else "")
+        size += f", shown as {info.display_size}" + (f" ({', '.join(shown)})" if shown else "")
     elif info.rotation or info.display_matrix is not None:
         size += f", turned by {info.rotation}° or mirrored"
     lines = [

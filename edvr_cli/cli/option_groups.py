@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from edvr_cli.cli.fetch import PULL_OPTION, available
+from edvr_cli.cli.fetch import PULL_OPTION
 from edvr_cli.cli.help import put_into_section
+from edvr_cli.cli.model_choice import ModelChoice
 from edvr_cli.cli.types import (
     DEVICE_LIST,
     DEVICE_NAME,
-    FILE,
     KEY_VALUE,
     MODEL,
-    NAME,
     RATE,
     RAW_FORMAT,
     REAL,
@@ -30,22 +28,14 @@ from edvr_cli.cli.types import (
     Finite,
 )
 from edvr_cli.inference.options import DEFAULT_TILE_PAD, PRECISIONS, InferenceOptions
-from edvr_cli.jobs.inputs import Selection
 from edvr_cli.jobs.options import JobOptions, OutputOptions
-from edvr_cli.models.registry import Task, default_model, find_model, lineage_of
 from edvr_cli.video.reading.options import InputOptions
 from edvr_cli.video.writing.options import Encoding
 
-if TYPE_CHECKING:
-    from edvr_cli.network.model import Model
-
 __all__ = [
     "DisplayOptions",
-    "Files",
-    "ModelChoice",
     "display_options",
     "encoding_options",
-    "file_options",
     "inference_options",
     "input_options",
     "job_options",
@@ -93,82 +83,6 @@ def section(title: str, declare: Declaration) -> Declaration:
         return declared
 
     return decorate
-
-
-@dataclass(frozen=True)
-class Files:
-    """Inputs and output as given on the command line."""
-
-    paths: tuple[str, ...]
-    input_path: str | None
-    output_path: str | None
-    list_file: Path | None
-    recursive: bool
-    include: tuple[str, ...]
-    exclude: tuple[str, ...]
-    skip_existing: bool
-    watch: bool
-
-    @property
-    def selection(self) -> Selection:
-        """Which files of folders are restored."""
-        return Selection(self.recursive, self.include, self.exclude)
-
-
-file_options = option_group(
-    "files",
-    "Files",
-    Files,
-    {
-        "paths": click.argument("paths", metavar="IN... [OUT]", nargs=-1, type=NAME),
-        "input_path": click.option("-i", "--input", "input_path", metavar="IN", type=NAME, help="Same as IN."),
-        "output_path": click.option("-o", "--output", "output_path", metavar="OUT", type=NAME, help="Same as OUT."),
-        "list_file": click.option(
-            "--list", "list_file", metavar="FILE", type=FILE, help="Also read inputs from FILE, one per line."
-        ),
-        "recursive": click.option("-r", "--recursive", is_flag=True, help="Search folders recursively."),
-        "include": click.option(
-            "--include", metavar="PATTERN", multiple=True, help="Restore only these files of folders: '*.mov'."
-        ),
-        "exclude": click.option(
-            "--exclude", metavar="PATTERN", multiple=True, help="Skip these files of folders and patterns."
-        ),
-        "skip_existing": click.option("--skip-existing", is_flag=True, help="Skip files whose output exists."),
-        "watch": click.option("--watch", is_flag=True, help="Wait for files in the folder IN, until Ctrl-C."),
-    },
-)
-
-
-@dataclass(frozen=True)
-class ModelChoice:
-    """A model by name or file, and the device it runs on, or several of them: ``cuda:0,cuda:1``."""
-
-    model: str | None
-    denoise: float | None
-    pull: bool
-    device: str
-
-    def available(self, task: Task, *, agreed: bool = False) -> str:
-        """The model, or the default for ``task``, fetched if need be; ``agreed`` allows it without a question.
-
-        Raises ModelError where it is not there, before torch is loaded.
-        """
-        name = self.model or default_model(task)
-        for needed in (name,) if self.denoise is None else lineage_of(name):
-            find_model(available(needed, agreed=self.pull or agreed))
-        return name
-
-    def devices(self) -> tuple[str, ...]:
-        """The devices. Raises DeviceError where one of several is not there."""
-        from edvr_cli.system.hardware import resolve_devices  # noqa: PLC0415 (torch takes seconds)
-
-        return resolve_devices(self.device)
-
-    def load(self, name: str) -> Model:
-        """The model of that name, on the first device."""
-        from edvr_cli.models.checkpoint import load_model  # noqa: PLC0415 (torch takes seconds)
-
-        return load_model(name, self.devices()[0], denoise=self.denoise)
 
 
 _MODEL_OPTIONS: dict[str, Declaration] = {
@@ -306,7 +220,12 @@ encoding_options = option_group(
             "--pix-fmt", "--pix_fmt", "pix_fmt", help="Pixel format.  [default: the source's bit depth]"
         ),
         "encoder_options": click.option(
-            "-e", "encoder_options", type=KEY_VALUE, multiple=True, help="Encoder option; repeatable."
+            "-e",
+            "--encoder-option",
+            "encoder_options",
+            type=KEY_VALUE,
+            multiple=True,
+            help="Encoder option; repeatable.",
         ),
     },
 )

@@ -11,7 +11,8 @@ import click
 
 from edvr_cli.cli.help import ReadableCommand
 from edvr_cli.cli.messages import Messages
-from edvr_cli.cli.option_groups import ModelChoice, inference_options, model_options
+from edvr_cli.cli.model_choice import ModelChoice
+from edvr_cli.cli.option_groups import inference_options, model_options
 from edvr_cli.cli.output import echo_path, markup
 from edvr_cli.cli.paths import check_inputs
 from edvr_cli.cli.types import FILE, TIME, Count, Finite
@@ -79,7 +80,7 @@ def preview_command(
     check_inputs(source)
     folder = _folder(source, folder)
     _check_missing(_files(folder, source, [float(instant) for instant in instants], video=video), overwrite)
-    model = choice.available("sr", agreed=overwrite)
+    choice.check("sr", agreed=overwrite)
     import torch  # noqa: PLC0415 (torch takes seconds)
 
     from edvr_cli.cli.thumbnail import show_picture  # noqa: PLC0415 (torch takes seconds)
@@ -96,16 +97,14 @@ def preview_command(
     files = _files(folder, source, at, video=video)
     _check_missing(files, overwrite)
     targets, clips = files[: len(at)], files[len(at) :]
-    network = choice.load(model)
+    network = choice.load("sr")
     engine = StreamingEDVR(network, inference)
-    width, height = footage.size
-    scale = network.config.scale
     console.tell(
         markup(
             "[bold]{}[/]  {} → {}  {} on {}, {}",
             source.name,
-            f"{width}×{height}",
-            f"{width * scale}×{height * scale}",
+            footage.size,
+            footage.size.times(network.config.scale),
             network.name,
             engine.device,
             name_of(engine.dtype) + ("" if inference.strength == 1 else f", strength {inference.strength:g}"),

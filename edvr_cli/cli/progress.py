@@ -118,7 +118,7 @@ class Display:
         self._kept = event.kept
         self._job, self._last = event, None
         tiles = f"tiles of {event.tile}" if event.tile else "whole frames"
-        sizes = "{}×{} → {}×{}".format(*event.size, *event.output_size)
+        sizes = f"{event.size} → {event.output_size}"
         self._say(markup("[bold]{}[/] → [bold]{}[/]  {}", event.source.name, event.target.name, sizes))
         strength = "" if event.strength == 1 else f", strength {event.strength:g}"
         self._say(f"{event.model} on {event.device}, {event.precision}, {tiles}{strength}")

@@ -16,6 +16,7 @@ from edvr_cli.cli.output import echo_path
 from edvr_cli.cli.paths import check_inputs
 from edvr_cli.cli.types import DEVICE_NAME, FILE, KEY_VALUE, MODEL, TIME, Count
 from edvr_cli.errors import InputError, OutputError
+from edvr_cli.size import Size
 from edvr_cli.system.files import write_file
 from edvr_cli.system.text import format_duration
 
@@ -132,6 +133,8 @@ def _run_settings(path: Path, result: Path) -> dict[str, str]:
         "precision": begun["precision"],
         "tiles": f"{begun['tile']} pixels" if begun["tile"] else "whole frames",
     }
+    if begun.get("strength", 1) != 1:
+        settings["strength"] = f"{begun['strength']:g}"
     for end in (event for event in events if event["event"] == "finished"):
         settings |= {"frames": str(end["frames"]), "took": format_duration(end["seconds"])}
     return settings
@@ -148,5 +151,5 @@ def _model(name: str) -> ModelCard:
     return ModelCard(rows, Path(card).read_text(encoding="utf-8") if card else "")
 
 
-def _is_smaller(size: tuple[int, int], other: tuple[int, int]) -> bool:
-    return size[0] < other[0] and size[1] < other[1]
+def _is_smaller(size: Size, other: Size) -> bool:
+    return size.width < other.width and size.height < other.height

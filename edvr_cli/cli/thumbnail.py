@@ -14,6 +14,7 @@ from rich.style import Style
 from torch import Tensor
 
 from edvr_cli.quality.footage import to_size
+from edvr_cli.size import Size
 from edvr_cli.video.writing.png_jpeg import png
 
 __all__ = ["show_picture"]
@@ -46,7 +47,7 @@ def show_picture(console: Console, rgb: Tensor, labels: tuple[str, str] = ("", "
         console.file.write("\n")
     elif in_blocks:
         rows = max(1, round(columns * height / width / 2))  # a cell is two pixels high
-        console.print(Segments(_half_blocks(to_size(rgb, (columns, 2 * rows)))))
+        console.print(Segments(_half_blocks(to_size(rgb, Size(columns, 2 * rows)))))
 
 
 def _understands_kitty() -> bool:

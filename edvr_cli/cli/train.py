@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 from click.core import ParameterSource
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.text import Text
 
 from edvr_cli.cli.help import ReadableCommand
-from edvr_cli.cli.messages import Messages
-from edvr_cli.cli.output import echo_path, markup
+from edvr_cli.cli.output import echo_path
 from edvr_cli.cli.teacher_options import begin, check_names, teacher_fields, teacher_of, teacher_options
+from edvr_cli.cli.train_display import TrainDisplay
 from edvr_cli.cli.types import DEVICE_NAME, FILE, FOLDER, NEW_FILE, REAL, Count, Finite
 from edvr_cli.system.charts import NO_CHARTS, charts_available
 from edvr_cli.system.malloc import keep_memory
-from edvr_cli.train import events
 from edvr_cli.train.recipe import PRESETS, DegradationName, OptimizerName, Precision, Recipe
 
 if TYPE_CHECKING:
@@ -31,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["train_command"]
 
 _T = TypeVar("_T")
-_PLAIN_EVERY = 30.0  # seconds between lines
 _HELD_OUT_OF = 4  # clips, at the least, before one is held out for validation
 _DEFAULTS = Recipe()
 _BLURRING_SPEED = 12.0  # motion that blurs by some pixels
@@ -192,7 +186,7 @@ def train_command(context: click.Context, /, **options: Any) -> None:
         given = frozenset(name for name in options if context.get_parameter_source(name) != ParameterSource.DEFAULT)
         teacher = _checked(lambda: teacher_of(recipe, options))
         recipe, first_weights = _checked(lambda: begin(recipe, options, teacher, given))
-    with _Display(bar=options["progress"]) as display:
+    with TrainDisplay(bar=options["progress"]) as display:
         clips = build_cache(
             sources_in(options["footage"]),
             options["cache"] or run / "cache",
@@ -292,63 +286,3 @@ def _split(clips: list[Clip], held_out: tuple[str, ...]) -> tuple[list[Clip], li
     if not set(sources) - chosen:
         raise click.UsageError("--held-out leaves nothing to train on")
     return [clip for clip in clips if clip.source not in chosen], [clip for clip in clips if clip.source in chosen]
-
-
-class _Display:
-    """Shows a run on standard error: a bar on a terminal, else a line every half minute."""
-
-    def __init__(self, *, bar: bool) -> None:
-        self._console = Messages()
-        self._said = 0.0
-        self._bar = Progress(
-            TextColumn("{task.fields[stage]}"), BarColumn(), MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"), TimeElapsedColumn(), TextColumn("{task.fields[left]}"),
-            console=self._console, disable=not (bar and self._console.is_terminal),
-        )  # fmt: skip
-        self._task = self._bar.add_task("steps", total=None, visible=False, stage="", figures="", left="")
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
-
-    def say(self, line: str | Text) -> None:
-        """One line above the bar."""
-        self._console.tell(line)
-
-    def __call__(self, event: events.Event) -> None:
-        """Show one event."""
-        match event:
-            case events.Progress():
-                self._advance(event)
-            case events.Validated():
-                self.say(f"step {event.step}: {event.psnr:.2f} dB on held-out footage, {event.gain:+.2f} dB from time")
-            case events.RolledBack():
-                back = f"back to step {event.to} at {event.rate_factor:g} of the learning rate"
-                self.say(markup("[yellow]{}[/]", f"step {event.step}: {event.reason}; {back}"))
-            case events.Notice():
-                self.say(event.message)
-            case events.Finished():
-                self.say(f"{event.samples_per_second:.3g} samples/s on average")
-                end = "done" if event.complete else f"stopped at step {event.step}; go on with --resume"
-                self.say(end)
-
-    def _advance(self, event: events.Progress) -> None:
-        left = event.seconds_left
-        figures = (
-            f"loss {event.loss:.4f}  rate {event.learning_rate:.1e}  {event.samples_per_second:.3g} samples/s  "
-            f"waiting {event.waiting:.0%}"
-        )
-        remaining = f"{left / 3600:.1f} h left" if left >= 3600 else f"{left / 60:.0f} min left"
-        self._bar.update(
-            self._task, completed=event.step, total=event.steps, visible=True, stage=event.stage, figures=figures,
-            left=remaining,
-        )  # fmt: skip
-        now = time.monotonic()
-        if self._bar.disable and now - self._said >= _PLAIN_EVERY:
-            self._said = now
-            self.say(f"{event.stage} {event.step}/{event.steps}  {figures}  {remaining}")

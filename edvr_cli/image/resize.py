@@ -22,23 +22,23 @@ _REACH = {"bicubic": 2.0, "lanczos": 3.0}  # half the support of each kernel, in
 _BLOCK = 64  # output positions in a block: measured best of 16 to 256 for ×1/2, 5120×2880
 
 
-def resize(x: Tensor, size: tuple[int, int], kernel: Kernel = "bicubic", *, antialias: bool = True) -> Tensor:
-    """Resample the last two axes of ``x`` to ``size``.
+def resize(x: Tensor, shape: tuple[int, int], kernel: Kernel = "bicubic", *, antialias: bool = True) -> Tensor:
+    """Resample the last two axes of ``x`` to ``shape``.
 
-    x (..., H, W), any floating dtype and range, any device; size (h, w). Returns (..., h, w) of the same
+    x (..., H, W), any floating dtype and range, any device; shape (h, w). Returns (..., h, w) of the same
     dtype (half precisions are computed in float32), not clamped: bicubic and Lanczos overshoot at edges.
     Conventions are ``imresize``'s: pixel centers, mirrored edges, bicubic a = −0.5, Lanczos with 3 lobes, the
     kernel widened by the scale when shrinking (unless ``antialias`` is False), the axis that shrinks more
     first, rows before columns. ``area`` weighs each input pixel by its overlap with the output pixel
     (``antialias`` means nothing to it), which is ``imresize``'s box where the ratio is whole. Raises
-    ValueError on an empty size, an integer tensor or an unknown kernel.
+    ValueError on an empty shape, an integer tensor or an unknown kernel.
     """
-    shape, (h, w) = tuple(x.shape), size
-    if len(shape) < 2 or min(h, w, *shape[-2:]) < 1 or not x.is_floating_point():
-        raise ValueError(f"expected a floating tensor (..., H, W) and a positive size, got {x.dtype} {shape}, {size}")
+    given, (h, w) = tuple(x.shape), shape
+    if len(given) < 2 or min(h, w, *given[-2:]) < 1 or not x.is_floating_point():
+        raise ValueError(f"expected a floating tensor (..., H, W) and a positive shape, got {x.dtype} {given}, {shape}")
     if kernel not in get_args(Kernel):
         raise ValueError(f"kernel must be one of {', '.join(get_args(Kernel))}, got {kernel!r}")
-    H, W = shape[-2:]
+    H, W = given[-2:]
     dtype = x.dtype if x.dtype == torch.float64 else torch.float32
     y = x.to(dtype)
     for rows in (True, False) if h / H <= w / W else (False, True):

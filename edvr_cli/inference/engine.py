@@ -20,17 +20,18 @@ from dataclasses import replace
 from typing import TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edvr_cli.errors import DeviceError
+from edvr_cli.image.convert import fill_up
 from edvr_cli.image.resize import resize
 from edvr_cli.inference.memory_plan import MAX_WINDOWS, MIN_TILE, MemoryPlan, peak_memory, plan_memory, round_up
 from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.inference.precision import dtype_for
-from edvr_cli.inference.stages import Features, Reference, Stages
+from edvr_cli.inference.stages import Features, Reference, Stages, batch_of, join_images, join_maps
+from edvr_cli.inference.strips import rows_per_strip, strips
 from edvr_cli.inference.tiles import Tile, tiles
-from edvr_cli.network.edvr import EDVR, TAIL_REACH
+from edvr_cli.network.edvr import EDVR
 from edvr_cli.network.model import Model
 from edvr_cli.network.windows import Window, windows
 from edvr_cli.ops.cpu import accelerate
@@ -45,13 +46,6 @@ __all__ = ["STAGES", "StreamingEDVR"]
 _LOG = logging.getLogger(__name__)
 
 STAGES = ("features", "alignment", "fusion", "reconstruction", "tail")
-
-# Features' pixels at a time in the tail. On a CPU more than these no longer find their maps in the cache (a fifth
-# slower in bf16), on a GPU fewer would leave it idle. Thin strips would repeat too much of their neighbors' work: a
-# GPU takes a large frame in a few strips, and in one where neighbors were aligned at once: their maps need less memory
-# than the alignment's before.
-_STRIP_PIXELS, _STRIP_PIXELS_CPU, _STRIP_ROWS, _STRIPS = 32 * 1024, 6400, 16, 5
-
 
 Label = TypeVar("Label")
 
@@ -97,7 +91,7 @@ class StreamingEDVR:
             self._stages = Stages(network)
         # A compiler would have to learn every number of images.
         self._max_windows = 1 if self.options.torch_compile else MAX_WINDOWS
-        self._size: tuple[int, int] | None = None
+        self._shape: tuple[int, int] | None = None  # (H, W) of the frames, rounded up
         self._tiles: list[Tile] = []
         self._plan = MemoryPlan(0, keep_features=True)
         self._frames: dict[int, Tensor] = {}  # (3, H, W) float32 on the device, filled up, by frame number
@@ -115,8 +109,8 @@ class StreamingEDVR:
 
     def memory_needed(self) -> int:
         """Bytes that frames of the size that is prepared need at most, about."""
-        assert self._size is not None
-        return peak_memory(self._plan, self.config, *self._size, self.options.tile_pad, self.dtype.itemsize)
+        assert self._shape is not None
+        return peak_memory(self._plan, self.config, *self._shape, self.options.tile_pad, self.dtype.itemsize)
 
     @property
     def windows_at_once(self) -> int:
@@ -166,7 +160,7 @@ class StreamingEDVR:
         plan = plan_memory(self.config, height, width, self.options, self.device, self.dtype)
         self._plan = replace(plan, windows=min(plan.windows, self._max_windows))
         _LOG.debug("frames of %d×%d on %s in %s: %s", width, height, self.device, self.dtype, self._plan)
-        self._size = height, width
+        self._shape = height, width
         self._tiles = tiles(height, width, self._plan.tile, self.options.tile_pad, multiple)
 
     def windows(self, frames: Iterable[tuple[Label, Tensor, bool]]) -> Iterator[tuple[Label, Window[Tensor]]]:
@@ -174,7 +168,7 @@ class StreamingEDVR:
         labelled = (((label, rgb), starts_shot) for label, rgb, starts_shot in frames)
         for window in windows(labelled, self.config.frames, self.model.padding):
             label, rgb = window.reference
-            if self._size is None:
+            if self._shape is None:
                 self.prepare(*rgb.shape[1:])
             yield label, Window(window.indices, tuple(rgb for _, rgb in window.frames))
 
@@ -209,7 +203,7 @@ class StreamingEDVR:
         They should follow each other: frames that one names and the next does not are forgotten.
         """
         _, height, width = group[0].reference.shape
-        if self._size is None:
+        if self._shape is None:
             self.prepare(height, width)
         restored: list[Tensor] = []
         while len(restored) < len(group):
@@ -239,14 +233,14 @@ class StreamingEDVR:
 
     def _restore(self, group: Sequence[Window[Tensor]]) -> Tensor:
         """(B, 3, s·H, s·W), of as many windows."""
-        assert self._size is not None  # prepared
-        height, width = self._size
+        assert self._shape is not None  # prepared
+        height, width = self._shape
         frames = {n: frame for window in group for n, frame in zip(window.indices, window.frames, strict=True)}
         self._features = {key: value for key, value in self._features.items() if key[1] in frames}
         self._frames = {n: value for n, value in self._frames.items() if n in frames}
         for n, frame in frames.items():
             if n not in self._frames:
-                self._frames[n] = _pad(upload(frame, self.device), height, width)
+                self._frames[n] = fill_up(upload(frame, self.device), height, width)
         indices = [window.indices for window in group]
         if self.whole_frames:
             return self._restore_tile(0, self._frames, indices)
@@ -265,7 +259,7 @@ class StreamingEDVR:
             self._features.update({(number, n): value for n, value in features.items()})
         middle = [indices[self.config.reference] for indices in windows]
         with self._around_stage("alignment"):
-            reference = self._stages.prepare_reference(_together([features[n].pyramid for n in middle]))
+            reference = self._stages.prepare_reference(join_maps([features[n].pyramid for n in middle]))
             # By position in the window: (B, C, h, w) each.
             aligned = self._align(
                 [[features[n] for n in position] for position in zip(*windows, strict=True)], reference
@@ -277,7 +271,7 @@ class StreamingEDVR:
             del aligned
             fused = self._stages.fuse(stacked)
             del stacked
-        return self._rebuild(fused, _images([frames[n] for n in middle]))
+        return self._rebuild(fused, join_images([frames[n] for n in middle]))
 
     def _features_of(self, number: int, frames: dict[int, Tensor]) -> dict[int, Features]:
         """Features of every frame, those that are not known computed, of small frames in one go."""
@@ -286,7 +280,7 @@ class StreamingEDVR:
         together = len(new) if self._plan.at_once and self._max_windows > 1 else 1
         for first in range(0, len(new), max(1, together)):
             part = new[first : first + together]
-            found = self._stages.extract(_images([frames[n] for n in part]).to(self.dtype))
+            found = self._stages.extract(join_images([frames[n] for n in part]).to(self.dtype))
             if not self._plan.keep_halves:
                 found = found._replace(halves=None)
             known |= {n: found.of_image(i) for i, n in enumerate(part)}
@@ -300,9 +294,9 @@ class StreamingEDVR:
             for frames in positions:
                 key = tuple(id(own) for own in frames)
                 if key not in known:
-                    known[key] = self._stages.align(_batch(frames), reference)
+                    known[key] = self._stages.align(batch_of(frames), reference)
             return [known[tuple(id(own) for own in frames)] for frames in positions]
-        together = _batch([own for frames in positions for own in frames])
+        together = batch_of([own for frames in positions for own in frames])
         return list(self._stages.align(together, reference).chunk(len(positions)))
 
     def _rebuild(self, fused: Tensor, frames: Tensor) -> Tensor:
@@ -316,31 +310,26 @@ class StreamingEDVR:
         inward = frames.shape[2] // h  # rows of the frame a row of features
         outward = inward * self.config.scale  # and of the output
         output = torch.empty(B, 3, h * outward, w * outward, device=self.device)
+        rows = rows_per_strip(B, h, w, self.device, at_once=self._plan.at_once)
         with self._around_stage("tail"):
-            for start, stop, top, bottom in _strips(h, self._strip_rows(B, h, w)):
+            for start, stop, top, bottom in strips(h, rows):
                 strip = self._stages.upsample(x[:, :, top:bottom], frames[:, :, top * inward : bottom * inward])
                 first = (start - top) * outward
                 output[:, :, start * outward : stop * outward] = strip[:, :, first : first + (stop - start) * outward]
         return output
 
-    def _strip_rows(self, B: int, h: int, w: int) -> int:
-        """Rows of a strip of the tail, for ``B`` frames with features of h × w."""
-        strips = 1 if self._plan.at_once else _STRIPS
-        pixels = _STRIP_PIXELS_CPU if self.device.type == "cpu" else max(_STRIP_PIXELS, B * h * w // strips)
-        return max(_STRIP_ROWS, pixels // (B * w))
-
     def use_less_memory(self) -> None:
         """After memory ran out: single windows, or else tiles half as large; DeviceError where these are the least."""
-        assert self._size is not None  # prepared
+        assert self._shape is not None  # prepared
         size = max(len(tile.core_y) for tile in self._tiles), max(len(tile.core_x) for tile in self._tiles)
         used = self._plan
-        estimate = peak_memory(used, self.config, *self._size, self.options.tile_pad, self.dtype.itemsize)
+        estimate = peak_memory(used, self.config, *self._shape, self.options.tile_pad, self.dtype.itemsize)
         self._forget()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         if used.windows > 1:
             self._max_windows = 1
-            self.prepare(*self._size)
+            self.prepare(*self._shape)
             self._on_notice("Out of memory: continuing with one frame at a time.")
             return
         if max(size) <= MIN_TILE and not used.keep_features:
@@ -352,47 +341,9 @@ class StreamingEDVR:
         limit = 0 if max(size) <= MIN_TILE else min(self.options.max_memory or estimate, estimate // 2)
         tile = max(MIN_TILE, max(size) // 2)
         self.options = replace(self.options, tile=tile, max_memory=limit)
-        self.prepare(*self._size)
+        self.prepare(*self._shape)
         self._on_notice(f"Out of memory: continuing with tiles of {tile} pixels.")
 
     def _forget(self) -> None:
         self._frames.clear()
         self._features.clear()
-
-
-def _batch(frames: list[Features]) -> Features:
-    """Features of single images as those of a batch."""
-    halves = [own.halves for own in frames if own.halves is not None]
-    return Features(_together([own.pyramid for own in frames]), _together(halves) if halves else None)
-
-
-def _together(maps: list[list[Tensor]]) -> list[Tensor]:
-    """Lists of maps of one image each, as one list of maps of all images."""
-    return maps[0] if len(maps) == 1 else [torch.cat(level) for level in zip(*maps, strict=True)]
-
-
-def _images(frames: list[Tensor]) -> Tensor:
-    """Frames (3, H, W) as (B, 3, H, W) with their channels side by side."""
-    return torch.stack(frames).contiguous(memory_format=torch.channels_last)
-
-
-def _strips(height: int, step: int) -> Iterator[tuple[int, int, int, int]]:
-    """Rows to write (from, to) and to read for that (from, to), of strips that are all read equally high.
-
-    So a compiler meets one size.
-    """
-    count = -(-height // step)
-    step = -(-height // count)
-    tall = min(height, step + 2 * TAIL_REACH)
-    for start in range(0, height, step):
-        top = min(max(0, start - TAIL_REACH), height - tall)
-        yield start, min(start + step, height), top, top + tall
-
-
-def _pad(frame: Tensor, height: int, width: int) -> Tensor:
-    """Fill (3, H, W) up to ``height`` and ``width``: reflected, and replicated where a frame is too small."""
-    bottom, right = height - frame.shape[1], width - frame.shape[2]
-    if not (bottom or right):
-        return frame
-    mode = "reflect" if bottom < frame.shape[1] and right < frame.shape[2] else "replicate"
-    return F.pad(frame[None], (0, right, 0, bottom), mode)[0]

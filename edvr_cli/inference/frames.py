@@ -14,6 +14,7 @@ from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.inference.scene_cuts import CutDetector
 from edvr_cli.network.edvr import EDVR
 from edvr_cli.network.model import Model
+from edvr_cli.size import Size
 
 __all__ = ["Frame", "model_scale", "output_size", "restore_frames", "to_output_size"]
 
@@ -55,16 +56,15 @@ def restore_frames(
 
     for (kind, device), restored in engine.restore_stream(read()):
         assert shape is not None
-        width, height = output_size(shape[2], shape[1], factor)
-        output = to_output_size(restored, (height, width))
+        output = to_output_size(restored, output_size(Size(shape[2], shape[1]), factor))
         yield _as_array(output) if kind is None else output.clamp(0, 1).to(device, kind)
 
 
-def output_size(width: int, height: int, scale: float) -> tuple[int, int]:
-    """(width, height) of the output; even, as most pixel formats need, where the scale leaves a choice."""
+def output_size(size: Size, scale: float) -> Size:
+    """Size of the output; even, as most pixel formats need, where the scale leaves a choice."""
     if scale == int(scale):
-        return int(width * scale), int(height * scale)
-    return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
+        return size.times(int(scale))
+    return Size(*(max(2, round(side * scale / 2) * 2) for side in size))
 
 
 def model_scale(model: Model, scale: float | None) -> float:
@@ -76,10 +76,10 @@ def model_scale(model: Model, scale: float | None) -> float:
     return scale
 
 
-def to_output_size(rgb: Tensor, size: tuple[int, int]) -> Tensor:
-    """Shrink (3, H, W) to ``size`` (h, w) where it has another: Lanczos, whose antialiasing keeps it sharp."""
+def to_output_size(rgb: Tensor, size: Size) -> Tensor:
+    """Shrink (3, H, W) to ``size`` where it has another: Lanczos, whose antialiasing keeps it sharp."""
     kernel: Kernel = "lanczos"
-    return rgb if tuple(rgb.shape[1:]) == size else resize(rgb, size, kernel)
+    return rgb if tuple(rgb.shape[1:]) == size.shape else resize(rgb, size.shape, kernel)
 
 
 def _as_rgb(frame: Frame) -> tuple[Tensor, torch.dtype | None]:

@@ -14,7 +14,7 @@ from edvr_cli.inference.torch_compile import Compiler
 from edvr_cli.network.edvr import EDVR, SLOPE, Pyramid
 from edvr_cli.ops.conv import Conv, activated_sum
 
-__all__ = ["Features", "Reference", "Stages"]
+__all__ = ["Features", "Reference", "Stages", "batch_of", "join_images", "join_maps"]
 
 
 class Features(NamedTuple):
@@ -31,6 +31,22 @@ class Features(NamedTuple):
         one = slice(i, i + 1)
         halves = None if self.halves is None else [half[one] for half in self.halves]
         return Features([level[one] for level in self.pyramid], halves)
+
+
+def batch_of(images: list[Features]) -> Features:
+    """Features of single images as those of a batch."""
+    halves = [own.halves for own in images if own.halves is not None]
+    return Features(join_maps([own.pyramid for own in images]), join_maps(halves) if halves else None)
+
+
+def join_maps(maps: list[list[Tensor]]) -> list[Tensor]:
+    """Lists of maps of one image each, as one list of maps of all images."""
+    return maps[0] if len(maps) == 1 else [torch.cat(level) for level in zip(*maps, strict=True)]
+
+
+def join_images(frames: list[Tensor]) -> Tensor:
+    """Frames (3, H, W) as (B, 3, H, W) with their channels side by side."""
+    return torch.stack(frames).contiguous(memory_format=torch.channels_last)
 
 
 class Reference(NamedTuple):

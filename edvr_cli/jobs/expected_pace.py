@@ -22,7 +22,7 @@ def expected_pace(plan: RestorePlan, backend: Backend) -> float | None:
     if not backend.here or not _is_long(plan):
         return None
     gpus = 1 if plan.model.device.type == "cpu" else backend.workers
-    known = known_pace(plan.model, backend.precision, plan.info.width * plan.info.height)
+    known = known_pace(plan.model, backend.precision, plan.info.size.pixels)
     if known is not None:
         return known / gpus
     # The GPU's memory is the workers' already.
@@ -38,9 +38,9 @@ def expected_pace(plan: RestorePlan, backend: Backend) -> float | None:
 def keep_pace(plan: RestorePlan, backend: Backend, seconds: float) -> None:
     """Keep the pace that a run had, for the next one."""
     if backend.here and backend.workers == 1 and _is_long(plan):
-        store_pace(plan.model, backend.precision, plan.info.width * plan.info.height, seconds)
+        store_pace(plan.model, backend.precision, plan.info.size.pixels, seconds)
 
 
 def _is_long(plan: RestorePlan) -> bool:
     frames = plan.total_frames
-    return frames is None or frames * plan.info.width * plan.info.height >= _MIN_PIXELS
+    return frames is None or frames * plan.info.size.pixels >= _MIN_PIXELS

@@ -208,7 +208,7 @@ def _restored(
 def _for_encoder(labelled: LabelledFrame, output: Tensor, encoder: EncoderPlan) -> _Restored:
     """A restored frame in the encoder's size and layout, on its way to the host."""
     is_finite = output.sum().isfinite()
-    output = to_output_size(output, (encoder.height, encoder.width))
+    output = to_output_size(output, encoder.size)
     alpha = _alpha(labelled.frame, encoder, output.device)
     planes = rgb_to_planes(output, encoder.layout, encoder.color, alpha=alpha)
     return _Restored(labelled.number, Download((*planes, is_finite)), labelled.frame.pts, labelled.frame.duration)

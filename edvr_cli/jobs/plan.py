@@ -63,15 +63,15 @@ class RestorePlan:
     def is_resized(self) -> bool:
         """Whether the network's output is resized, because another scale than the model's is wanted."""
         scale = self.model.config.scale
-        return (self.encoder.width, self.encoder.height) != (self.info.width * scale, self.info.height * scale)
+        return self.encoder.size != self.info.size.times(scale)
 
     @property
     def size_note(self) -> Notice | None:
         """What to say of a result that became larger than 4K without being asked for."""
-        width, height = self.encoder.width, self.encoder.height
-        if not self.size_is_default or not exceeds_4k(width, height) or self.model.config.scale == 1:
+        size = self.encoder.size
+        if not self.size_is_default or not exceeds_4k(size) or self.model.config.scale == 1:
             return None
-        return Notice(f"The result is {width}×{height}, larger than 4K.", hint="smaller")
+        return Notice(f"The result is {size}, larger than 4K.", hint="smaller")
 
     @property
     def limits(self) -> SegmentLimits:
@@ -151,11 +151,10 @@ def plan_restore(
     info = probe(origin).measured()
     model = load_model(model, device) if isinstance(model, str | Path) else Model.of(model)
     if isinstance(scale, TargetSize):
-        size, most = (info.width, info.height), model.config.scale
-        width, height = scale.output_size(info.path, size, info.display_size, most)
+        size = scale.output_size(info.path, info.size, info.display_size, model.config.scale)
     else:
-        width, height = output_size(info.width, info.height, model_scale(model, scale))
-    encoder = plan_encoder(encoding, info, width=width, height=height, threads=job.threads or 0)
+        size = output_size(info.size, model_scale(model, scale))
+    encoder = plan_encoder(encoding, info, width=size.width, height=size.height, threads=job.threads or 0)
     mux = plan_mux(
         info,
         encoder,

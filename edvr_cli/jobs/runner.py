@@ -84,8 +84,8 @@ def _started(plan: RestorePlan, backend: Backend) -> Started:
     return Started(
         source=plan.info.path,
         target=plan.target,
-        size=(plan.info.width, plan.info.height),
-        output_size=(plan.encoder.width, plan.encoder.height),
+        size=plan.info.size,
+        output_size=plan.encoder.size,
         total=plan.total_frames,
         model=plan.model.name,
         device=backend.device,

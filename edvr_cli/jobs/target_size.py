@@ -7,19 +7,20 @@ from fractions import Fraction
 from pathlib import Path
 
 from edvr_cli.errors import OutputError, wrong_usage
+from edvr_cli.size import Size
 
 __all__ = ["NAMED_SIZES", "TargetSize", "exceeds_4k", "parse_scale", "two_runs"]
 
 NAMED_SIZES = {
-    "720p": (1280, 720),
-    "1080p": (1920, 1080),
-    "1440p": (2560, 1440),
-    "2160p": (3840, 2160),
-    "4k": (3840, 2160),
+    "720p": Size(1280, 720),
+    "1080p": Size(1920, 1080),
+    "1440p": Size(2560, 1440),
+    "2160p": Size(3840, 2160),
+    "4k": Size(3840, 2160),
 }
-"""Sizes of screens, (width, height)."""
+"""Sizes of screens."""
 
-_4K_SIDES = (4096, 2160)  # of cinemas; that of screens is less wide
+_4K = Size(4096, 2160)  # of cinemas; that of screens is less wide
 
 
 @dataclass(frozen=True)
@@ -38,30 +39,27 @@ class TargetSize:
             return f"{self.width} pixels wide" if self.height is None else f"{self.height} pixels high"
         return f"{self.width}×{self.height}"
 
-    def scale(self, shown: tuple[int, int]) -> Fraction:
-        """The enlargement of a source that is shown as (width, height)."""
+    def scale(self, shown: Size) -> Fraction:
+        """The enlargement of a source that is ``shown`` in this size."""
         width, height = self.width, self.height
-        if self.turns and shown[1] > shown[0]:
+        if self.turns and shown.height > shown.width:
             width, height = height, width
         wanted = zip((width, height), shown, strict=True)
         return min(Fraction(side // 2 * 2, now) for side, now in wanted if side is not None)
 
     @wrong_usage()
-    def output_size(
-        self, path: Path, size: tuple[int, int], shown: tuple[int, int], max_scale: float
-    ) -> tuple[int, int]:
-        """(width, height) of the result of a source with ``size``, both even.
+    def output_size(self, path: Path, size: Size, shown: Size, max_scale: float) -> Size:
+        """Size of the result of a source that is stored in ``size`` and ``shown`` in another; both sides even.
 
         Raises OutputError where the source is larger already, and where ``max_scale`` is too little.
         """
-        scale, now = self.scale(shown), "{}×{}".format(*shown)
+        scale = self.scale(shown)
         if scale < 1:
-            raise OutputError(f"{path} is {now} already: {self} would shrink it.", hint="target_size")
+            raise OutputError(f"{path} is {shown} already: {self} would shrink it.", hint="target_size")
         if scale > max_scale:
             too_large = f"{self} is {float(scale):.3g} times that, and the model enlarges {max_scale:g} times"
-            raise OutputError(f"{path} is {now}: {too_large}. {two_runs(float(scale), max_scale)}")
-        width, height = (max(2, round(side * scale / 2) * 2) for side in size)
-        return width, height
+            raise OutputError(f"{path} is {shown}: {too_large}. {two_runs(float(scale), max_scale)}")
+        return Size(*(max(2, round(side * scale / 2) * 2) for side in size))
 
 
 def two_runs(scale: float, max_scale: float = 4) -> str:
@@ -75,10 +73,9 @@ def two_runs(scale: float, max_scale: float = 4) -> str:
     )
 
 
-def exceeds_4k(width: int, height: int) -> bool:
+def exceeds_4k(size: Size) -> bool:
     """Whether a picture is larger than 4K, upright or not."""
-    long, short = max(width, height), min(width, height)
-    return long > _4K_SIDES[0] or short > _4K_SIDES[1]
+    return max(size) > _4K.width or min(size) > _4K.height
 
 
 def parse_scale(text: str) -> float | TargetSize | None:

@@ -40,8 +40,9 @@ def check_kernel(device: torch.device, dtype: torch.dtype, features: int = 64, g
 
 
 def _verify_triton(arguments: tuple[Tensor, ...]) -> None:
-    from edvr_cli.ops.triton.deform_conv import deform_conv2d_packed_triton, products_of_torch, tiles_on  # noqa: PLC0415
+    from edvr_cli.ops.triton.deform_conv import deform_conv2d_packed_triton  # noqa: PLC0415 (triton is optional)
     from edvr_cli.ops.triton.epilogue import epilogue_triton  # noqa: PLC0415
+    from edvr_cli.ops.triton.tiles import products_of_torch, tiles_on  # noqa: PLC0415 (triton is optional)
 
     x, packed, weight, _ = arguments
     groups = packed.shape[1] // 27

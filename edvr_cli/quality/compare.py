@@ -17,16 +17,17 @@ from torch import Tensor
 from edvr_cli.errors import InputError
 from edvr_cli.image.metrics import figures
 from edvr_cli.quality.footage import Footage, Picture, to_size
+from edvr_cli.size import Size
 from edvr_cli.video.vmaf import Vmaf, vmaf_available
 
-__all__ = ["METRICS", "Comparison", "FrameScore", "Metric", "OnPair", "Size", "common_size", "compare"]
+__all__ = ["METRICS", "CommonSize", "Comparison", "FrameScore", "Metric", "OnPair", "common_size", "compare"]
 
 Metric = Literal["psnr", "ssim", "psnr_y", "ssim_y", "vmaf"]
 METRICS: dict[Metric, str] = {
     "psnr": "PSNR RGB", "ssim": "SSIM RGB", "psnr_y": "PSNR Y", "ssim_y": "SSIM Y", "vmaf": "VMAF",
 }  # fmt: skip
-Size = Literal["larger", "smaller"] | tuple[int, int]
-"""Of two sizes, or (width, height)."""
+CommonSize = Literal["larger", "smaller"] | Size
+"""The larger or the smaller of two sizes, or another one."""
 
 _ASPECT_TOLERANCE = 0.02
 
@@ -53,7 +54,7 @@ class Comparison:
 
     image: Footage
     truth: Footage
-    size: tuple[int, int]  # width, height that both were measured at
+    size: Size  # that both were measured at
     frames: tuple[FrameScore, ...]
     unmatched: tuple[int, int]  # frames of image and of truth without one at the same time in the other
 
@@ -83,7 +84,7 @@ def compare(
     image: Footage,
     truth: Footage,
     *,
-    size: Size = "larger",
+    size: CommonSize = "larger",
     vmaf: bool = True,
     max_frames: int | None = None,
     on_pair: OnPair | None = None,
@@ -95,7 +96,7 @@ def compare(
     """
     measured = common_size(image, truth, size)
     if min(measured) < 11:
-        raise InputError(f"{measured[0]}×{measured[1]} is too small to compare: SSIM looks at 11×11 pixels")
+        raise InputError(f"{measured} is too small to compare: SSIM looks at 11×11 pixels")
     meter = Vmaf(*measured, truth.info.color) if vmaf and vmaf_available() else None
     scores: list[FrameScore] = []
     unmatched = [0, 0]
@@ -118,14 +119,14 @@ def compare(
     return Comparison(image, truth, measured, tuple(scores), (unmatched[0], unmatched[1]))
 
 
-def common_size(image: Footage, truth: Footage, size: Size = "larger") -> tuple[int, int]:
-    """(width, height) that two videos are compared at. Raises InputError where their shapes differ."""
-    a, b = image.size, truth.size
+def common_size(image: Footage, truth: Footage, size: CommonSize = "larger") -> Size:
+    """The size that two videos are compared at. Raises InputError where their shapes differ."""
     if isinstance(size, tuple):
-        return size
-    if abs(math.log(a[0] * b[1] / (a[1] * b[0]))) > _ASPECT_TOLERANCE:
+        return Size(*size)
+    a, b = image.size, truth.size
+    if abs(math.log(a.width * b.height / (a.height * b.width))) > _ASPECT_TOLERANCE:
         raise InputError(
-            f"{image.path} is {a[0]}×{a[1]}, {truth.path} {b[0]}×{b[1]}: different shapes cannot be compared",
+            f"{image.path} is {a}, {truth.path} {b}: different shapes cannot be compared",
             hint="size",
         )
     return max(a, b) if size == "larger" else min(a, b)

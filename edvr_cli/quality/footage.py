@@ -15,6 +15,7 @@ from torch import Tensor
 from edvr_cli.errors import InputError
 from edvr_cli.image.convert import to_uint8
 from edvr_cli.image.resize import resize
+from edvr_cli.size import Size
 from edvr_cli.video.pixels.color import planes_to_rgb
 from edvr_cli.video.reading.frame_intervals import last_frame_time
 from edvr_cli.video.reading.info import VideoInfo
@@ -56,10 +57,9 @@ class Footage:
         return not isinstance(self.info.source, ImageSource)
 
     @property
-    def size(self) -> tuple[int, int]:
-        """(width, height) in pixels, upright."""
-        size = self.info.width, self.info.height
-        return (size[1], size[0]) if self.info.rotation % 180 else size
+    def size(self) -> Size:
+        """Size of the upright pictures."""
+        return self.info.size.turned() if self.info.rotation % 180 else self.info.size
 
     @property
     def rate(self) -> Fraction:
@@ -102,12 +102,11 @@ class Footage:
                 yield Picture(_upright(rgb, self.info.rotation), seconds, frame.index)
 
 
-def to_size(rgb: Tensor, size: tuple[int, int]) -> Tensor:
-    """(3, H, W) uint8 brought to ``size`` (width, height) by bicubic interpolation, antialiased where it shrinks."""
-    width, height = size
-    if tuple(rgb.shape[1:]) == (height, width):
+def to_size(rgb: Tensor, size: Size) -> Tensor:
+    """(3, H, W) uint8 brought to ``size`` by bicubic interpolation, antialiased where it shrinks."""
+    if tuple(rgb.shape[1:]) == size.shape:
         return rgb
-    return resize(rgb.float(), (height, width)).round().clamp(0, 255).byte()
+    return resize(rgb.float(), size.shape).round().clamp(0, 255).byte()
 
 
 def _upright(rgb: Tensor, rotation: int) -> Tensor:

@@ -77,13 +77,12 @@ def restored_from(footage: Footage, engine: StreamingEDVR, instant: float, count
     """
     instant = footage.shown_at(instant)
     config, rate = engine.config, float(footage.rate)
-    width, height = footage.size
-    engine.prepare(height, width)
+    engine.prepare(*footage.size.shape)
     half = 0.5 / rate
     lead = instant - (config.frames // 2) / rate - half
     # A shot's first and last windows borrow from up to a window's length away.
     pictures = footage.pictures(start=lead, max_frames=count + 3 * config.frames)
-    scaled = width * config.scale, height * config.scale
+    scaled = footage.size.times(config.scale)
     found = 0
     for picture, window in engine.windows(_labelled(pictures)):
         if picture.seconds < instant - half:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-__all__ = ["cache_folder", "data_folder"]
+__all__ = ["cache_folder", "config_folder", "data_folder"]
 
 
 def cache_folder() -> Path:
@@ -10,6 +10,13 @@ def cache_folder() -> Path:
     import platformdirs  # noqa: PLC0415 (networks are loaded from files without it)
 
     return platformdirs.user_cache_path("edvr", appauthor=False)
+
+
+def config_folder() -> Path:
+    """For files that the user writes, as settings: ``~/.config/edvr`` on Linux. XDG_CONFIG_HOME moves it."""
+    import platformdirs  # noqa: PLC0415 (likewise)
+
+    return platformdirs.user_config_path("edvr", appauthor=False)
 
 
 def data_folder() -> Path:

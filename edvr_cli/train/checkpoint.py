@@ -9,7 +9,7 @@ from torch import Tensor
 
 from edvr_cli.errors import ModelError
 from edvr_cli.system.files import replacing
-from edvr_cli.train.recipe import Recipe, Size
+from edvr_cli.train.recipe import NetworkSize, Recipe
 
 __all__ = ["STATE_FILE", "Checkpoint", "read_checkpoint", "write_checkpoint"]
 
@@ -56,6 +56,6 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise ModelError(f"{path} is no training state of this version: start the run anew")
     try:
         stored = content.pop("recipe")
-        return Checkpoint(recipe=Recipe(**{**stored, "size": Size(**stored["size"])}), **content)
+        return Checkpoint(recipe=Recipe(**{**stored, "size": NetworkSize(**stored["size"])}), **content)
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path} is no training state of this version: start the run anew") from error

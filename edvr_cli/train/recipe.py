@@ -6,7 +6,7 @@ from typing import Literal
 from edvr_cli.network.config import EDVRConfig
 from edvr_cli.network.windows import Padding
 
-__all__ = ["PRESETS", "DegradationName", "OptimizerName", "Precision", "Recipe", "Size"]
+__all__ = ["PRESETS", "DegradationName", "NetworkSize", "OptimizerName", "Precision", "Recipe"]
 
 DegradationName = Literal["clean", "real"]
 """``clean``: the benchmarks' bicubic, or motion blur alone; ``real``: all that cameras and codecs do besides."""
@@ -15,7 +15,7 @@ OptimizerName = Literal["adam", "muon"]
 
 
 @dataclass(frozen=True)
-class Size:
+class NetworkSize:
     """How large a network is."""
 
     features: int
@@ -25,10 +25,10 @@ class Size:
 
 
 PRESETS = {
-    "s": Size(32, 5, 10, 32),
-    "m": Size(64, 30, 30, 64),
-    "m-published": Size(64, 5, 10, 64),
-    "l": Size(128, 5, 40, 64),
+    "s": NetworkSize(32, 5, 10, 32),
+    "m": NetworkSize(64, 30, 30, 64),
+    "m-published": NetworkSize(64, 5, 10, 64),
+    "l": NetworkSize(128, 5, 40, 64),
 }
 """``s`` is one that a CPU can run; ``m`` has deep features, which are computed once per frame and hold a teacher's
 trunk; ``m-published`` and ``l`` are the paper's."""
@@ -45,7 +45,7 @@ class Recipe:
     """
 
     task: Literal["sr", "deblur"] = "sr"
-    size: Size = PRESETS["s"]
+    size: NetworkSize = PRESETS["s"]
     tsa: bool = True
     cascade: bool = True
     levels: int = 3

@@ -214,7 +214,7 @@ def test_small_frames_are_timed_as_many_in_one_go_as_a_video_gets(monkeypatch: p
     )
     config = EDVRConfig(features=8, groups=2, extraction_blocks=1, reconstruction_blocks=1, tail=4)
     engine = StreamingEDVR(network.random_network(config), InferenceOptions(precision="fp32"))
-    candidate = network._as_engine(engine, network._windows(engine.model, 24, 16), 24, 16)
+    candidate = network._as_engine(engine, network._windows(engine.model.network, 24, 16), 24, 16)
     restored.clear()
     monkeypatch.setattr(network, "seconds", lambda run, device: (run(), 0.6)[1])
     network._take_turns([candidate], torch.device("cpu"), budget=1.0)

@@ -10,6 +10,7 @@ from edvr_cli.bench.doctor import diagnose
 from edvr_cli.cli import main
 from edvr_cli.errors import DeviceError
 from edvr_cli.network.model import Model
+from edvr_cli.size import Size
 from tests.support.networks import random_network
 
 
@@ -85,6 +86,6 @@ def test_the_speed_names_the_model_that_was_measured(monkeypatch):
     """Whichever is the default."""
     model = Model.of(random_network(), name="measured")
     monkeypatch.setattr(doctor, "load_model", lambda name, device: model)
-    monkeypatch.setattr(doctor, "_SPEED_SIZE", (16, 8))
+    monkeypatch.setattr(doctor, "_SPEED_SIZE", Size(16, 8))
     speed = doctor._speed(torch.device("cpu"))
     assert speed is not None and (speed.model, speed.size) == ("measured", (16, 8))

@@ -14,7 +14,7 @@ NAMES = list(edvr.list_commands(click.Context(edvr)))
 
 def help_of(*names: str, width: int) -> str:
     """What -h shows on a terminal of this width."""
-    context = click.Context(edvr, info_name="edvr", terminal_width=width - 2)
+    context = click.Context(edvr, info_name="edvr", terminal_width=width - 2, **edvr.context_settings)
     command: click.Command = edvr
     for name in names:
         assert isinstance(command, click.Group)

@@ -36,6 +36,7 @@ NAMES = [
     "finetune",
     "bench",
     "doctor",
+    "config",
     "completion",
 ]
 HELP = ["-h", *(f"{name} -h" for name in NAMES)]
@@ -50,6 +51,8 @@ WRONG = (
     "upscale in.mp4 out.mp4 -n edvr-q",
     "upscale in.mp4 out.mp4 -n edvr-s-deblur --denoise 0.5",
     "upscale in.mp4 out.mp4 --denoise 2",
+    "upscale in.mp4 --config taken.mp4",
+    "upscale in.mp4 --profile none",
     "info missing.mp4",
     "info in.mp4 --bogus",
     "preview missing.mp4",

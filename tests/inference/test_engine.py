@@ -7,9 +7,10 @@ import torch.nn.functional as F
 from edvr_cli.errors import DeviceError
 from edvr_cli.image.resize import resize
 from edvr_cli.inference import engine as engine_module
-from edvr_cli.inference.engine import StreamingEDVR, _strips
+from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.memory_plan import MemoryPlan
 from edvr_cli.inference.options import InferenceOptions
+from edvr_cli.inference.strips import strips
 from edvr_cli.network.edvr import TAIL_REACH
 from edvr_cli.network.windows import PADDINGS, windows
 from tests.support.networks import random_network
@@ -172,10 +173,10 @@ def test_several_windows_need_no_feature_twice(monkeypatch):
 @pytest.mark.parametrize("height", [1, 15, 16, 33, 50, 64])
 def test_strips_cover_a_frame_once_and_are_read_equally_high(height):
     """With what the tail reaches around them."""
-    strips = list(_strips(height, 16))
-    assert [row for start, stop, _, _ in strips for row in range(start, stop)] == list(range(height))
-    assert len({bottom - top for _, _, top, bottom in strips}) == 1
-    for start, stop, top, bottom in strips:
+    cover = list(strips(height, 16))
+    assert [row for start, stop, _, _ in cover for row in range(start, stop)] == list(range(height))
+    assert len({bottom - top for _, _, top, bottom in cover}) == 1
+    for start, stop, top, bottom in cover:
         assert 0 <= top <= max(0, start - TAIL_REACH)
         assert min(height, stop + TAIL_REACH) <= bottom <= height
 

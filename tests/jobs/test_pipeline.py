@@ -20,6 +20,7 @@ from edvr_cli.jobs import pipeline
 from edvr_cli.jobs import runner as job
 from edvr_cli.models.checkpoint import save_model
 from edvr_cli.network.edvr import EDVRConfig
+from edvr_cli.size import Size
 from edvr_cli.video.reading import reader
 from edvr_cli.video.reading.sources import probe
 from edvr_cli.video.writing.options import Encoding
@@ -215,10 +216,10 @@ def test_other_scales_are_the_model_s_output_shrunk(tmp_path: Path, scale: float
 
 def test_sizes_are_even_where_the_scale_leaves_a_choice():
     """Whole factors are kept exactly."""
-    assert output_size(161, 121, 4) == (644, 484)
-    assert output_size(161, 121, 1) == (161, 121)
-    assert output_size(161, 121, 1.5) == (242, 182)
-    assert output_size(1, 1, 1.2) == (2, 2)
+    assert output_size(Size(161, 121), 4) == (644, 484)
+    assert output_size(Size(161, 121), 1) == (161, 121)
+    assert output_size(Size(161, 121), 1.5) == (242, 182)
+    assert output_size(Size(1, 1), 1.2) == (2, 2)
 
 
 @pytest.mark.parametrize("scale", [0, 0.5, 4.1, 8, float("nan")])

@@ -9,6 +9,7 @@ from edvr_cli.errors import OutputError
 from edvr_cli.events import Event, Notice
 from edvr_cli.jobs.plan import plan_restore
 from edvr_cli.jobs.target_size import TargetSize, exceeds_4k, parse_scale, two_runs
+from edvr_cli.size import Size
 from edvr_cli.video.reading.sources import probe
 from tests.support.clips import make_clip
 from tests.support.errors import raises
@@ -37,18 +38,18 @@ SOURCE = Path("in.mp4")
 )
 def test_the_shape_is_kept_and_the_sides_are_even(wanted: TargetSize, source: tuple[int, int], result: tuple[int, int]):
     """A box is filled in one direction; screens turn with the picture."""
-    assert wanted.output_size(SOURCE, source, source, 4) == result
+    assert wanted.output_size(SOURCE, Size(*source), Size(*source), 4) == result
 
 
 def test_wide_pixels_count_as_they_are_shown():
     """A DVD's 720×576 pixels are shown as 1024×576."""
-    assert TargetSize(width=2048).output_size(SOURCE, (720, 576), (1024, 576), 4) == (1440, 1152)
+    assert TargetSize(width=2048).output_size(SOURCE, Size(720, 576), Size(1024, 576), 4) == (1440, 1152)
 
 
 def test_a_smaller_size_is_refused():
     """It names both sizes."""
     with raises(OutputError, "^in.mp4 is 1920×1080 already: 1280×720 would shrink it.$", hint="target_size"):
-        TargetSize(1280, 720).output_size(SOURCE, (1920, 1080), (1920, 1080), 4)
+        TargetSize(1280, 720).output_size(SOURCE, Size(1920, 1080), Size(1920, 1080), 4)
 
 
 def test_more_than_the_model_gives_is_two_runs():
@@ -58,7 +59,7 @@ def test_more_than_the_model_gives_is_two_runs():
         r"times first, then that result to the full size. The second run takes about 2.2 times as long as the first."
     )
     with pytest.raises(OutputError, match=message):
-        TargetSize(height=1080).output_size(SOURCE, (320, 180), (320, 180), 4)
+        TargetSize(height=1080).output_size(SOURCE, Size(320, 180), Size(320, 180), 4)
 
 
 def test_two_runs_have_an_end_too():
@@ -82,7 +83,7 @@ def test_factors_are_understood_with_and_without_an_x(text: str, scale: float | 
 )
 def test_what_is_larger_than_4k(size: tuple[int, int], larger: bool):
     """Upright pictures are measured upright."""
-    assert exceeds_4k(*size) == larger
+    assert exceeds_4k(Size(*size)) == larger
 
 
 def test_a_video_gets_the_size(tmp_path: Path):

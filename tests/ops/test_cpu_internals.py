@@ -46,6 +46,6 @@ def test_a_dispatcher_loads_from_the_cache_it_is_given():
 
 
 def test_llvm_types_print_as_they_are_written_out():
-    """ops/cpu/simd.py adds bfloat to llvmlite's types by the text that they print as."""
+    """ops/cpu/llvm_values.py adds bfloat to llvmlite's types by the text that they print as."""
     assert str(ir.VectorType(ir.FloatType(), 16)) == "<16 x float>", CHANGED
     assert hasattr(ir.types.Type, "_to_string"), CHANGED

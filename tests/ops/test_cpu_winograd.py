@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from edvr_cli.ops.conv import Conv, UpConv
-from edvr_cli.ops.cpu.simd import LANES
+from edvr_cli.ops.cpu.llvm_values import LANES
 from edvr_cli.ops.cpu.winograd import WinogradConv2d, winograd
 
 

@@ -74,7 +74,8 @@ def arguments(case: Case, device: str) -> tuple[Tensor, Tensor, Tensor, Tensor |
 
 
 def kernel(case: Case, x: Tensor, packed: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    from edvr_cli.ops.triton.deform_conv import Tiles, deform_conv2d_packed_triton, deform_conv2d_triton
+    from edvr_cli.ops.triton.deform_conv import deform_conv2d_packed_triton, deform_conv2d_triton
+    from edvr_cli.ops.triton.tiles import Tiles
 
     tiles = Tiles(*case.tiles) if case.tiles else None
     if case.packed:
@@ -250,7 +251,7 @@ def test_tf32_rounds_and_does_not_cut(interpreted: Callable):
 
 
 def products_after(allowed: bool) -> str:
-    from edvr_cli.ops.triton.deform_conv import products_of_torch
+    from edvr_cli.ops.triton.tiles import products_of_torch
 
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = allowed
@@ -323,7 +324,8 @@ def machine_code(
     dtype: torch.dtype, C: int, capability: int, products: str = "ieee", pixels: int = 2**20
 ) -> MachineCode:
     """Of the kernel as launched for C features in 8 groups."""
-    from edvr_cli.ops.triton.deform_conv import _deform_kernel, choose_tiles
+    from edvr_cli.ops.triton.deform_kernels import deform_kernel
+    from edvr_cli.ops.triton.tiles import choose_tiles
 
     tiles = choose_tiles(2**20, C, dtype.itemsize, C // 8, divmod(capability, 10))
     channels = gcd(C // 8, 16 // dtype.itemsize)
@@ -348,7 +350,7 @@ def machine_code(
     types = dict.fromkeys(("x", "offset", "mask", "weight", "bias", "y"), element)
     types |= {"H": "i32", "W": "i32", "negative_slope": "fp32"}
     options = {"num_warps": tiles.warps, "num_stages": tiles.stages, "enable_fp_fusion": True}
-    return compile_kernel(_deform_kernel, types, constants, capability, **options)
+    return compile_kernel(deform_kernel, types, constants, capability, **options)
 
 
 @pytest.mark.parametrize("capability", CAPABILITIES)
@@ -384,9 +386,9 @@ def test_other_types_compile_to_their_instructions(
 @pytest.mark.parametrize("capability", CAPABILITIES)
 def test_features_are_grouped_with_vector_loads(capability: int):
     """16 bytes read and written at a time."""
-    from edvr_cli.ops.triton.deform_conv import _group_kernel
+    from edvr_cli.ops.triton.deform_kernels import group_kernel
 
     constants = {"C": 64, "GROUP": 8, "VECTOR": 8, "WIDE": False, "BLOCK": 2048}
-    code = compile_kernel(_group_kernel, {"x": "*fp16", "y": "*fp16", "pixels": "i32"}, constants, capability)
+    code = compile_kernel(group_kernel, {"x": "*fp16", "y": "*fp16", "pixels": "i32"}, constants, capability)
     assert code.ptx.count("ld.global.v4.b32") == code.ptx.count("st.global.v4.b32") == 2048 * 2 // (128 * 16)
     assert code.spills == 0

@@ -17,6 +17,7 @@ from edvr_cli.errors import EdvrError, InputError
 from edvr_cli.image.metrics import luma, psnr, ssim
 from edvr_cli.quality.compare import compare
 from edvr_cli.quality.footage import Footage, to_size
+from edvr_cli.size import Size
 from edvr_cli.system import charts as chart
 from edvr_cli.train.synthetic_pictures import line_art
 from edvr_cli.video.vmaf import vmaf_available
@@ -90,7 +91,7 @@ def test_vmaf_is_high_for_the_same_and_falls_with_quality(clips):
     same, good, bad = (compare(image, a).mean("vmaf") for image in (a, b, c))
     assert same > 95
     assert same > good > bad
-    odd = compare(b, a, size=(51, 37))
+    odd = compare(b, a, size=Size(51, 37))
     assert len(odd.values("vmaf")) == 8
 
 
@@ -106,13 +107,13 @@ def test_sizes_are_brought_together_as_it_is_stated(tmp_path):
     """The larger of both by default, the smaller or a given one on request."""
     truth = [torch.from_numpy(line_art(np.random.default_rng(n), 48)) for n in range(2)]
     large = Footage.open(folder_of(tmp_path / "large", truth))
-    small = Footage.open(folder_of(tmp_path / "small", [to_size(t, (24, 24)) for t in truth]))
+    small = Footage.open(folder_of(tmp_path / "small", [to_size(t, Size(24, 24)) for t in truth]))
     found = compare(small, large, vmaf=False)
     assert found.size == (48, 48)
-    enlarged = to_size(to_size(truth[0], (24, 24)), (48, 48))
+    enlarged = to_size(to_size(truth[0], Size(24, 24)), Size(48, 48))
     assert found.frames[0].psnr == pytest.approx(float(psnr(enlarged[None], truth[0][None])))
     assert compare(small, large, size="smaller", vmaf=False).mean("psnr") == float("inf")
-    assert compare(small, large, size=(36, 30), vmaf=False).size == (36, 30)
+    assert compare(small, large, size=Size(36, 30), vmaf=False).size == (36, 30)
 
 
 def test_other_shapes_are_an_error(clips, tmp_path):

@@ -24,6 +24,7 @@ from edvr_cli.quality.preview import (
     restored_from,
     split_screen,
 )
+from edvr_cli.size import Size
 from edvr_cli.video.writing.preview_clip import write_clip
 from tests.support.clips import make_clip
 from tests.support.networks import random_network
@@ -50,7 +51,7 @@ def test_a_moment_is_what_a_whole_run_makes_of_it(footage):
         assert found.seconds == pytest.approx(index / 25)
         assert int((found.after.int() - whole[index].int()).abs().max()) <= 1
         small = torch.from_numpy(arrays[index]).permute(2, 0, 1)
-        assert torch.equal(found.before, to_size(small, (128, 96)))
+        assert torch.equal(found.before, to_size(small, Size(128, 96)))
 
 
 def test_several_frames_follow_each_other(footage):

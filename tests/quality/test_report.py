@@ -13,7 +13,7 @@ from edvr_cli.cli import main
 from edvr_cli.cli.json_lines import JsonLines
 from edvr_cli.events import Finished, FrameRestored, Started
 from edvr_cli.quality.footage import Footage
-from edvr_cli.quality.report import Model, build_report
+from edvr_cli.quality.report import ModelCard, build_report
 from edvr_cli.quality.report.plot import line_plot
 from tests.support.clips import make_clip
 
@@ -65,7 +65,7 @@ def clips(tmp_path_factory) -> Path:
 def page(clips) -> str:
     """The page of the two."""
     footage = Footage.open(clips / "in.mp4"), Footage.open(clips / "out <b>.mp4")
-    model = Model({"name": "edvr-x"}, "# card\n\n<script>alert(1)</script>")
+    model = ModelCard({"name": "edvr-x"}, "# card\n\n<script>alert(1)</script>")
     return build_report(*footage, pictures=3, settings={"crf": "17"}, model=model)
 
 
@@ -147,7 +147,17 @@ def test_what_a_run_told_of_itself_comes_on_the_page(clips, tmp_path, capsys):
     """From the lines that upscale --json writes; those of another file are refused."""
     result = clips / "out <b>.mp4"
     started = Started(
-        clips / "in.mp4", result, (64, 48), (128, 96), 12, "edvr-s-x4", "cuda:0", "fp16", tile=256, resized=False
+        clips / "in.mp4",
+        result,
+        (64, 48),
+        (128, 96),
+        12,
+        "edvr-s-x4",
+        "cuda:0",
+        "fp16",
+        tile=256,
+        resized=False,
+        strength=0.85,
     )
     lines = JsonLines()
     for event in (started, FrameRestored(1, 12), Finished(result, 12, 83.0)):
@@ -156,7 +166,7 @@ def test_what_a_run_told_of_itself_comes_on_the_page(clips, tmp_path, capsys):
     arguments = ["report", clips / "in.mp4", result, "--frames", 1, "--pictures", 1, "-o", tmp_path / "r.html"]
     assert run(*arguments, "--run", tmp_path / "run.jsonl") == 0
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
-    for told in ("cuda:0", "fp16", "256 pixels", "1 min 23 s", "Model card"):
+    for told in ("cuda:0", "fp16", "256 pixels", "0.85", "1 min 23 s", "Model card"):
         assert told in text
     (tmp_path / "run.jsonl").write_text('{"event": "started", "target": "other.mp4"}\n')
     assert run(*arguments, "-y", "--run", tmp_path / "run.jsonl") == 1

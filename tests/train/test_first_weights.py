@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from edvr_cli.errors import ModelError
-from edvr_cli.train.recipe import PRESETS, Recipe, Size
+from edvr_cli.train.recipe import PRESETS, NetworkSize, Recipe
 from edvr_cli.train.teacher.first_weights import choose_init, first_weights, recipe_after
 from tests.support.networks import random_network
 from tests.train.test_samples import TINY, footage
 from tests.train.test_teacher import random_teacher
 
-DEEP = replace(TINY, size=Size(16, 2, 2, 8))
+DEEP = replace(TINY, size=NetworkSize(16, 2, 2, 8))
 SMALL = {"features": 8, "groups": 8, "tail": 8}
 TEACHER = random_teacher()
 
@@ -42,7 +42,7 @@ def test_a_network_that_aligns_is_not_aligned_again():
         recipe = recipe_after(init, DEEP, start, frozenset({"fusion"}))
         assert (recipe.align, recipe.attention, recipe.fusion) == (0, 1.0, DEEP.fusion)
     assert recipe.learning_rate < recipe_after("widen", DEEP, start, frozenset()).learning_rate
-    same = replace(DEEP, size=Size(8, 1, 1, 8))
+    same = replace(DEEP, size=NetworkSize(8, 1, 1, 8))
     assert recipe_after("start", same, start, frozenset()).align == 0
     for init, recipe in (("start", DEEP), ("random", DEEP), ("transplant", DEEP)):
         assert recipe_after(init, recipe, start, frozenset()) == recipe
@@ -89,7 +89,7 @@ def test_what_is_missing_is_named():
 
 def test_the_presets_hold_a_teacher_and_the_papers_sizes():
     """``m`` is as deep as BasicVSR's trunks; a skeleton must be followed by steps that know how to take it over."""
-    assert PRESETS["m"] == Size(64, 30, 30, 64)
-    assert PRESETS["m-published"] == Size(64, 5, 10, 64)
+    assert PRESETS["m"] == NetworkSize(64, 30, 30, 64)
+    assert PRESETS["m-published"] == NetworkSize(64, 5, 10, 64)
     with pytest.raises(ValueError, match="attention below 1"):
         Recipe(skeleton=10, attention=1.0)

@@ -10,13 +10,13 @@ from edvr_cli.errors import InputError
 from edvr_cli.image.resize import benchmark_lr
 from edvr_cli.train import samples as data
 from edvr_cli.train.clips import Clip, build_cache
-from edvr_cli.train.recipe import Recipe, Size
+from edvr_cli.train.recipe import NetworkSize, Recipe
 from edvr_cli.train.samples import Batch, Samples, batches
 from edvr_cli.train.synthetic_pictures import line_art
 from edvr_cli.video.clip_folders import read_frames, sources_in
 from tests.support.clips import make_clip
 
-TINY = Recipe(size=Size(8, 1, 1, 8), batch=4, patch=16, steps=8, align=2)
+TINY = Recipe(size=NetworkSize(8, 1, 1, 8), batch=4, patch=16, steps=8, align=2)
 
 
 def footage(frames: int = 8, side: int = 176) -> list[Clip]:

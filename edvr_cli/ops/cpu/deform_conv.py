@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from edvr_cli.ops.cpu.jit_cache import jit
+from edvr_cli.ops.cpu.llvm_values import LANES
 from edvr_cli.ops.cpu.matmul import chunk, flat, multiplies_bfloat16, pack, product
-from edvr_cli.ops.cpu.simd import LANES, ROWS, VECTORS, blend, load_f32, pixel_offset, power_of_two, prefetch, store_f32
+from edvr_cli.ops.cpu.simd import ROWS, VECTORS, blend, load_f32, pixel_offset, power_of_two, prefetch, store_f32
 
 __all__ = ["deform_conv2d_compiled", "deform_conv2d_packed_compiled"]
 

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edvr_cli.ops.cpu.jit_cache import jit
-from edvr_cli.ops.cpu.simd import LANES, ROWS, VECTORS, multiply
+from edvr_cli.ops.cpu.llvm_values import LANES
+from edvr_cli.ops.cpu.simd import ROWS, VECTORS, multiply
 
 __all__ = ["chunk", "flat", "multiplies_bfloat16", "pack", "product"]
 

@@ -5,16 +5,29 @@ intrinsics for its functions that write the instructions out. Values are float32
 float32 or bfloat16, the latter as uint16 arrays. Arrays are flat; indices, strides and sizes count elements.
 """
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic as numba_intrinsic
 
+from edvr_cli.ops.cpu.llvm_values import (
+    FLOATS,
+    INT,
+    LANES,
+    SHORT,
+    SIZE,
+    BFloat,
+    Memory,
+    Values,
+    constant_vector,
+    multiply_add,
+    rounded,
+    size_constant,
+    spread,
+)
+
 __all__ = [
-    "LANES",
     "PATCH",
     "POINTS",
     "ROWS",
@@ -34,30 +47,10 @@ __all__ = [
 TILE, PATCH = 4, 6  # side of an output tile, and of the input it depends on
 POINTS = (0.75, 1.5)  # a, b of Toom and Cook's points 0, ±a, ±b, ∞
 
-_CAPABILITIES = torch.cpu.get_capabilities()
-LANES = 16 if _CAPABILITIES.get("avx512_f") else 8
 ROWS = 6
 VECTORS = 4 if LANES == 16 else 2  # ROWS × VECTORS sums, VECTORS weights and one factor fill the registers
 
-_SHORT, _INT, _SIZE = ir.IntType(16), ir.IntType(32), ir.IntType(64)
-_FLOATS = ir.VectorType(ir.FloatType(), LANES)
-_FUSED = ("contract",)
-Values = list[ir.Value]
-
 intrinsic: Any = numba_intrinsic  # its functions are called without their first argument, the context
-
-
-class _BFloat(ir.Type):
-    """LLVM's bfloat, which llvmlite does not name."""
-
-    def _to_string(self) -> str:
-        return "bfloat"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _BFloat)
-
-    def __hash__(self) -> int:
-        return hash(_BFloat)
 
 
 @intrinsic
@@ -68,7 +61,7 @@ def input_transform(typingctx, x, i, down, right, out, o, plane):  # type: ignor
     """
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        memory = _Memory(context, builder, signature, args)
+        memory = Memory(context, builder, signature, args)
         i, down, right, o, plane = memory.sizes(1, 2, 3, 5, 6)
         load, store = memory.access(0), memory.access(4)
         columns = []
@@ -91,12 +84,12 @@ def output_transform(typingctx, x, i, plane, bias, b, add, a, add_down, add_righ
     """
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        memory = _Memory(context, builder, signature, args)
+        memory = Memory(context, builder, signature, args)
         i, plane, b, a, add_down, add_right, o, down, right = memory.sizes(1, 2, 4, 6, 7, 8, 11, 12, 13)
         load, load_add, store = memory.access(0), memory.access(5), memory.access(10)
         constant = memory.access(3)(b)
-        slopes = _spread(builder, args[9])
-        zero = cgutils.get_null_value(_FLOATS)
+        slopes = spread(builder, args[9])
+        zero = cgutils.get_null_value(FLOATS)
         columns = [
             _outof(builder, [load(memory.step(i, plane, r * PATCH + c)) for r in range(PATCH)]) for c in range(PATCH)
         ]
@@ -122,36 +115,38 @@ def multiply(typingctx, a, i, C, b, j, out, o, vectors):  # type: ignore[no-unty
     narrow = a.dtype == types.uint16
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        memory = _Memory(context, builder, signature, args)
+        memory = Memory(context, builder, signature, args)
         i, C, j, o = memory.sizes(1, 2, 4, 6)
-        sums = [[cgutils.alloca_once(builder, _FLOATS) for _ in range(count)] for _ in range(ROWS)]
+        sums = [[cgutils.alloca_once(builder, FLOATS) for _ in range(count)] for _ in range(ROWS)]
         for sum_ in (s for row in sums for s in row):
-            builder.store(cgutils.get_null_value(_FLOATS), sum_)
+            builder.store(cgutils.get_null_value(FLOATS), sum_)
         per_step = 2 if narrow else 1
-        wide = ir.VectorType(_BFloat(), 2 * LANES)
-        scalar = _INT if narrow else ir.FloatType()
-        steps = builder.udiv(C, _size(per_step))
+        wide = ir.VectorType(BFloat(), 2 * LANES)
+        scalar = INT if narrow else ir.FloatType()
+        steps = builder.udiv(C, size_constant(per_step))
         with cgutils.for_range(builder, steps) as loop:
-            row = builder.add(j, builder.mul(loop.index, _size(count * LANES * per_step)))
-            at = builder.add(i, builder.mul(loop.index, _size(per_step)))
-            kind = wide if narrow else _FLOATS
-            weights = [memory.load(3, builder.add(row, _size(v * LANES * per_step)), kind) for v in range(count)]
+            row = builder.add(j, builder.mul(loop.index, size_constant(count * LANES * per_step)))
+            at = builder.add(i, builder.mul(loop.index, size_constant(per_step)))
+            kind = wide if narrow else FLOATS
+            weights = [
+                memory.load(3, builder.add(row, size_constant(v * LANES * per_step)), kind) for v in range(count)
+            ]
             for r in range(ROWS):
-                factor = _spread(builder, memory.load(0, memory.step(at, C, r), scalar))
+                factor = spread(builder, memory.load(0, memory.step(at, C, r), scalar))
                 for weight, sum_ in zip(weights, sums[r], strict=True):
                     if narrow:
                         pairs = cgutils.get_or_insert_function(
                             builder.module,
-                            ir.FunctionType(_FLOATS, [_FLOATS, wide, wide]),
+                            ir.FunctionType(FLOATS, [FLOATS, wide, wide]),
                             "llvm.x86.avx512bf16.dpbf16ps.512",
                         )
                         total = builder.call(pairs, [builder.load(sum_), builder.bitcast(factor, wide), weight])
                     else:
-                        total = _madd(builder, factor, weight, builder.load(sum_))
+                        total = multiply_add(builder, factor, weight, builder.load(sum_))
                     builder.store(total, sum_)
         for r in range(ROWS):
             for v, sum_ in enumerate(sums[r]):
-                memory.access(5)(builder.add(o, _size((r * count + v) * LANES)), builder.load(sum_))
+                memory.access(5)(builder.add(o, size_constant((r * count + v) * LANES)), builder.load(sum_))
         return context.get_dummy_value()
 
     return types.void(a, i, C, b, j, out, o, vectors), codegen
@@ -162,17 +157,17 @@ def blend(typingctx, x, c, at, share, j, pairs, out, o, lanes):  # type: ignore[
     """out[o : o + lanes] = Σ share[j + n·pairs] · x[at[j + n·pairs] + c : ... + lanes] over the corners n = 0 ... 3."""
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        memory = _Memory(context, builder, signature, args)
+        memory = Memory(context, builder, signature, args)
         count = lanes.literal_value
         load, store = memory.access(0, count), memory.access(6, count)
         c, j, pairs, o = memory.sizes(1, 4, 5, 7)
         total = None
         for n in range(4):
             corner = memory.step(j, pairs, n)
-            index = builder.zext(memory.load(2, corner, _INT, align=4), _SIZE)
+            index = builder.zext(memory.load(2, corner, INT, align=4), SIZE)
             value = load(builder.add(index, c))
-            weight = _spread(builder, memory.load(3, corner, ir.FloatType(), align=4), count)
-            total = builder.fmul(value, weight) if total is None else _madd(builder, value, weight, total)
+            weight = spread(builder, memory.load(3, corner, ir.FloatType(), align=4), count)
+            total = builder.fmul(value, weight) if total is None else multiply_add(builder, value, weight, total)
         store(o, total)
         return context.get_dummy_value()
 
@@ -184,12 +179,12 @@ def load_f32(typingctx, x, i):  # type: ignore[no-untyped-def]
     """x[i] as float32; for loops that LLVM is to vectorize, without a check of the index."""
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        memory = _Memory(context, builder, signature, args)
+        memory = Memory(context, builder, signature, args)
         (i,) = memory.sizes(1)
         if x.dtype == types.float32:
             return memory.load(0, i, ir.FloatType(), align=4)
-        bits = builder.zext(memory.load(0, i, _SHORT), _INT)
-        return builder.bitcast(builder.shl(bits, ir.Constant(_INT, 16)), ir.FloatType())
+        bits = builder.zext(memory.load(0, i, SHORT), INT)
+        return builder.bitcast(builder.shl(bits, ir.Constant(INT, 16)), ir.FloatType())
 
     return types.float32(x, i), codegen
 
@@ -199,11 +194,11 @@ def store_f32(typingctx, x, i, value):  # type: ignore[no-untyped-def]
     """x[i] = value, a float32; as :func:`load_f32`."""
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        memory = _Memory(context, builder, signature, args)
+        memory = Memory(context, builder, signature, args)
         (i,) = memory.sizes(1)
         value = args[2]
         if x.dtype == types.uint16:
-            value = _rounded(builder, value, lambda number: ir.Constant(_INT, number), _INT, _SHORT)
+            value = rounded(builder, value, lambda number: ir.Constant(INT, number), INT, SHORT)
         builder.store(value, memory.pointer(0, i, value.type))
         return context.get_dummy_value()
 
@@ -215,7 +210,7 @@ def pixel_offset(typingctx, row, column, width, size):  # type: ignore[no-untype
     """(row · width + column) · size as uint32, of whole float32 row and column; numba would do that in 64 bits."""
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        row, column = (builder.fptosi(value, _INT) for value in args[:2])
+        row, column = (builder.fptosi(value, INT) for value in args[:2])
         width, size = (context.cast(builder, args[n], signature.args[n], types.int32) for n in (2, 3))
         return builder.mul(builder.add(builder.mul(row, width), column), size)
 
@@ -227,12 +222,12 @@ def prefetch(typingctx, x, i):  # type: ignore[no-untyped-def]
     """Have the cache line of x[i], which may be anywhere, brought nearer."""
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        memory = _Memory(context, builder, signature, args)
+        memory = Memory(context, builder, signature, args)
         (i,) = memory.sizes(1)
         pointer = memory.pointer(0, i, ir.IntType(8))
-        kind = ir.FunctionType(ir.VoidType(), [pointer.type, _INT, _INT, _INT])
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, INT, INT, INT])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-        builder.call(function, [pointer, *(ir.Constant(_INT, value) for value in (0, 3, 1))])
+        builder.call(function, [pointer, *(ir.Constant(INT, value) for value in (0, 3, 1))])
         return context.get_dummy_value()
 
     return types.void(x, i), codegen
@@ -243,57 +238,10 @@ def power_of_two(typingctx, n):  # type: ignore[no-untyped-def]
     """2ⁿ for an int32 from -126 to 127, as float32."""
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        exponent = builder.add(args[0], ir.Constant(_INT, 127))
-        return builder.bitcast(builder.shl(exponent, ir.Constant(_INT, 23)), ir.FloatType())
+        exponent = builder.add(args[0], ir.Constant(INT, 127))
+        return builder.bitcast(builder.shl(exponent, ir.Constant(INT, 23)), ir.FloatType())
 
     return types.float32(types.int32), codegen
-
-
-class _Memory:
-    """Loads and stores of vectors in an intrinsic's array arguments."""
-
-    def __init__(self, context: Any, builder: ir.IRBuilder, signature: Any, args: Sequence[ir.Value]) -> None:
-        self._context, self._builder, self._types, self._args = context, builder, signature.args, args
-
-    def sizes(self, *numbers: int) -> Values:
-        """Integer arguments as 64-bit sizes."""
-        return [self._context.cast(self._builder, self._args[n], self._types[n], types.intp) for n in numbers]
-
-    def step(self, start: ir.Value, stride: ir.Value, steps: int) -> ir.Value:
-        """start + steps · stride."""
-        return self._builder.add(start, self._builder.mul(stride, _size(steps)))
-
-    def load(self, array: int, index: ir.Value, kind: ir.Type, align: int = 2) -> ir.Value:
-        """A value of LLVM type ``kind`` from array argument ``array``."""
-        return self._builder.load(self.pointer(array, index, kind), align=align)
-
-    def access(self, array: int, lanes: int = LANES) -> Callable[..., Any]:
-        """A function of (index) that loads ``lanes`` float32 from an array, of (index, value) that stores them."""
-        builder = self._builder
-        floats, shorts, ints = (ir.VectorType(kind, lanes) for kind in (ir.FloatType(), _SHORT, _INT))
-        if self._types[array].dtype == types.float32:
-
-            def plain(index: ir.Value, value: ir.Value | None = None) -> Any:
-                if value is None:
-                    return self.load(array, index, floats)
-                return builder.store(value, self.pointer(array, index, floats), align=2)
-
-            return plain
-
-        def converting(index: ir.Value, value: ir.Value | None = None) -> Any:
-            upper = _constant(ints, 16)
-            if value is None:
-                bits = builder.zext(self.load(array, index, shorts), ints)
-                return builder.bitcast(builder.shl(bits, upper), floats)
-            rounded = _rounded(builder, value, lambda number: _constant(ints, number), ints, shorts)
-            return builder.store(rounded, self.pointer(array, index, shorts), align=2)
-
-        return converting
-
-    def pointer(self, array: int, index: ir.Value, kind: ir.Type) -> ir.Value:
-        """Where an element of array argument ``array`` is, as a pointer to LLVM type ``kind``."""
-        data = self._context.make_array(self._types[array])(self._context, self._builder, self._args[array]).data
-        return self._builder.bitcast(self._builder.gep(data, [index]), kind.as_pointer())
 
 
 def _into(builder: ir.IRBuilder, d: Values) -> Values:
@@ -324,36 +272,7 @@ def _sum(builder: ir.IRBuilder, *terms: tuple[float, ir.Value]) -> ir.Value:
     """Σ coefficient · value; the last coefficient may be 1."""
     coefficient, total = terms[-1]
     if coefficient != 1.0:
-        total = builder.fmul(_constant(_FLOATS, coefficient), total)
+        total = builder.fmul(constant_vector(FLOATS, coefficient), total)
     for coefficient, value in terms[:-1]:
-        total = _madd(builder, _constant(_FLOATS, coefficient), value, total)
+        total = multiply_add(builder, constant_vector(FLOATS, coefficient), value, total)
     return total
-
-
-def _madd(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, total: ir.Value) -> ir.Value:
-    return builder.fadd(builder.fmul(x, y, flags=_FUSED), total, flags=_FUSED)
-
-
-def _rounded(
-    builder: ir.IRBuilder, value: ir.Value, constant: Callable[[int], ir.Constant], ints: ir.Type, shorts: ir.Type
-) -> ir.Value:
-    """float32 as bfloat16's bits: to the nearest, ties to even. Through the bits, as not every processor converts."""
-    bits = builder.bitcast(value, ints)
-    odd = builder.and_(builder.lshr(bits, constant(16)), constant(1))
-    bits = builder.add(bits, builder.add(odd, constant(0x7FFF)))
-    return builder.trunc(builder.lshr(bits, constant(16)), shorts)
-
-
-def _spread(builder: ir.IRBuilder, scalar: ir.Value, lanes: int = LANES) -> ir.Value:
-    """The scalar in every lane."""
-    vector = ir.Constant(ir.VectorType(scalar.type, lanes), ir.Undefined)
-    first = builder.insert_element(vector, scalar, ir.Constant(_INT, 0))
-    return builder.shuffle_vector(first, vector, ir.Constant(ir.VectorType(_INT, lanes), [0] * lanes))
-
-
-def _constant(kind: ir.VectorType, value: float) -> ir.Constant:
-    return ir.Constant(kind, [value] * kind.count)
-
-
-def _size(value: int) -> ir.Constant:
-    return ir.Constant(_SIZE, value)

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from edvr_cli.ops.conv import UpConv
 from edvr_cli.ops.cpu.deform_conv import _workers
 from edvr_cli.ops.cpu.jit_cache import jit
+from edvr_cli.ops.cpu.llvm_values import LANES
 from edvr_cli.ops.cpu.matmul import chunk, flat, multiplies_bfloat16, pack, product
-from edvr_cli.ops.cpu.simd import LANES, PATCH, POINTS, TILE, VECTORS, input_transform, output_transform
+from edvr_cli.ops.cpu.simd import PATCH, POINTS, TILE, VECTORS, input_transform, output_transform
 
 __all__ = ["WinogradConv2d", "winograd"]
 

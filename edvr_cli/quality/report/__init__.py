@@ -21,6 +21,7 @@ from edvr_cli.quality.compare import METRICS, Comparison, Metric, common_size, c
 from edvr_cli.quality.footage import Footage, Picture, to_size
 from edvr_cli.quality.preview import difference_crop
 from edvr_cli.quality.report.plot import line_plot
+from edvr_cli.size import Size
 from edvr_cli.system.hardware import machine_name
 from edvr_cli.system.text import printable
 from edvr_cli.version import __version__
@@ -131,12 +132,11 @@ def _instants(result: Footage, count: int) -> list[float]:
     return [length * (n + 0.5) / count for n in range(count)]
 
 
-def _shown(source: Footage, result: Footage, size: tuple[int, int], instant: float) -> _Shown:
+def _shown(source: Footage, result: Footage, size: Size, instant: float) -> _Shown:
     after = _at(result, instant)
     before = _at(source, after.seconds)
-    width, height = size
     shrink = min(1.0, _MAX_SIDE / max(size))
-    shown = round(width * shrink), round(height * shrink)
+    shown = Size(round(size.width * shrink), round(size.height * shrink))
     return _Shown(after.seconds, to_size(to_size(before.rgb, size), shown), to_size(to_size(after.rgb, size), shown))
 
 
@@ -247,7 +247,7 @@ def _facts(footage: Footage) -> dict[str, str]:
     rate = Fraction(footage.rate)
     facts = {
         "file": footage.path.name,
-        "size": f"{footage.size[0]}×{footage.size[1]}",
+        "size": str(footage.size),
         "frames": f"{footage.count:,}" if footage.count else "",
         "length": f"{footage.duration:.2f} s" if footage.duration else "",
         "rate": f"{float(rate):.3f}".rstrip("0").rstrip(".") + " frames per second",

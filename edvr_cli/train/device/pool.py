@@ -42,8 +42,8 @@ class Pool:
     taught: Tensor | None = None  # (F, 3, H, W) uint8, what a teacher restores from the clean version
 
     @property
-    def size(self) -> tuple[int, int]:
-        """(h, w), the size of a low-resolution frame."""
+    def input_shape(self) -> tuple[int, int]:
+        """(h, w) of a low-resolution frame."""
         h, w = self.versions.shape[-2:]
         return h, w
 

@@ -42,7 +42,7 @@ class Sampler:
 
     def __post_init__(self) -> None:
         """Raise ValueError where no shot is long enough or the patch does not fit."""
-        h, w = self.pool.size
+        h, w = self.pool.input_shape
         if self.patch % CELL or self.patch > min(h, w):
             raise ValueError(f"patch must be a multiple of {CELL} and at most {min(h, w)}, got {self.patch}")
         long = [shot for shot in self.pool.shots if shot.length >= self.frames]
@@ -117,7 +117,7 @@ class Sampler:
 
     def _places(self, reference: Tensor) -> tuple[Tensor, Tensor]:
         """Top and left of each patch in input pixels, (B,) each: of a few places, often the one with most texture."""
-        B, (h, w), P = len(reference), self.pool.size, self.patch
+        B, (h, w), P = len(reference), self.pool.input_shape, self.patch
         top = (self._uniform(B * _CANDIDATES) * (h - P + 1)).long().view(B, -1)
         left = (self._uniform(B * _CANDIDATES) * (w - P + 1)).long().view(B, -1)
         texture = self._texture[reference[:, None], top // CELL, left // CELL]

@@ -20,8 +20,9 @@ from edvr_cli.video.muxing.muxer_probe import first_packets, holds_video, why_mu
 from edvr_cli.video.muxing.tags import lost_tags
 from edvr_cli.video.reading.info import Source, StreamInfo, VideoInfo
 from edvr_cli.video.reading.pictures import ImageSource
-from edvr_cli.video.writing.encoders import EncoderPlan, in_y4m
+from edvr_cli.video.writing.encoders import EncoderPlan
 from edvr_cli.video.writing.options import DEFAULT_CODEC, Encoding, encoder_name
+from edvr_cli.video.writing.output_formats import in_y4m
 
 Action = Literal["copy", "convert", "drop"]
 

@@ -6,14 +6,15 @@ from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from torch import Tensor
 
+from edvr_cli.size import Size
 from edvr_cli.video.pixels.color import alpha_plane
 from edvr_cli.video.pixels.layout import PixelLayout, nearest_layout
 
 
-def to_planes(frame: VideoFrame, layout: PixelLayout, size: tuple[int, int] | None = None) -> tuple[Tensor, ...]:
+def to_planes(frame: VideoFrame, layout: PixelLayout, size: Size | None = None) -> tuple[Tensor, ...]:
     """The frame's samples in ``layout``, which holds its format, copied out of libav's padded buffers.
 
-    A frame of another size than ``size`` (width, height) is scaled to it.
+    A frame of another size is scaled to ``size``.
     """
     if size is not None and (frame.width, frame.height) != size:
         frame = frame.reformat(*size, interpolation="BICUBIC")

@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 
+from edvr_cli.size import Size
 from edvr_cli.video.containers import readable
 from edvr_cli.video.pixels.color import ColorSpec
 from edvr_cli.video.pixels.hdr import HdrMetadata
@@ -122,10 +123,15 @@ class VideoInfo:
         return self.layout.depth
 
     @property
-    def display_size(self) -> tuple[int, int]:
-        """(width, height) in square pixels as a player shows it, aspect ratio and rotation applied."""
-        width, height = round(self.width * self.sample_aspect_ratio), self.height
-        return (height, width) if self.rotation % 180 else (width, height)
+    def size(self) -> Size:
+        """Size of the frames as they are stored."""
+        return Size(self.width, self.height)
+
+    @property
+    def display_size(self) -> Size:
+        """Size in square pixels as a player shows it, aspect ratio and rotation applied."""
+        stored = Size(round(self.width * self.sample_aspect_ratio), self.height)
+        return stored.turned() if self.rotation % 180 else stored
 
     @property
     def readable_metadata(self) -> dict[str, str]:

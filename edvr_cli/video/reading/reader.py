@@ -124,7 +124,7 @@ class VideoReader:
                 recolored = True
                 at = float(seconds - info.start_time)
                 self._warn(f"The color changes to {color.describe()} at {at:.3f} s; players will not be told.")
-            planes = to_planes(frame, layout, (info.width, info.height))
+            planes = to_planes(frame, layout, info.size)
             yield SourceFrame(planes, layout, count, pts, info.time_base, duration, color)
             count += 1
             if count == self._max_frames:

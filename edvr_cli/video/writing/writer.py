@@ -28,8 +28,9 @@ from torch import Tensor
 from edvr_cli.errors import OutputError
 from edvr_cli.video.containers import reason
 from edvr_cli.video.pixels.layout import PixelLayout
-from edvr_cli.video.writing.encoders import PICTURES, EncoderPlan
+from edvr_cli.video.writing.encoders import EncoderPlan
 from edvr_cli.video.writing.hdr_messages import HdrMessages
+from edvr_cli.video.writing.output_formats import PICTURES
 
 SUFFIX = ".edvr.mkv"
 _WITHOUT_CONTAINER = frozenset({"libwebp"})

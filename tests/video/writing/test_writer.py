@@ -16,7 +16,8 @@ from edvr_cli.video.pixels.hdr import HdrMetadata
 from edvr_cli.video.pixels.layout import native_layout
 from edvr_cli.video.reading.info import VideoInfo
 from edvr_cli.video.reading.sources import probe
-from edvr_cli.video.writing.encoders import _QUALITY, EncoderPlan, plan_encoder
+from edvr_cli.video.writing.encoder_options import QUALITY
+from edvr_cli.video.writing.encoders import EncoderPlan, plan_encoder
 from edvr_cli.video.writing.options import CODEC_ALIASES, Encoding
 from edvr_cli.video.writing.writer import EncodedVideo, VideoWriter
 from tests.support.clips import frame_times, make_clip
@@ -84,7 +85,7 @@ def test_a_format_means_its_encoder_with_the_default_quality(info: VideoInfo, al
 
 def test_every_alias_has_a_default_quality():
     """An alias of an encoder without one would be encoded at FFmpeg's quality."""
-    assert set(CODEC_ALIASES.values()) <= _QUALITY.keys()
+    assert set(CODEC_ALIASES.values()) <= QUALITY.keys()
 
 
 def test_times_must_rise(tmp_path: Path, info: VideoInfo):
@@ -240,7 +241,7 @@ def test_a_file_that_cannot_be_made_is_said(tmp_path: Path, info: VideoInfo):
         VideoWriter(tmp_path / "nowhere" / "video.mkv", plan, time_base=Fraction(1, 25))
 
 
-HARDWARE = [name for name in _QUALITY if name.endswith(("_nvenc", "_qsv", "_amf"))]
+HARDWARE = [name for name in QUALITY if name.endswith(("_nvenc", "_qsv", "_amf"))]
 
 
 @pytest.mark.parametrize("codec", HARDWARE)
@@ -275,5 +276,5 @@ def test_the_options_of_hardware_encoders_exist(codec: str):
         pytest.skip(f"PyAV was built without {codec}")
     supported = av.Codec(codec, "w").create().supported_options
     names = {option.name for option in (*supported.private, *supported.generic)}
-    quality = _QUALITY[codec]
+    quality = QUALITY[codec]
     assert {quality.crf_option, quality.preset_option, *quality.fixed} <= names
