@@ -28,7 +28,7 @@ class ModelChoice:
 
         Raises ModelError where it is not there, before torch is loaded. The defaults come with the program.
         """
-        names = () if self.model is None else (self.model,)
+        names: tuple[str, ...] = () if self.model is None else (self.model,)
         if self.denoise is not None:
             names = lineage_of(self.model or default_model(task))
         for needed in names:
