@@ -28,7 +28,7 @@ class ModelChoice:
 
         Raises ModelError where it is not there, before torch is loaded. The defaults come with the program.
         """
-        names = () if self.model is None else (self.model,)
+        names: tuple[str, ...] = () if self.model is None else (self.model,)
         if self.denoise is not None:
             names = lineage_of(self.model or default_model(task))
         for needed in names:
@@ -46,3 +46,12 @@ class ModelChoice:
 
         device = self.devices()[0]
         return load_model(self.model or default_model(task, device), device, denoise=self.denoise)
+
+    def load_larger(self, task: Task) -> Model | None:
+        """On a CPU, where no model was chosen: the default for GPUs, which takes longer and restores more."""
+        from edvr_cli.models.checkpoint import load_model  # noqa: PLC0415 (torch takes seconds)
+
+        device, larger = self.devices()[0], default_model(task, "cuda")
+        if self.model is not None or not device.startswith("cpu") or larger == default_model(task, device):
+            return None
+        return load_model(larger, device, denoise=self.denoise)
