@@ -87,7 +87,7 @@ def preview_command(
     from edvr_cli.inference.engine import StreamingEDVR  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.inference.precision import name_of  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.quality.footage import Footage  # noqa: PLC0415 (torch takes seconds)
-    from edvr_cli.quality.preview import (
+    from edvr_cli.quality.preview import (  # noqa: PLC0415 (torch takes seconds)
         contact_sheet,
         difference_crop,
         evenly_spaced,
