@@ -148,7 +148,7 @@ def _examine(device: torch.device) -> Device:
 def _speed(device: torch.device) -> Speed | None:
     """About a second of work, after a frame that is not counted."""
     try:
-        engine = StreamingEDVR(load_model(default_model("sr"), device))
+        engine = StreamingEDVR(load_model(default_model("sr", str(device)), device))
     except EdvrError:  # the device's fault is among the findings already
         return None
     frames = [torch.rand(3, *_SPEED_SIZE.shape) for _ in range(engine.config.frames)]

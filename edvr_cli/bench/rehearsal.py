@@ -67,7 +67,7 @@ def _perform(folder: Path, device: torch.device) -> None:
     with _step("decoding the video", _VIDEO, _REINSTALL_AV), VideoReader(source, info=info) as reader:
         _expect(len(list(reader)), _FRAMES, "frames decoded")
     with _step("loading the model", ("edvr-cli", "torch", "safetensors"), _REINSTALL):
-        model = load_model(default_model("sr"), device)
+        model = load_model(default_model("sr", str(device)), device)
     other = "--device cpu" if device.type != "cpu" else "EDVR_KERNEL_CACHE= (empty), or pip uninstall numba"
     with _step(f"restoring frames on {device}", _NETWORK, f"update the driver and PyTorch, or try {other}"):
         frames = [picture.float() / 255 for picture in pictures]

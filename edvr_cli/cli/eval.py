@@ -78,16 +78,17 @@ def evaluate_command(
 
     All frames count, as 8-bit values, with no border cropped. Clips are videos, or folders of images.
     """
-    name = model or default_model("sr")
-    if name not in _RESAMPLING:
-        find_model(available(name, agreed=pull))
+    if model is not None and model not in _RESAMPLING:
+        find_model(available(model, agreed=pull))
     from edvr_cli.models.checkpoint import load_model  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.quality.benchmark_sets import EvaluationOptions, evaluate, mean_score  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.system.hardware import resolve_devices  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.video.vmaf import vmaf_available  # noqa: PLC0415 (torch takes seconds)
 
     if vmaf and not vmaf_available():
         raise EdvrError("the FFmpeg binary of imageio-ffmpeg cannot measure VMAF here; leave --vmaf out")
-    method: Method = _RESAMPLING.get(name) or load_model(name, device)
+    on = resolve_devices(device)[0]
+    method: Method = _RESAMPLING.get(model or "") or load_model(model or default_model("sr", on), on)
     options = EvaluationOptions(rounding, compress, copies, frames, vmaf)
     progress = Messages()
     scores = []

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edvr_cli.cli.fetch import PULL_OPTION, available
 from edvr_cli.cli.help import ReadableCommand
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import echo_path
@@ -41,12 +42,13 @@ _KEEP_EVERY = 60.0  # seconds
 @click.option("--frames", type=Count(5), default=4000, show_default=True, help="Maximum number of frames in memory.")
 @click.option("--steps", type=Count(1), help="Steps instead of minutes, for a trial.")
 @click.option("--cache", type=FILE, help="Folder of decoded frames.  [default: MODEL.cache]")
+@PULL_OPTION
 @click.option("-d", "--device", type=DEVICE_NAME, default="auto", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 def finetune_command(
     footage: Path, target: Path, start: str, minutes: float, learning_rate: float, degraded: float,
     teacher: Path | None, sharpen: float, batch: int, patch: int, frames: int, steps: int | None, cache: Path | None,
-    device: str, seed: int,
+    pull: bool, device: str, seed: int,
 ) -> None:  # fmt: skip
     """Train a ×4 model further on the videos, or folders of frames, in FOOTAGE, within a given time.
 
@@ -56,9 +58,8 @@ def finetune_command(
     """
     if target.suffix != ".safetensors":
         raise click.UsageError(f"{target} must be named .safetensors")
-    find_model(start)
-    if teacher is not None:
-        find_model(teacher)
+    for name in filter(None, (start, teacher)):
+        find_model(available(str(name), agreed=pull))
     import torch  # noqa: PLC0415 (torch takes seconds)
 
     from edvr_cli.system.hardware import resolve_device  # noqa: PLC0415 (torch takes seconds)

@@ -68,7 +68,7 @@ def info_command(
         if is_url(str(source)) and not source.exists():
             raise InputError(f"{source} is a URL; URLs are opened only on request.", hint="network", wrong_usage=True)
         check_inputs(source)
-    model = choice.available("sr")
+    choice.check("sr")
     from edvr_cli.jobs.plan import plan_restore  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.video.reading.frame_intervals import measure_intervals  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.video.reading.sources import as_source, probe  # noqa: PLC0415 (torch takes seconds)
@@ -80,7 +80,7 @@ def info_command(
     plan = plan_restore(
         origin,
         _target(info, target),
-        model=choice.load(model),
+        model=choice.load("sr"),
         scale=scale,
         inference=inference,
         input=input,

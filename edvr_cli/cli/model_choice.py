@@ -23,15 +23,16 @@ class ModelChoice:
     pull: bool
     device: str
 
-    def available(self, task: Task, *, agreed: bool = False) -> str:
-        """The model, or the default for ``task``, fetched if need be; ``agreed`` allows it without a question.
+    def check(self, task: Task, *, agreed: bool = False) -> None:
+        """Fetch the model that was chosen if need be; ``agreed`` allows it without a question.
 
-        Raises ModelError where it is not there, before torch is loaded.
+        Raises ModelError where it is not there, before torch is loaded. The defaults come with the program.
         """
-        name = self.model or default_model(task)
-        for needed in (name,) if self.denoise is None else lineage_of(name):
+        names: tuple[str, ...] = () if self.model is None else (self.model,)
+        if self.denoise is not None:
+            names = lineage_of(self.model or default_model(task))
+        for needed in names:
             find_model(available(needed, agreed=self.pull or agreed))
-        return name
 
     def devices(self) -> tuple[str, ...]:
         """The devices. Raises DeviceError where one of several is not there."""
@@ -39,8 +40,18 @@ class ModelChoice:
 
         return resolve_devices(self.device)
 
-    def load(self, name: str) -> Model:
-        """The model of that name, on the first device."""
+    def load(self, task: Task) -> Model:
+        """The model that was chosen, or the default for ``task`` on that device, on the first device."""
         from edvr_cli.models.checkpoint import load_model  # noqa: PLC0415 (torch takes seconds)
 
-        return load_model(name, self.devices()[0], denoise=self.denoise)
+        device = self.devices()[0]
+        return load_model(self.model or default_model(task, device), device, denoise=self.denoise)
+
+    def load_larger(self, task: Task) -> Model | None:
+        """On a CPU, where no model was chosen: the default for GPUs, which takes longer and restores more."""
+        from edvr_cli.models.checkpoint import load_model  # noqa: PLC0415 (torch takes seconds)
+
+        device, larger = self.devices()[0], default_model(task, "cuda")
+        if self.model is not None or not device.startswith("cpu") or larger == default_model(task, device):
+            return None
+        return load_model(larger, device, denoise=self.denoise)

@@ -80,14 +80,21 @@ def preview_command(
     check_inputs(source)
     folder = _folder(source, folder)
     _check_missing(_files(folder, source, [float(instant) for instant in instants], video=video), overwrite)
-    model = choice.available("sr", agreed=overwrite)
+    choice.check("sr", agreed=overwrite)
     import torch  # noqa: PLC0415 (torch takes seconds)
 
     from edvr_cli.cli.thumbnail import show_picture  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.inference.engine import StreamingEDVR  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.inference.precision import name_of  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.quality.footage import Footage  # noqa: PLC0415 (torch takes seconds)
-    from edvr_cli.quality.preview import contact_sheet, difference_crop, evenly_spaced, restored_from, split_screen  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.quality.preview import (  # noqa: PLC0415 (torch takes seconds)
+        contact_sheet,
+        difference_crop,
+        evenly_spaced,
+        restored_from,
+        restored_part,
+        split_screen,
+    )
     from edvr_cli.video.writing.png_jpeg import png  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.video.writing.preview_clip import write_clip  # noqa: PLC0415 (torch takes seconds)
 
@@ -97,7 +104,7 @@ def preview_command(
     files = _files(folder, source, at, video=video)
     _check_missing(files, overwrite)
     targets, clips = files[: len(at)], files[len(at) :]
-    network = choice.load(model)
+    network = choice.load("sr")
     engine = StreamingEDVR(network, inference)
     console.tell(
         markup(
@@ -114,6 +121,7 @@ def preview_command(
     folder.mkdir(parents=True, exist_ok=True)
     frames = math.ceil(seconds * footage.rate) if video else 1
     pace: list[float] = []
+    larger_pace: float | None = None
     for number, (instant, target) in enumerate(zip(at, targets, strict=True)):
         # The speed is measured on a second frame of the first moment: the first frame computes a whole window.
         count = max(frames, 2) if number == 0 else frames
@@ -123,7 +131,13 @@ def preview_command(
                 restored.append(frame)
                 if len(restored) > 1:
                     pace.append(frame.took)
-        write_file(target, png(contact_sheet(restored[0], labels=labels)))
+        other = None
+        if number == 0 and (larger := choice.load_larger("sr")) is not None:
+            with console.status(f"restoring a part of it with {larger.name}"):
+                crop = difference_crop(restored[0].before, restored[0].after)
+                picture, larger_pace = restored_part(footage, StreamingEDVR(larger, inference), instant, crop)
+            other = larger.name, picture
+        write_file(target, png(contact_sheet(restored[0], labels=labels, other=other)))
         echo_path(target)
         if video:
             write_clip(clips[number], ((split_screen(f, labels), f.seconds) for f in restored[:frames]), footage.rate)
@@ -133,9 +147,15 @@ def preview_command(
             halves = torch.cat([crop.of(p) for p in (restored[0].before, restored[0].after)], dim=2)
             show_picture(console, halves, labels)
     if pace:
-        each = sorted(pace)[len(pace) // 2]
-        every = f", {format_estimate(each * footage.count)} for all {footage.count} frames" if footage.count else ""
-        console.tell(f"{each:.2g} s per frame{every}")
+        console.tell(_estimate(sorted(pace)[len(pace) // 2], footage.count))
+    if larger is not None:
+        cost = "" if larger_pace is None else f": {_estimate(larger_pace, footage.count)}"
+        console.tell(f"On the right of {targets[0].name}, what --model {larger.name} would make of it{cost}")
+
+
+def _estimate(each: float, count: int | None) -> str:
+    every = f", {format_estimate(each * count)} for all {count} frames" if count else ""
+    return f"{each:.2g} s per frame{every}"
 
 
 def _folder(source: Path, given: Path | None) -> Path:

@@ -140,8 +140,8 @@ def _restore(files: Files, request: _Request, shown: DisplayOptions, suffix: str
             entries = find()
         else:
             _check(entries[0], request)
-        model = request.choice.available(request.task, agreed=request.output.overwrite)
-        restore = _restorer(request, model, workers, stop, display)
+        request.choice.check(request.task, agreed=request.output.overwrite)
+        restore = _restorer(request, workers, stop, display)
         if not batch:
             finished = [restore(entries[0]).target]
         else:
@@ -214,7 +214,7 @@ def _instead(inputs: list[str], files: Files) -> str:
 
 
 def _restorer(
-    request: _Request, name: str, workers: ExitStack, stop: Callable[[], bool], on_event: OnEvent
+    request: _Request, workers: ExitStack, stop: Callable[[], bool], on_event: OnEvent
 ) -> Callable[[Entry], Finished]:
     """A function that restores one file; loads torch and the network. ``workers`` ends what it starts."""
     import torch  # noqa: PLC0415 (seconds)
@@ -222,7 +222,7 @@ def _restorer(
     from edvr_cli.jobs.restore_video import restore_video  # noqa: PLC0415
 
     devices = request.choice.devices()
-    model = request.choice.load(name)
+    model = request.choice.load(request.task)
     if (model.config.scale == 1) != (request.task == "deblur"):
         other = "deblur" if model.config.scale == 1 else "upscale"
         raise ModelError(f"{model.name} is a model for edvr {other}; choose another with --model.", wrong_usage=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from edvr_cli.cli.fetch import PULL_OPTION, available
 from edvr_cli.cli.types import Count, Finite
 from edvr_cli.models.registry import find_model
 from edvr_cli.train.recipe import Recipe
@@ -30,6 +31,7 @@ def teacher_options(command: _Command) -> _Command:
     for option in reversed(
         (
             click.option("--start", metavar="MODEL", help="Model whose weights the network begins with."),
+            PULL_OPTION,
             click.option(
                 "--teacher",
                 metavar="FILE",
@@ -85,10 +87,10 @@ def teacher_fields(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_names(options: dict[str, Any]) -> None:
-    """Raises ModelError for a model or a teacher that is not there, before torch is loaded."""
+    """Fetch a model or teacher that is not there, if the user agrees; ModelError otherwise, before torch is loaded."""
     for name in (options["start"], options["teacher"]):
         if name is not None:
-            find_model(name)
+            find_model(available(name, agreed=options["pull"]))
 
 
 def teacher_of(recipe: Recipe, options: dict[str, Any]) -> Teacher | None:

@@ -32,6 +32,8 @@ __all__ = ["DeviceWorkers", "engine_setups"]
 
 _LOG = logging.getLogger(__name__)
 _PATIENCE = 5.0  # seconds for a process to end
+_AT_ONCE = "was ended before it began"
+_IN_A_PROGRAM = ' (Workers import the program that starts them: its work belongs below if __name__ == "__main__".)'
 
 
 class DeviceWorkers:
@@ -194,13 +196,13 @@ class _ProcessPool:
         try:
             send(worker.begin(), Describe(self._setups[worker], self._model, self._info))
         except OSError as error:
-            raise self._lost(worker) from error
+            raise self._lost(worker, _AT_ONCE) from error
 
     def _facts(self, worker: _Worker) -> EngineFacts:
         try:
             facts: EngineFacts = self._checked(receive(worker.begin()), worker)
         except (EOFError, OSError) as error:
-            raise self._lost(worker) from error
+            raise self._lost(worker, _AT_ONCE) from error
         return facts
 
     def _checked(self, news: Any, worker: _Worker) -> Any:
@@ -220,15 +222,15 @@ class _ProcessPool:
         worker.end()
         losses = self._losses[task.begin] = self._losses.get(task.begin, 0) + 1
         if losses > MAX_RETRIES:
-            raise self._lost(worker, f"{losses} times")
+            raise self._lost(worker, f"was ended {losses} times over one segment")
         self._emit(Notice(f"The worker on {worker.device} ended before its time; its segment is begun again."))
         self.send(task, encoder)
 
-    def _lost(self, worker: _Worker, how: str = "before it began") -> DeviceError:
+    def _lost(self, worker: _Worker, how: str) -> DeviceError:
         worker.end()
         return DeviceError(
-            f"The worker on {worker.device} was ended {how}, perhaps by the system for lack of memory: use fewer "
-            "devices, or smaller tiles."
+            f"The worker on {worker.device} {how}, perhaps by the system for lack of memory: use fewer devices, or "
+            f"smaller tiles.{_IN_A_PROGRAM if how is _AT_ONCE else ''}"
         )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edvr_cli.errors import InputError
 from edvr_cli.video.file_names import FORMATS
-from edvr_cli.video.image_sequences import ENCODERS, holds_images, is_still_picture
+from edvr_cli.video.image_sequences import LOSSLESS, holds_images, is_still_picture
 
 __all__ = ["Entry", "Selection", "find_entries", "is_batch", "writable_name"]
 
@@ -22,7 +22,7 @@ _SUFFIXES = {
 }  # fmt: skip
 
 
-_WRITTEN_SUFFIXES = (FORMATS.keys() - {".webm"}) | ENCODERS.keys()
+_WRITTEN_SUFFIXES = (FORMATS.keys() - {".webm"}) | LOSSLESS.keys()
 
 
 @dataclass(frozen=True)

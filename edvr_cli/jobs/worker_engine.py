@@ -66,6 +66,9 @@ class WorkerEngine:
         if self._engine is None or self._setup != setup:
             self._engine = None
             torch.set_num_threads(setup.threads)
+            device = torch.device(setup.device)
+            if device.type == "cuda" and device.index is not None:
+                torch.cuda.set_device(device)  # else the first GPU would hold a context of every worker
             model = load()
             model.network.to(setup.device)
             self._engine = StreamingEDVR(model, setup.inference, on_notice=self._notices.append)

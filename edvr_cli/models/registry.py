@@ -14,6 +14,7 @@ from edvr_cli.system.user_folders import data_folder
 __all__ = [
     "MODELS",
     "ModelEntry",
+    "Processor",
     "Task",
     "default_model",
     "find_model",
@@ -25,6 +26,9 @@ __all__ = [
 
 Task = Literal["sr", "deblur"]
 """``sr`` enlarges ×4, ``deblur`` keeps the size."""
+
+Processor = Literal["cpu", "gpu"]
+"""What a network runs on; Apple's and NVIDIA's GPUs are one kind here."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class ModelEntry:
     sha256: str = ""
     published_at: tuple[str, ...] = ()
     shipped: bool = False
-    default: bool = False
+    default_on: tuple[Processor, ...] = ()
     clean: str = ""
 
     @property
@@ -89,8 +93,9 @@ def _why_not(value: object, hint: Any) -> str:
     if get_origin(hint) is Literal:
         return "" if value in get_args(hint) else " or ".join(map(repr, get_args(hint)))
     if get_origin(hint) is tuple:
-        fits = isinstance(value, list) and all(isinstance(item, str) for item in value)
-        return "" if fits else "a list of strings"
+        item = get_args(hint)[0]
+        fits = isinstance(value, list) and not any(_why_not(each, item) for each in value)
+        return "" if fits else "a list of " + (" or ".join(map(repr, get_args(item))) or "strings")
     names = {str: "a string", int: "a whole number", bool: "true or false"}
     return "" if type(value) is hint else names[hint]
 
@@ -100,10 +105,14 @@ _LONGEST_NAME = 255  # bytes of a file's name
 MODELS: dict[str, ModelEntry] = read_registry(Path(__file__).with_name("registry.toml"))
 
 
-def default_model(task: Task) -> str:
-    """Name of the shipped model for ``task``; ModelError where none ships."""
+def default_model(task: Task, device: str = "cpu") -> str:
+    """Name of the shipped model for ``task`` on ``device``: ``cpu``, ``cuda:1``, ``mps``.
+
+    Raises ModelError where none ships.
+    """
+    processor: Processor = "cpu" if device.startswith("cpu") else "gpu"
     for entry in MODELS.values():
-        if entry.default and entry.task == task:
+        if entry.task == task and processor in entry.default_on:
             return entry.name
     published = ", ".join(e.name for e in MODELS.values() if e.task == task)
     raise ModelError(

@@ -25,7 +25,7 @@ from edvr_cli.video.quality_scales import Codec
 from edvr_cli.video.recompress import recompress
 from edvr_cli.video.vmaf import Vmaf
 
-__all__ = ["ClipScore", "EvaluationOptions", "Method", "evaluate", "mean_score"]
+__all__ = ["ClipScore", "EvaluationOptions", "Method", "evaluate", "mean_score", "score_clip"]
 
 Method = Model | Kernel
 _COLOR = ColorSpec(matrix=1, full_range=False)  # BT.709: whose luma VMAF sees
@@ -91,7 +91,7 @@ def evaluate(
             outputs = _restored(small, method, options)
         else:
             outputs = _resampled(small, next(read_frames(source, max_frames=1)).shape[-2:], method)
-        yield _score(name, read_frames(source, max_frames=options.frames), outputs, vmaf=options.vmaf)
+        yield score_clip(name, read_frames(source, max_frames=options.frames), outputs, vmaf=options.vmaf)
 
 
 def mean_score(scores: list[ClipScore]) -> ClipScore:
@@ -129,7 +129,8 @@ def _restored(small: list[Tensor], model: Model, options: EvaluationOptions) -> 
             yield torch.as_tensor(output).permute(2, 0, 1)
 
 
-def _score(name: str, truths: Iterator[Tensor], outputs: Iterator[Tensor], *, vmaf: bool) -> ClipScore:
+def score_clip(name: str, truths: Iterator[Tensor], outputs: Iterator[Tensor], *, vmaf: bool) -> ClipScore:
+    """The score of output frames (3, H, W), 0 to 255, by their truths. Raises InputError where the sizes differ."""
     rows: list[Figures] = []
     flicker = []
     last: Tensor | None = None

@@ -17,6 +17,7 @@ from edvr_cli.image.lettering import dot_for, label_above, label_in_corner
 from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.scene_cuts import CutDetector
 from edvr_cli.quality.footage import Footage, Picture, to_size
+from edvr_cli.size import Size
 
 __all__ = [
     "LABELS",
@@ -26,6 +27,7 @@ __all__ = [
     "difference_crop",
     "evenly_spaced",
     "restored_from",
+    "restored_part",
     "split_screen",
 ]
 
@@ -33,6 +35,7 @@ LABELS = "bicubic", "EDVR"
 """What the two halves of a picture are called, unless the model has a name."""
 
 _GAP, _WHITE = 8, 255
+_SURROUNDINGS = 32  # input pixels that a part is restored with on each side
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,33 +73,54 @@ def evenly_spaced(footage: Footage, count: int) -> list[float]:
     return [length * (n + 0.5) / count for n in range(count)]
 
 
-def restored_from(footage: Footage, engine: StreamingEDVR, instant: float, count: int) -> Iterator[Restored]:
+def restored_from(
+    footage: Footage, engine: StreamingEDVR, instant: float, count: int, *, part: Crop | None = None
+) -> Iterator[Restored]:
     """Restore ``count`` frames from ``instant`` (seconds) on, each in its own window, as a whole run would.
 
-    Only the first of them computes the features of a whole window. Raises InputError where there is no frame.
+    ``part`` is the part of the source's picture to restore. Only the first frame computes the features of a whole
+    window. Raises InputError where there is no frame.
     """
     instant = footage.shown_at(instant)
     config, rate = engine.config, float(footage.rate)
-    engine.prepare(*footage.size.shape)
+    part = part or Crop(0, 0, footage.size.height, footage.size.width)
+    engine.prepare(part.height, part.width)
     half = 0.5 / rate
     lead = instant - (config.frames // 2) / rate - half
     # A shot's first and last windows borrow from up to a window's length away.
     pictures = footage.pictures(start=lead, max_frames=count + 3 * config.frames)
-    scaled = footage.size.times(config.scale)
+    scaled = Size(part.width, part.height).times(config.scale)
     found = 0
-    for picture, window in engine.windows(_labelled(pictures)):
+    labelled = ((picture, part.of(rgb), starts) for picture, rgb, starts in _labelled(pictures))
+    for picture, window in engine.windows(labelled):
         if picture.seconds < instant - half:
             continue
         began = time.perf_counter()
         output = engine.restore(window)
         after = to_uint8(output).cpu()
         took = time.perf_counter() - began
-        yield Restored(to_size(picture.rgb, scaled), after, picture.seconds, took)
+        yield Restored(to_size(part.of(picture.rgb), scaled), after, picture.seconds, took)
         found += 1
         if found == count:
             return
     if not found:
         raise InputError(f"{footage.path} has no frame at {instant:.2f} s")
+
+
+def restored_part(footage: Footage, engine: StreamingEDVR, instant: float, crop: Crop) -> tuple[Tensor, float | None]:
+    """What ``engine`` makes of a part of the output, ``crop``, at ``instant``: (3, h, w) uint8.
+
+    And the seconds that it takes for a whole frame, from a second frame of the part; None where there is no second.
+    """
+    scale, size = engine.config.scale, footage.size
+    top, left = (max(0, first // scale - _SURROUNDINGS) for first in (crop.top, crop.left))
+    bottom = min(size.height, -(-(crop.top + crop.height) // scale) + _SURROUNDINGS)
+    right = min(size.width, -(-(crop.left + crop.width) // scale) + _SURROUNDINGS)
+    part = Crop(top, left, bottom - top, right - left)
+    first, *others = restored_from(footage, engine, instant, 2, part=part)
+    inner = Crop(crop.top - top * scale, crop.left - left * scale, crop.height, crop.width)
+    share = part.height * part.width / (size.height * size.width)
+    return inner.of(first.after), others[0].took / share if others else None
 
 
 def difference_crop(before: Tensor, after: Tensor, part: int = 3) -> Crop:
@@ -110,21 +134,28 @@ def difference_crop(before: Tensor, after: Tensor, part: int = 3) -> Crop:
     return Crop(row * step, column * step, h, w)
 
 
-def contact_sheet(restored: Restored, part: int = 3, labels: tuple[str, str] = LABELS) -> Tensor:
+def contact_sheet(
+    restored: Restored, part: int = 3, labels: tuple[str, str] = LABELS, *, other: tuple[str, Tensor] | None = None
+) -> Tensor:
     """One picture of both: whole frames side by side, before on the left, over the most different part magnified.
 
     Each pixel of the part becomes ``part`` × ``part``, so that nothing is smoothed. A white line around it marks it in
-    the whole frames, and ``labels`` stand above these. Returns (3, H', W') uint8.
+    the whole frames, and ``labels`` stand above these. ``other`` is the same part (3, h, w) by another model, and its
+    label: it stands on the right of the two. Returns (3, H', W') uint8.
     """
     dot = dot_for(*restored.after.shape[1:], *labels)
     crop = difference_crop(restored.before, restored.after, part)
     columns = []
     for picture, label in zip((restored.before, restored.after), labels, strict=True):
-        magnified = crop.of(picture).repeat_interleave(part, dim=1).repeat_interleave(part, dim=2)
+        magnified = _magnified(crop.of(picture), part)
         right = picture.shape[2] - magnified.shape[2]
         rows = (_outlined(picture, crop), _white(picture.shape[2], _GAP), F.pad(magnified, (0, right), value=_WHITE))
         columns.append(label_above(torch.cat(rows, dim=1), label, dot))
-    return torch.cat((columns[0], _white(_GAP, columns[0].shape[1]), columns[1]), dim=2)
+    if other is not None:
+        column = label_above(_magnified(other[1], part), other[0], dot)
+        columns.append(F.pad(column, (0, 0, columns[0].shape[1] - column.shape[1], 0), value=_WHITE))
+    gap = _white(_GAP, columns[0].shape[1])
+    return torch.cat([piece for column in columns for piece in (gap, column)][1:], dim=2)
 
 
 def split_screen(restored: Restored, labels: tuple[str, str] = LABELS) -> Tensor:
@@ -144,6 +175,10 @@ def _labelled(pictures: Iterator[Picture]) -> Iterator[tuple[Picture, Tensor, bo
     for picture in pictures:
         rgb = picture.rgb.float() / 255
         yield picture, rgb, detector.starts_shot(bt709_luma(rgb))
+
+
+def _magnified(picture: Tensor, times: int) -> Tensor:
+    return picture.repeat_interleave(times, dim=1).repeat_interleave(times, dim=2)
 
 
 def _outlined(picture: Tensor, crop: Crop) -> Tensor:

@@ -53,8 +53,9 @@ def real(
     """Blur, a random downscale, what others did to the small clip, noise, and real video compression.
 
     What others did: a copy at another size that was compressed, as platforms and messengers make them; sharpening with
-    its halos; rows of two fields that were put together badly. truth (T, 3, H, W) uint8, H and W multiples of
-    ``scale``; ``strength`` 0 to 1 scales how likely and how strong each
+    its halos; rows of two fields that were put together badly.
+
+    truth (T, 3, H, W) uint8, H and W multiples of ``scale``; ``strength`` 0 to 1 scales how likely and how strong each
     part is (0: only the random downscale), for a curriculum. Returns (T, 3, H / scale, W / scale) uint8. Raises
     ValueError on other shapes or strengths.
     """

@@ -123,6 +123,6 @@ def charbonnier(output: Tensor, truth: Tensor) -> Tensor:
 
 
 def relative_loss(losses: Tensor, nothing: Tensor) -> Tensor:
-    """The mean ratio of each sample's loss (B,) to that of the unrestored frame: slight blur counts as much as strong."""
+    """The mean ratio of each sample's loss (B,) to that of the unrestored frame: slight blur counts like strong."""
     # Gradients keep the magnitude of the plain loss's, for which clipping and supervision are set.
     return _USUAL_LOSS * (losses / (nothing + _SLIGHT_LOSS)).mean()

@@ -24,8 +24,10 @@ DECODERS = {
     ".jpeg": "mjpeg", ".webp": "webp", ".jp2": "jpeg2000", ".j2k": "jpeg2000", ".tga": "targa", ".ppm": "ppm",
     ".pgm": "pgm", ".pnm": "ppm",
 }  # fmt: skip
-# And its encoders for those that are written: each packet of theirs is a whole file.
-ENCODERS = {".png": "png", ".tif": "tiff", ".tiff": "tiff", ".exr": "exr", ".dpx": "dpx"}
+# And its encoders for those that are written: each packet of theirs is a whole file. Pictures of the first kinds keep
+# theirs unless another is asked for; a second loss must be.
+LOSSLESS = {".png": "png", ".tif": "tiff", ".tiff": "tiff", ".exr": "exr", ".dpx": "dpx"}
+ENCODERS = {**LOSSLESS, ".jpg": "mjpeg", ".jpeg": "mjpeg", ".webp": "libwebp"}
 
 _SIGNATURES = {
     b"\x89PNG": "png", b"\xff\xd8\xff": "mjpeg", b"II*\0": "tiff", b"MM\0*": "tiff", b"v/1\1": "exr", b"SDPX": "dpx",
@@ -144,7 +146,7 @@ def output_names(target: Path, source: Sequence[Path] = ()) -> ImageNames | None
         kind = source[0].suffix
         names = tuple(path.stem for path in source)
         _check_apart(names, source)
-        return ImageNames(target, suffix=kind if kind.lower() in ENCODERS else ".png", names=names, by_time=True)
+        return ImageNames(target, suffix=kind if kind.lower() in LOSSLESS else ".png", names=names, by_time=True)
     if suffix not in ENCODERS:
         if suffix in DECODERS:
             raise OutputError(f"{target}: {suffix} pictures are not written; use one of {', '.join(ENCODERS)}.")

@@ -102,7 +102,7 @@ def test_a_damaged_model_is_found(monkeypatch, tmp_path: Path):
     """By the step that loads it."""
     damaged = tmp_path / "model.safetensors"
     damaged.write_bytes(b"not a model")
-    monkeypatch.setattr(rehearsal, "default_model", lambda task: str(damaged))
+    monkeypatch.setattr(rehearsal, "default_model", lambda task, device: str(damaged))
     found = fault()
     assert found.what.startswith(f"loading the model fails: {damaged}")
     assert "safetensors" in found.versions and "again" in found.remedy

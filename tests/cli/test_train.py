@@ -1,8 +1,12 @@
 """``edvr train`` from a folder of footage to a model that ``edvr upscale`` takes."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 
+from edvr_cli.cli import main
 from edvr_cli.models.checkpoint import load_model, save_model
 from edvr_cli.train.checkpoint import STATE_FILE, read_checkpoint
 from tests.quality.test_benchmark_sets import run
@@ -117,3 +121,13 @@ def test_the_command_keeps_freed_memory(tmp_path, capsys, monkeypatch):
     assert run("train", tmp_path, tmp_path / "model.safetensors") == 1
     assert "holds neither videos nor folders of images" in capsys.readouterr().err
     assert called == [True]
+
+
+@pytest.mark.parametrize("command", ["train", "finetune"])
+def test_a_start_that_is_not_here_says_how_to_fetch_it(command, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    """Size, license and place, before any footage is read; nothing is fetched unasked."""
+    (tmp_path / "footage").mkdir()
+    with pytest.raises(SystemExit) as ended:
+        main([command, str(tmp_path / "footage"), str(tmp_path / "mine.safetensors"), "--start", "edvr-m-x4-reds"])
+    assert ended.value.code == 1
+    assert re.search(r"'edvr-m-x4-reds' is not on this machine: about 13 MB, .* --pull", capfd.readouterr().err)

@@ -93,7 +93,9 @@ def test_a_segment_whose_worker_is_always_lost_is_given_up(
         if isinstance(event, Started):
             kill_a_worker()
 
-    with pytest.raises(DeviceError, match=r"^The worker on cpu was ended 1 times?, perhaps .* lack of memory"):
+    with pytest.raises(
+        DeviceError, match=r"^The worker on cpu was ended 1 times over one segment, perhaps .* lack of memory"
+    ):
         restore(folder / "in.mp4", tmp_path / "two.mp4", backend=workers, on_event=kill)
     assert not (tmp_path / "two.mp4").exists()
 
@@ -180,6 +182,24 @@ def test_workers_on_the_cpu_share_threads_and_memory(folder: Path, tmp_path: Pat
     assert [s.threads for s in engine_setups(replace(plan, job=JobOptions()), ["cpu", "cpu"])] == [
         max(1, torch.get_num_threads() // 2)
     ] * 2
+
+
+def test_a_program_without_a_guard_is_told_so(folder: Path, tmp_path: Path):
+    """Its workers would begin its work again, each with workers of its own."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "from edvr_cli.jobs.device_workers import DeviceWorkers\n"
+        "from tests.jobs.test_restore_video import restore\n"
+        f"restore({str(folder / 'in.mp4')!r}, 'out.mp4', backend=DeviceWorkers(['cpu', 'cpu']))\n"
+    )
+    root = Path(__file__).parents[2]
+    paths = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
+    run = subprocess.run(
+        [sys.executable, program], cwd=tmp_path, env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 1
+    assert 'belongs below if __name__ == "__main__"' in run.stderr.splitlines()[-1]
 
 
 def test_segments_are_short_enough_for_every_worker():

@@ -391,7 +391,7 @@ def test_each_task_has_a_default_that_suits_real_video():
 
 def test_a_task_without_a_shipped_model_says_what_to_pass(monkeypatch: pytest.MonkeyPatch):
     """The option, and the published models' names."""
-    entries = {name: replace(entry, shipped=False, default=False) for name, entry in MODELS.items()}
+    entries = {name: replace(entry, shipped=False, default_on=()) for name, entry in MODELS.items()}
     monkeypatch.setattr(models, "MODELS", entries)
     with raises(ModelError, r"no deblur model ships .*edvr-l-deblur-reds", hint="model"):
         default_model("deblur")

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from edvr_cli.errors import ModelError
-from edvr_cli.models.registry import MODELS, read_registry
+from edvr_cli.models import registry
+from edvr_cli.models.registry import MODELS, Processor, read_registry
 
 GOOD = {
     "summary": '"for tests"',
@@ -30,7 +31,7 @@ def test_a_model_is_read_with_its_defaults(tmp_path: Path):
     entry = read_registry(written(tmp_path, published_at='["https://a/m", "https://b/m"]'))["m"]
     assert (entry.name, entry.task, entry.scale, entry.padding, entry.parameters) == ("m", "sr", 4, "circle", 1000)
     assert entry.published_at == ("https://a/m", "https://b/m")
-    assert (entry.sha256, entry.quality, entry.shipped, entry.default) == ("", "", False, False)
+    assert (entry.sha256, entry.quality, entry.shipped, entry.default_on) == ("", "", False, ())
 
 
 @pytest.mark.parametrize(
@@ -62,8 +63,17 @@ def test_what_is_no_table_is_refused(tmp_path: Path):
         read_registry(tmp_path / "registry.toml")
 
 
-def test_each_task_has_one_default_and_it_is_shipped():
+@pytest.mark.parametrize("processor", ["cpu", "gpu"])
+def test_each_task_has_one_default_per_processor_and_it_is_shipped(processor: Processor):
     """So that `edvr upscale` and `edvr deblur` work without a download."""
-    defaults = [entry for entry in MODELS.values() if entry.default]
+    defaults = [entry for entry in MODELS.values() if processor in entry.default_on]
     assert sorted(entry.task for entry in defaults) == ["deblur", "sr"]
     assert all(entry.shipped for entry in defaults)
+
+
+def test_a_list_of_other_words_is_refused(tmp_path: Path):
+    """Each item counts."""
+    text = Path(registry.__file__).with_name("registry.toml").read_text(encoding="utf-8")
+    (tmp_path / "registry.toml").write_text(text.replace('"gpu"', '"npu"'), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"default_on is .*'npu'.*expected a list of 'cpu' or 'gpu'"):
+        read_registry(tmp_path / "registry.toml")

@@ -22,6 +22,7 @@ from edvr_cli.quality.preview import (
     difference_crop,
     evenly_spaced,
     restored_from,
+    restored_part,
     split_screen,
 )
 from edvr_cli.size import Size
@@ -52,6 +53,28 @@ def test_a_moment_is_what_a_whole_run_makes_of_it(footage):
         assert int((found.after.int() - whole[index].int()).abs().max()) <= 1
         small = torch.from_numpy(arrays[index]).permute(2, 0, 1)
         assert torch.equal(found.before, to_size(small, Size(128, 96)))
+
+
+def test_a_part_is_that_of_the_whole_frame(footage):
+    """Where its surroundings reach the frame's edges, exactly, wherever it lies."""
+    engine = StreamingEDVR(random_network(), InferenceOptions(precision="fp32"))
+    (whole,) = restored_from(footage, engine, 0.2, 1)
+    for crop in (Crop(0, 0, 32, 40), Crop(37, 51, 32, 40), Crop(64, 88, 32, 40)):
+        part, pace = restored_part(footage, engine, 0.2, crop)
+        assert int((part.int() - crop.of(whole.after).int()).abs().max()) <= 1
+        assert pace is not None
+        assert pace > 0
+
+
+def test_a_sheet_has_another_model_s_part_on_the_right():
+    """Magnified as the others are, at the bottom."""
+    before = torch.zeros(3, 60, 90, dtype=torch.uint8)
+    after = before.clone()
+    after[:, 40:50, 70:80] = 200
+    part = torch.full((3, 20, 30), 77, dtype=torch.uint8)
+    two, three = (contact_sheet(Restored(before, after, 0, 0), other=o) for o in (None, ("larger", part)))
+    assert torch.equal(three[:, :, : two.shape[2]], two)
+    assert (three[:, -60:, -90:] == 77).all()
 
 
 def test_several_frames_follow_each_other(footage):

@@ -187,7 +187,7 @@ def test_existing_pictures_are_not_overwritten_unasked(tmp_path: Path):
 @pytest.mark.parametrize(
     ("source", "target", "message"),
     [
-        ("in", "out.jpg", "not written"),
+        ("in", "out.bmp", "not written"),
         ("in", "one.png", "one picture"),
         ("in/%06d.png", "out", "no pictures match"),
         ("empty", "out", "without pictures"),

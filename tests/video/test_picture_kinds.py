@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from edvr_cli.errors import OutputError
+from edvr_cli.jobs.options import OutputOptions
 from edvr_cli.jobs.restore_video import restore_video
 from edvr_cli.video.reading.sources import probe
+from edvr_cli.video.writing.options import Encoding
 from tests.jobs.test_pipeline import LEAST
 from tests.support.networks import Identity
 
@@ -152,3 +154,44 @@ def test_a_wrong_suffix_is_looked_behind(tmp_path: Path):
     assert len(results) == 5
     for path in results:
         assert np.abs(pixels(path, "RGB") - CORNER)[8:, 4:10].max() < 30
+
+
+@pytest.mark.parametrize("name", ["%d.jpg", "%d.JPEG", "%d.webp"])
+def test_pictures_are_written_with_a_loss_where_the_name_asks_for_it(tmp_path: Path, name: str):
+    """Of a video too, at the quality that is asked for; another decoder sees the same colors."""
+    source = folder(tmp_path / "in", COLOR, 255 - COLOR)
+    sizes = []
+    for number, crf in enumerate((None, 30)):
+        target = tmp_path / str(number) / name
+        target.parent.mkdir()
+        restore_video(source, target, model=Identity(LEAST), output=OutputOptions(Encoding(crf=crf, pix_fmt=None)))
+        results = sorted(target.parent.iterdir())
+        assert len(results) == 2
+        for result, before in zip(results, (COLOR, 255 - COLOR), strict=True):
+            with Image.open(result) as image:
+                assert image.format == ("WEBP" if name.endswith("webp") else "JPEG")
+                after = np.asarray(image.convert("RGB")).astype(int)
+            # Of each 4 × 4 pixels of one color, which a codec blurs: their mean.
+            means = after.reshape(before.shape[0], 4, before.shape[1], 4, 3).mean((1, 3))
+            assert np.abs(means.mean((0, 1)) - before.mean((0, 1))).max() < 3
+            assert np.abs(means - before).mean() < 12
+        sizes.append(sum(result.stat().st_size for result in results))
+    assert sizes[1] < sizes[0]
+
+
+def test_webp_can_be_without_loss_and_transparent(tmp_path: Path):
+    """To the last bit of what is seen."""
+    clear = np.dstack([COLOR, np.where(RAMP > 99, 255, 0).astype(np.uint8)])
+    source = folder(tmp_path / "in", clear)
+    encoding = Encoding(options={"lossless": "1"})
+    restore_video(source, tmp_path / "out.webp", model=Identity(LEAST), output=OutputOptions(encoding))
+    after = np.asarray(Image.open(tmp_path / "out.webp").convert("RGBA"))[1::4, 1::4]
+    seen = (clear[..., 3] == 255) & (after[..., 3] == 255)
+    assert seen.any() and (after[seen][:, :3] == COLOR[seen]).all()
+
+
+def test_pictures_with_a_loss_become_lossless_ones_unasked(tmp_path: Path):
+    """A second loss must be asked for."""
+    source = folder(tmp_path / "in", COLOR, names=("a.jpg",))
+    restore_video(source, tmp_path / "out", model=Identity(LEAST))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]

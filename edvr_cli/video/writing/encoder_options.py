@@ -23,7 +23,7 @@ class Quality:
     """Quality and speed options of an encoder: names, defaults, and fixed options.
 
     ``presets`` maps x264's preset names to the encoder's own, where these differ; names it does not map are
-    passed unchanged.
+    passed unchanged. ``best`` is given where the encoder's scale runs the other way, up to that.
     """
 
     crf_option: str | None
@@ -32,6 +32,15 @@ class Quality:
     presets: Mapping[str, str] = field(default_factory=dict)
     fixed: Mapping[str, str] = field(default_factory=dict)
     max_crf: float = 51
+    best: float | None = None
+
+    def crf_options(self, crf: float) -> dict[str, str]:
+        """The encoder's options for a constant quality."""
+        assert self.crf_option is not None
+        if self.crf_option == "qmin":  # A quantizer is held by giving it as the least and the largest at once.
+            held = str(max(1, round(crf)))
+            return {"qmin": held, "qmax": held}
+        return {self.crf_option: f"{crf if self.best is None else self.best - crf:g}"}
 
 
 _SVT_PRESETS = dict(zip(_X26X_PRESETS, ("12", "11", "10", "9", "8", "6", "5", "4", "3", "2"), strict=True))
@@ -54,6 +63,8 @@ QUALITY = {
     "tiff": Quality(None, None, fixed={"compression_algo": "deflate"}),
     "exr": Quality(None, None, fixed={"compression": "zip16"}),
     "dpx": Quality(None, None),
+    "mjpeg": Quality("qmin", 2, max_crf=31),
+    "libwebp": Quality("quality", 10, max_crf=100, best=100),
     "rawvideo": Quality(None, None),
     "h264_nvenc": Quality("cq", 19, "preset", _NVENC_PRESETS, {"rc": "vbr", "b": "0"}),
     "hevc_nvenc": Quality("cq", 21, "preset", _NVENC_PRESETS, {"rc": "vbr", "b": "0"}),
@@ -90,7 +101,8 @@ def quality_options(encoding: Encoding, quality: Quality) -> dict[str, str]:
     # The encoders would follow our default and not a quantizer or bit rate that is asked for by its own name.
     if quality.crf_option is not None and (encoding.crf is not None or not _RATE_CONTROL & encoding.options.keys()):
         crf = quality.crf if encoding.crf is None else encoding.crf
-        options[quality.crf_option] = f"{crf:g}"
+        assert crf is not None  # it has one where it has an option for it
+        options.update(quality.crf_options(crf))
     if quality.preset_option is not None:
         preset = encoding.preset or "medium"
         own = quality.presets.get(preset, preset)

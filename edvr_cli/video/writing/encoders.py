@@ -39,10 +39,13 @@ _LARGEST_SIDES = {
     "libsvtav1": 16384,
     "libvpx-vp9": 65536,
     "libvpx": 16383,
+    "libwebp": 16383,
+    "mjpeg": 65500,
     "prores_ks": 65535,
 }
 
 
+_JFIF_MATRIX = 5  # BT.601, which every JPEG is in
 _ANY_SIZE = "the codec ffv1 into .mkv, which holds any"
 _LARGER = {"h264_nvenc": "the codec hevc_nvenc or av1_nvenc, which hold 8192"}
 
@@ -140,7 +143,10 @@ def plan_encoder(encoding: Encoding, info: VideoInfo, *, width: int, height: int
     check_options(codec, encoding.options)
 
     def attempt(layout: PixelLayout) -> EncoderPlan:
-        siting = {"chroma_sample_location": info.color.chroma_location} if layout.shift_y else {}
+        color = info.color.for_layout(layout)
+        if name == "mjpeg":
+            color = replace(color, matrix=_JFIF_MATRIX, full_range=True, chroma_location="center")
+        siting = {"chroma_sample_location": color.chroma_location} if layout.shift_y else {}
         plan = EncoderPlan(
             codec=name,
             codec_id=codec.canonical_name,
@@ -148,7 +154,7 @@ def plan_encoder(encoding: Encoding, info: VideoInfo, *, width: int, height: int
             height=height,
             rate=rate,
             layout=layout,
-            color=info.color.for_layout(layout),
+            color=color,
             sample_aspect_ratio=info.sample_aspect_ratio,
             options=merged_options({**options, **siting}, encoding.options),
             threads=threads,

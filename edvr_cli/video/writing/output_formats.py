@@ -9,8 +9,9 @@ from edvr_cli.video.reading.info import VideoInfo
 
 __all__ = ["PICTURES", "candidate_layouts", "in_y4m"]
 
-# Encoders of pictures, each packet a file; they hold RGB or gray and take transparency as they take color.
+# Encoders of pictures, each packet a file; but for JPEG they hold RGB or gray and take transparency as they take color.
 PICTURES = frozenset(ENCODERS.values())
+_RGB_PICTURES = PICTURES - {"mjpeg"}
 # Encoders that keep transparency where the source has it, unless another pixel format is asked for.
 _WITH_ALPHA = PICTURES | {"prores_ks", "ffv1", "libvpx-vp9", "rawvideo"}
 # Encoders that keep gray gray: the others' gray is a rarity that players stumble over.
@@ -53,11 +54,13 @@ def candidate_layouts(
         return (*unlike, lacking, chroma, excess, surplus, layout.family == "rgb", layout.semi_planar)
 
     usable = [item for item in layouts.values() if "yuvj" not in item.name]
-    if codec.name in PICTURES:
+    if codec.name in _RGB_PICTURES:
         usable = [item for item in usable if item.family != "yuv"]
     if codec.name == "rawvideo":
         usable = [item for item in usable if item.name in _Y4M]
-    usable = [item for item in usable if (gray or item.family != "gray") and (alpha or not item.alpha)]
+    # WebP takes RGB with transparency alone, and drops one that is nowhere.
+    clear = alpha or codec.name == "libwebp"
+    usable = [item for item in usable if (gray or item.family != "gray") and (clear or not item.alpha)]
     if not usable:
         raise OutputError(f"{codec.name} takes no pixel format that this program writes ({', '.join(names)}).")
     return sorted(usable, key=loss)

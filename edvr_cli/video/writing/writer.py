@@ -19,6 +19,7 @@ import av
 import numpy as np
 from av.container import OutputContainer
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from av.video.stream import VideoStream
@@ -32,6 +33,7 @@ from edvr_cli.video.writing.hdr_messages import HdrMessages
 from edvr_cli.video.writing.output_formats import PICTURES
 
 SUFFIX = ".edvr.mkv"
+_WITHOUT_CONTAINER = frozenset({"libwebp"})
 _TICK = Fraction(1, 1000)  # The only time base that Matroska files have here.
 
 
@@ -72,9 +74,16 @@ class VideoWriter:
             pictures = plan.codec in PICTURES
             name, options = ("mov", {"video_track_timescale": "1000"}) if pictures else ("matroska", {})
             self._container = av.open(f"file:{self.path}", "w", format=name, container_options=options)
-            stream = self._container.add_stream(plan.codec, plan.rate)
+            # It has none for WebP, whose packets are kept as those of another kind: nothing looks into them.
+            homeless = plan.codec in _WITHOUT_CONTAINER
+            stream = self._container.add_stream("png" if homeless else plan.codec, plan.rate)
             assert isinstance(stream, VideoStream)
-            plan.configure(stream.codec_context)
+            if homeless:
+                stream.width, stream.height, stream.pix_fmt = plan.width, plan.height, "rgb24"
+                self._encoder: VideoStream | VideoCodecContext = plan.open()
+            else:
+                plan.configure(stream.codec_context)
+                self._encoder = stream
             self._container.start_encoding()
         except (av.FFmpegError, OSError, ValueError) as error:
             raise OutputError(f"{self.path} cannot be written: {reason(error)}.") from error
@@ -126,7 +135,8 @@ class VideoWriter:
     def _encode(self, frame: VideoFrame | None) -> None:
         assert self._container is not None
         try:
-            for packet in self._stream.encode(frame):
+            for packet in self._encoder.encode(frame):
+                packet.stream = self._stream
                 self._time(packet)
                 self._container.mux_one(packet if self._messages is None else self._messages.added_to(packet))
         except (av.FFmpegError, OSError) as error:
