@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from edvr_cli.bench.sizes import SIZES
 from edvr_cli.cli.help import ReadableCommand
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import PlainConsole, echo_json
-from edvr_cli.cli.types import DEVICE_NAME
+from edvr_cli.cli.types import DEVICE_NAME, parsed_size
 from edvr_cli.inference.options import PRECISIONS
 from edvr_cli.size import Size
 
@@ -37,8 +36,7 @@ class _Resolution(click.ParamType):
         """``Size(320, 180)`` of ``320x180``."""
         if isinstance(value, Size):
             return value
-        match = re.fullmatch(r"(\d+)x(\d+)", str(value))
-        if match and min(size := Size(int(match[1]), int(match[2]))) >= 16:
+        if (size := parsed_size(str(value), least=16)) is not None:
             return size
         raise click.BadParameter(f"{value!r} is not a size; write 320x180, each side at least 16", ctx, param)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from fractions import Fraction
@@ -20,7 +19,7 @@ from edvr_cli.cli.help import ReadableCommand
 from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import PlainConsole, echo, echo_json, markup, plain
 from edvr_cli.cli.paths import check_inputs
-from edvr_cli.cli.types import FILE, REAL, TIME, Count
+from edvr_cli.cli.types import FILE, REAL, TIME, Count, parsed_size
 from edvr_cli.errors import EdvrError, OutputError
 from edvr_cli.size import Size
 from edvr_cli.system.charts import Panel, write_chart
@@ -43,9 +42,8 @@ class _SizeChoice(click.ParamType):
         """The word, or the size."""
         if isinstance(value, Size):
             return value
-        match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", str(value))
-        if match:
-            return Size(int(match[1]), int(match[2]))
+        if (size := parsed_size(str(value))) is not None:
+            return size
         if value == "larger" or value == "smaller":  # noqa: PLR1714 (the type is narrowed)
             return value
         raise click.BadParameter(f"{value!r} is not a size; write larger, smaller, or 1280x720", ctx, param)

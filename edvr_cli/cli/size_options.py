@@ -1,11 +1,9 @@
 """The options that say how large the result becomes."""
 
-import re
-
 import click
 
 from edvr_cli.cli.option_groups import option_group
-from edvr_cli.cli.types import Count
+from edvr_cli.cli.types import Count, parsed_size
 from edvr_cli.jobs.target_size import NAMED_SIZES, TargetSize, parse_scale, two_runs
 
 __all__ = ["size_options"]
@@ -45,10 +43,10 @@ class _Box(click.ParamType):
         """The box."""
         if isinstance(value, TargetSize):
             return value
-        match = re.fullmatch(r"(\d{1,5})[x×:](\d{1,5})", str(value).strip().lower(), re.ASCII)
-        if match is None or min(int(match[1]), int(match[2])) < 2:
+        size = parsed_size(str(value), least=2)
+        if size is None:
             raise click.BadParameter(f"invalid size {value!r}: expected 1920x1080", ctx, param)
-        return TargetSize(int(match[1]), int(match[2]))
+        return TargetSize(*size)
 
 
 def _size(

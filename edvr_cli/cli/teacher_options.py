@@ -19,11 +19,17 @@ if TYPE_CHECKING:
     from edvr_cli.train.teacher.first_weights import InitName
     from edvr_cli.train.teacher.guidance import Teacher
 
-__all__ = ["begin", "check_names", "teacher_fields", "teacher_of", "teacher_options"]
+__all__ = ["begin", "check_names", "recipe_option", "teacher_fields", "teacher_of", "teacher_options"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _DEFAULTS = Recipe()
 _INITS = ("auto", "random", "start", "widen", "transplant", "assemble")
+
+
+def recipe_option(flag: str, kind: click.ParamType, help: str) -> Callable[[_Command], _Command]:
+    """An option for the recipe's field of that name, with the recipe's default."""
+    default = getattr(_DEFAULTS, flag.removeprefix("--").replace("-", "_"))
+    return click.option(flag, type=kind, default=default, show_default=True, help=help)
 
 
 def teacher_options(command: _Command) -> _Command:
@@ -45,31 +51,17 @@ def teacher_options(command: _Command) -> _Command:
                 help="First weights: random; those of --start as far as they fit, or widened with its function kept; "
                 "the teacher's as far as they fit; or assembled from the teacher and --start in closed form.",
             ),
-            click.option(
-                "--skeleton",
-                type=Count(0),
-                default=_DEFAULTS.skeleton,
-                show_default=True,
-                help="First steps, without any alignment.",
-            ),
+            recipe_option("--skeleton", Count(0), "First steps, without any alignment."),
             click.option(
                 "--teacher-flow/--no-teacher-flow",
                 default=_DEFAULTS.teacher_flow,
                 help="Take the teacher's optical flow as the true motion of real footage.",
             ),
-            click.option(
-                "--teacher-frame",
-                type=Finite(0),
-                default=_DEFAULTS.teacher_frame,
-                show_default=True,
-                help="Weight of the distance to the teacher's frames.",
-            ),
-            click.option(
+            recipe_option("--teacher-frame", Finite(0), "Weight of the distance to the teacher's frames."),
+            recipe_option(
                 "--teacher-features",
-                type=Finite(0),
-                default=_DEFAULTS.teacher_features,
-                show_default=True,
-                help="Weight of the share of the teacher's features that the network's do not explain.",
+                Finite(0),
+                "Weight of the share of the teacher's features that the network's do not explain.",
             ),
         )
     ):

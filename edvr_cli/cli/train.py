@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from edvr_cli.cli.help import ReadableCommand
 from edvr_cli.cli.output import echo_path
-from edvr_cli.cli.teacher_options import begin, check_names, teacher_fields, teacher_of, teacher_options
+from edvr_cli.cli.teacher_options import begin, check_names, recipe_option, teacher_fields, teacher_of, teacher_options
 from edvr_cli.cli.train_display import TrainDisplay
 from edvr_cli.cli.types import DEVICE_NAME, FILE, FOLDER, NEW_FILE, REAL, Count, Finite
 from edvr_cli.system.charts import NO_CHARTS, charts_available
@@ -71,13 +71,7 @@ _FIRST = ("task", "preset", "degradation", "steps", "device", "resume")
     help="clean: bicubic, or blur alone; real: also noise and video compression.",
 )
 @click.option("--steps", type=Count(1), help=f"Of training.  [default: {_DEFAULTS.steps}, or what --minutes allow]")
-@click.option(
-    "--align",
-    type=Count(0),
-    default=_DEFAULTS.align,
-    show_default=True,
-    help="Steps that train the alignment alone, on synthetic motion.",
-)
+@recipe_option("--align", Count(0), "Steps that train the alignment alone, on synthetic motion.")
 @click.option(
     "--minutes",
     type=Finite(0, min_open=True),
@@ -86,25 +80,13 @@ _FIRST = ("task", "preset", "degradation", "steps", "device", "resume")
 @click.option("--patch", type=Count(16), help="Side of an input patch.  [default: 32, or 128 to deblur]")
 @click.option("--batch", type=Count(1), default=_DEFAULTS.batch, show_default=True)
 @click.option("--learning-rate", type=REAL, default=_DEFAULTS.learning_rate, show_default=True)
-@click.option(
-    "--optimizer",
-    type=click.Choice(["adam", "muon"]),
-    default=_DEFAULTS.optimizer,
-    show_default=True,
-    help="adam, as published, or muon, which learned faster here.",
-)
+@recipe_option("--optimizer", click.Choice(["adam", "muon"]), "adam, as published, or muon, which learned faster here.")
 @click.option(
     "--supervision",
     type=Finite(0),
     help=f"Weight of known motion's loss.  [default: {_DEFAULTS.supervision}, or {_BLURRING_SUPERVISION} to deblur]",
 )
-@click.option(
-    "--known",
-    type=Finite(0, 1),
-    default=_DEFAULTS.known,
-    show_default=True,
-    help="Share of samples with synthetic, known motion.",
-)
+@recipe_option("--known", Finite(0, 1), "Share of samples with synthetic, known motion.")
 @click.option(
     "--speed",
     type=Finite(0),
@@ -115,34 +97,10 @@ _FIRST = ("task", "preset", "degradation", "steps", "device", "resume")
     default=None,
     help="Divide each sample's loss by that of the unrestored frame, or not.  [default: relative to deblur]",
 )
-@click.option(
-    "--restarts",
-    type=Count(1),
-    default=_DEFAULTS.restarts,
-    show_default=True,
-    help="Cosine periods in each stage.",
-)
-@click.option(
-    "--attention",
-    type=Finite(0, 1),
-    default=_DEFAULTS.attention,
-    show_default=True,
-    help="Share of the steps after alignment that include TSA.",
-)
-@click.option(
-    "--fusion",
-    type=Count(0),
-    default=_DEFAULTS.fusion,
-    show_default=True,
-    help="Steps that train TSA alone.",
-)
-@click.option(
-    "--ramp",
-    type=Count(0),
-    default=_DEFAULTS.ramp,
-    show_default=True,
-    help="Steps until motion and degradation reach full strength.",
-)
+@recipe_option("--restarts", Count(1), "Cosine periods in each stage.")
+@recipe_option("--attention", Finite(0, 1), "Share of the steps after alignment that include TSA.")
+@recipe_option("--fusion", Count(0), "Steps that train TSA alone.")
+@recipe_option("--ramp", Count(0), "Steps until motion and degradation reach full strength.")
 @teacher_options
 @click.option("--held-out", metavar="NAME", multiple=True, help="Source for validation only; repeatable.")
 @click.option("--cache", type=FILE, help="Folder of decoded frames.  [default: in the run's]")

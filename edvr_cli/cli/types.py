@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem
 
 from edvr_cli.errors import DeviceError
 from edvr_cli.models.registry import MODELS
+from edvr_cli.size import Size
 from edvr_cli.system.device_names import device_names
 from edvr_cli.video.reading.options import RawFormat
 
@@ -34,6 +35,7 @@ __all__ = [
     "TIME",
     "Count",
     "Finite",
+    "parsed_size",
 ]
 
 _MAX_COUNT = 1 << 40
@@ -158,6 +160,13 @@ class _Rate(click.ParamType):
         raise click.BadParameter(f"invalid frame rate {text!r}: expected 24, 29.97 or 30000/1001", ctx, param)
 
 
+def parsed_size(text: str, *, least: int = 1) -> Size | None:
+    """``Size(1920, 1080)`` of ``1920x1080``; None for other texts, and for sides shorter than ``least``."""
+    match = re.fullmatch(r"(\d{1,5})[x×:](\d{1,5})", text.strip().lower(), re.ASCII)
+    size = match and Size(int(match[1]), int(match[2]))
+    return size if size and min(size) >= least else None
+
+
 class _RawFormat(click.ParamType):
     """Size and pixel format."""
 
@@ -167,9 +176,10 @@ class _RawFormat(click.ParamType):
         """``RawFormat(1920, 1080, "yuv420p")`` of ``1920x1080:yuv420p``."""
         if isinstance(value, RawFormat):
             return value
-        match = re.fullmatch(r"(\d{1,5})x(\d{1,5}):(\w+)", str(value))
-        if match and int(match[1]) and int(match[2]):
-            return RawFormat(int(match[1]), int(match[2]), match[3])
+        text, _, pix_fmt = str(value).rpartition(":")
+        size = parsed_size(text)
+        if size and re.fullmatch(r"\w+", pix_fmt):
+            return RawFormat(*size, pix_fmt)
         raise click.BadParameter(f"invalid raw format {value!r}: expected 1920x1080:yuv420p", ctx, param)
 
 

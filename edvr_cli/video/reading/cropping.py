@@ -9,7 +9,7 @@ from av.filter import Graph
 from av.stream import Stream
 from av.video.frame import VideoFrame
 
-from edvr_cli.video.pyav import time_base
+from edvr_cli.video.filters import filter_graph
 from edvr_cli.video.reading.stream_text import stream_text
 
 __all__ = ["Cropper", "container_cropper"]
@@ -36,23 +36,11 @@ class Cropper:
             return frame
         shape = (frame.width, frame.height, frame.format.name, frame.time_base)
         if self._graph is None or shape != self._shape:
-            self._graph, self._shape = self._graph_for(frame, width, height), shape
+            self._graph, self._shape = filter_graph(frame, "crop", f"{width}:{height}:{self.left}:{self.top}"), shape
         self._graph.push(frame)
         shown = self._graph.pull()
         assert isinstance(shown, VideoFrame)
         return shown
-
-    def _graph_for(self, frame: VideoFrame, width: int, height: int) -> Graph:
-        graph = Graph()
-        source = graph.add_buffer(
-            width=frame.width, height=frame.height, format=frame.format, time_base=time_base(frame)
-        )
-        crop = graph.add("crop", f"{width}:{height}:{self.left}:{self.top}")
-        sink = graph.add("buffersink")
-        source.link_to(crop)
-        crop.link_to(sink)
-        graph.configure()
-        return graph
 
 
 def container_cropper(container: InputContainer, stream: Stream) -> Cropper | None:

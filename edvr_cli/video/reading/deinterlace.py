@@ -19,6 +19,7 @@ from av.filter import Graph
 from av.video.frame import VideoFrame
 from torch import Tensor
 
+from edvr_cli.video.filters import filter_graph
 from edvr_cli.video.pyav import time_base
 from edvr_cli.video.reading.decoder import Warn
 from edvr_cli.video.reading.info import Source, VideoInfo
@@ -117,7 +118,7 @@ class DeinterlacedSource:
             if graph is None:
                 shape = (frame.width, frame.height, frame.format.name)
                 unit = time_base(frame) / (2 if self.rate == "field" else 1)
-                graph = _graph(frame, self.rate)
+                graph = filter_graph(frame, "bwdif", f"mode=send_{self.rate}:parity=auto:deint=all")
             graph.push(frame)
             yield from _pull(graph, unit)
         if graph is not None:
@@ -140,17 +141,6 @@ class DeinterlacedSource:
 def _standing_out(codes: Tensor) -> float:
     line = codes[1:-1]
     return float(((codes[:-2] - line) * (codes[2:] - line) > _STANDS_OUT).float().mean())
-
-
-def _graph(frame: VideoFrame, rate: Deinterlace) -> Graph:
-    graph = Graph()
-    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=time_base(frame))
-    bwdif = graph.add("bwdif", f"mode=send_{rate}:parity=auto:deint=all")
-    sink = graph.add("buffersink")
-    source.link_to(bwdif)
-    bwdif.link_to(sink)
-    graph.configure()
-    return graph
 
 
 def _rest(graph: Graph, unit: Fraction | None) -> Iterator[VideoFrame]:
