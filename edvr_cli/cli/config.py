@@ -69,7 +69,7 @@ def config_command(context: click.Context, path: Path | None, init: bool) -> Non
 def _init(path: Path) -> None:
     """Write the example. Raises OutputError where the file exists."""
     if path.exists():
-        raise OutputError(f"{path} exists, and is left as it is.", wrong_usage=True)
+        raise OutputError(f"{path} exists and is not changed.", wrong_usage=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_file(path, EXAMPLE.encode())
     echo_path(path)

@@ -27,15 +27,19 @@ _KEEP_EVERY = 60.0  # seconds
 @click.argument("footage", type=FOLDER)
 @click.argument("target", metavar="MODEL.safetensors", type=NEW_FILE)
 @click.option("--start", metavar="MODEL", default="edvr-s-x4", show_default=True, help="Model to begin with; ×4 only.")
-@click.option("--minutes", type=Finite(0, min_open=True), default=8.0, show_default=True, help="Of training.")
+@click.option(
+    "--minutes", type=Finite(0, min_open=True), default=8.0, show_default=True, help="Duration of the training."
+)
 @click.option("--learning-rate", type=float, default=5e-4, show_default=True)
 @click.option("--degraded", type=Finite(0, 1), default=0.0, show_default=True, help="Share of compressed samples.")
 @click.option("--teacher", metavar="FILE", type=FILE,
               help="BasicVSR checkpoint whose optical flow and restored frames guide the training.")  # fmt: skip
-@click.option("--sharpen", type=float, default=0.0, show_default=True, help="Strength of sharpening of the truth.")
+@click.option(
+    "--sharpen", type=float, default=0.0, show_default=True, help="Strength of sharpening applied to the truth."
+)
 @click.option("--batch", type=Count(1), default=16, show_default=True)
 @click.option("--patch", type=Count(16), default=64, show_default=True, help="Side of an input patch.")
-@click.option("--frames", type=Count(5), default=4000, show_default=True, help="Frames held, at most.")
+@click.option("--frames", type=Count(5), default=4000, show_default=True, help="Maximum number of frames in memory.")
 @click.option("--steps", type=Count(1), help="Steps instead of minutes, for a trial.")
 @click.option("--cache", type=FILE, help="Folder of decoded frames.  [default: MODEL.cache]")
 @PULL_OPTION

@@ -66,7 +66,7 @@ def info_command(
     """
     if not input.allow_network:
         if is_url(str(source)) and not source.exists():
-            raise InputError(f"{source} is a URL, which is not opened unasked.", hint="network", wrong_usage=True)
+            raise InputError(f"{source} is a URL; URLs are opened only on request.", hint="network", wrong_usage=True)
         check_inputs(source)
     choice.check("sr")
     from edvr_cli.jobs.plan import plan_restore  # noqa: PLC0415 (torch takes seconds)

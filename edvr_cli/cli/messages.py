@@ -142,7 +142,7 @@ class _LogFile(logging.StreamHandler):
         error = sys.exc_info()[1]
         _close()
         reason = reason_of(error) if isinstance(error, OSError) else str(error)
-        say(f"note: The log file cannot be written, and stays as it is: {reason}.")
+        say(f"note: The log file cannot be written and remains incomplete: {reason}.")
 
     def close(self) -> None:
         """Close the file as well."""

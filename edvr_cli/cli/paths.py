@@ -53,7 +53,7 @@ def read_paths(
         and not Path(inputs[0]).is_dir()
         and not has_magic(inputs[0])
     ):
-        raise click.UsageError(f"{output} is not there; make the folder first, or name a file.")
+        raise click.UsageError(f"{output} does not exist; create the folder first, or name a file.")
     if output is not None and any(_is_same_folder(text, output) for text in inputs):
         raise click.UsageError(f"{output} is the folder IN itself; name another one for OUT, or none.")
     return inputs, None if output is None else Path(output)
@@ -83,7 +83,7 @@ def _names_folder(last: str) -> bool:
     if _is_folder(last) or path.exists() or has_magic(last):
         return _is_folder(last)
     if path.suffix:
-        raise click.UsageError(f"{last} is not there; several inputs need a folder for OUT.")
+        raise click.UsageError(f"{last} does not exist; several inputs need a folder for OUT.")
     return True
 
 

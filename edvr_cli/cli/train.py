@@ -68,7 +68,7 @@ _FIRST = ("task", "preset", "degradation", "steps", "device", "resume")
     type=click.Choice(["clean", "real"]),
     default="clean",
     show_default=True,
-    help="clean: bicubic, or blur alone; real: noise and video compression besides.",
+    help="clean: bicubic, or blur alone; real: also noise and video compression.",
 )
 @click.option("--steps", type=Count(1), help=f"Of training.  [default: {_DEFAULTS.steps}, or what --minutes allow]")
 @click.option(
@@ -76,7 +76,7 @@ _FIRST = ("task", "preset", "degradation", "steps", "device", "resume")
     type=Count(0),
     default=_DEFAULTS.align,
     show_default=True,
-    help="Steps of them for the alignment alone, on synthetic motion.",
+    help="Steps that train the alignment alone, on synthetic motion.",
 )
 @click.option(
     "--minutes",
@@ -108,12 +108,12 @@ _FIRST = ("task", "preset", "degradation", "steps", "device", "resume")
 @click.option(
     "--speed",
     type=Finite(0),
-    help=f"Their most motion, in input pixels a frame.  [default: {_DEFAULTS.speed}, or {_BLURRING_SPEED} to deblur]",
+    help=f"Maximum synthetic motion, pixels per frame.  [default: {_DEFAULTS.speed}, or {_BLURRING_SPEED} to deblur]",
 )
 @click.option(
     "--relative/--absolute",
     default=None,
-    help="Count a sample's loss by its share of what doing nothing loses, or as it is.  [default: relative to deblur]",
+    help="Divide each sample's loss by that of the unrestored frame, or not.  [default: relative to deblur]",
 )
 @click.option(
     "--restarts",
@@ -127,21 +127,21 @@ _FIRST = ("task", "preset", "degradation", "steps", "device", "resume")
     type=Finite(0, 1),
     default=_DEFAULTS.attention,
     show_default=True,
-    help="Share of the steps after alignment that have TSA.",
+    help="Share of the steps after alignment that include TSA.",
 )
 @click.option(
     "--fusion",
     type=Count(0),
     default=_DEFAULTS.fusion,
     show_default=True,
-    help="Steps of them that train TSA alone.",
+    help="Steps that train TSA alone.",
 )
 @click.option(
     "--ramp",
     type=Count(0),
     default=_DEFAULTS.ramp,
     show_default=True,
-    help="Steps until motion and degradation have full strength.",
+    help="Steps until motion and degradation reach full strength.",
 )
 @teacher_options
 @click.option("--held-out", metavar="NAME", multiple=True, help="Source for validation only; repeatable.")
@@ -156,9 +156,9 @@ _FIRST = ("task", "preset", "degradation", "steps", "device", "resume")
 def train_command(context: click.Context, /, **options: Any) -> None:
     """Train a network on the videos, or folders of frames, in FOOTAGE.
 
-    The run's folder keeps its state, a table (log.csv) and, with matplotlib, a chart (chart.png). A run that was
-    interrupted goes on with --resume, to the same weights. When training explodes it goes back to the last good state
-    with a smaller learning rate, by itself. A run that continues a model of its own size, widens a small one or
+    The run's folder keeps its state, a table (log.csv) and, with matplotlib, a chart (chart.png). --resume
+    continues an interrupted run and ends with the same weights. When training diverges, it returns to the last good
+    state by itself, with a smaller learning rate. A run that continues a model of its own size, widens a small one or
     assembles one with a --teacher keeps its alignment: all steps train the whole network unless said otherwise.
     """
     keep_memory()
@@ -175,7 +175,7 @@ def train_command(context: click.Context, /, **options: Any) -> None:
     from edvr_cli.train.checkpoint import STATE_FILE, read_checkpoint  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.train.clips import build_cache  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.train.loop import train  # noqa: PLC0415 (torch takes seconds)
-    from edvr_cli.train.time_budget import fitted  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.train.time_budget import fit_steps_to_minutes  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.video.clip_folders import sources_in  # noqa: PLC0415 (torch takes seconds)
 
     options["device"] = resolve_device(options["device"])
@@ -199,7 +199,7 @@ def train_command(context: click.Context, /, **options: Any) -> None:
         display.say(f"{len(clips)} shots to train on, {len(held_out)} to validate")
         fits = options["minutes"] is not None and options["steps"] is None and not options["resume"]
         if fits:
-            recipe = fitted(
+            recipe = fit_steps_to_minutes(
                 recipe, clips, options["minutes"], device=options["device"], workers=options["workers"], teacher=teacher
             )
             display.say(f"{options['minutes']:g} minutes allow {recipe.steps} steps here")
@@ -220,7 +220,7 @@ def train_command(context: click.Context, /, **options: Any) -> None:
                 on_event=display,
             )
         except KeyboardInterrupt:
-            display.say(f"interrupted; the run is kept in {run}: go on with --resume")
+            display.say(f"interrupted; the run is kept in {run}: continue it with --resume")
             sys.exit(130)
     echo_path(target)
 

@@ -56,7 +56,7 @@ class TrainDisplay:
                 self.say(event.message)
             case events.Finished():
                 self.say(f"{event.samples_per_second:.3g} samples/s on average")
-                end = "done" if event.complete else f"stopped at step {event.step}; go on with --resume"
+                end = "done" if event.complete else f"stopped at step {event.step}; continue with --resume"
                 self.say(end)
 
     def _advance(self, event: events.Progress) -> None:

@@ -1,4 +1,4 @@
-"""An estimate of what a plan takes: memory and tiles as the engine would choose them, time measured on a few frames.
+"""An estimate of a plan's needs: memory and tiles as the engine would choose them, time measured on a few frames.
 
 Shapes: H W pixels of a source frame, h w of the part of it that is measured.
 """
@@ -102,7 +102,7 @@ def _pace(engine: StreamingEDVR, frames: Sequence[Tensor]) -> float:
 
 
 def _middle(frames: Sequence[Tensor], height: int, width: int) -> list[Tensor]:
-    """The middle of each frame, (3, h, w): where most of what moves is."""
+    """The middle of each frame, (3, h, w), where most motion is."""
     _, H, W = frames[0].shape
     top, left = max(0, (H - height) // 2), max(0, (W - width) // 2)
     return [frame[:, top : top + height, left : left + width] for frame in frames]

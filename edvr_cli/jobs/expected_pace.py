@@ -1,4 +1,4 @@
-"""The pace that a run can expect: as earlier runs measured it on this machine, or measured on two frames."""
+"""The expected pace of a run: from earlier runs on this machine, or measured on two frames."""
 
 from contextlib import suppress
 
@@ -10,7 +10,7 @@ from edvr_cli.jobs.rates import known_pace, store_pace
 
 __all__ = ["expected_pace", "keep_pace"]
 
-_MIN_PIXELS = 500_000  # of all frames; less takes about as long as measuring
+_MIN_PIXELS = 500_000  # of all frames; shorter runs take about as long as measuring
 _BUDGET = 1.5  # seconds for the measured frames
 
 
@@ -28,7 +28,7 @@ def expected_pace(plan: RestorePlan, backend: Backend) -> float | None:
     # The GPU's memory is the workers' already.
     if gpus > 1 or plan.inference.torch_compile or not plan.info.source.rereadable:
         return None
-    with suppress(EdvrError, RuntimeError):  # what is wrong with the video or the device, the work itself reports
+    with suppress(EdvrError, RuntimeError):  # the run itself reports faults of the video or the device
         pace = seconds_per_frame(plan, budget=_BUDGET)
         keep_pace(plan, backend, pace)
         return pace
@@ -36,7 +36,7 @@ def expected_pace(plan: RestorePlan, backend: Backend) -> float | None:
 
 
 def keep_pace(plan: RestorePlan, backend: Backend, seconds: float) -> None:
-    """Keep the pace that a run had, for the next one."""
+    """Store the pace of a run, for the next one."""
     if backend.here and backend.workers == 1 and _is_long(plan):
         store_pace(plan.model, backend.precision, plan.info.size.pixels, seconds)
 

@@ -86,6 +86,6 @@ def _check_images(images: ImageNames, source: str | os.PathLike[str], *, overwri
 
 def _check_directory(directory: Path) -> None:
     if not directory.is_dir():
-        raise OutputError(f"{directory} does not exist; make the directory first.")
+        raise OutputError(f"{directory} does not exist; create the directory first.")
     if not os.access(directory, os.W_OK | os.X_OK):
         raise OutputError(f"{directory} is not writable.")

@@ -1,4 +1,4 @@
-"""How fast this machine restores: measured by earlier runs, and kept in the user's cache."""
+"""Restoration speed of this machine, as earlier runs measured it; kept in the user's cache."""
 
 import json
 from contextlib import suppress
@@ -25,7 +25,7 @@ def known_pace(model: Model, precision: Precision, pixels: int) -> float | None:
 
 
 def store_pace(model: Model, precision: Precision, pixels: int, seconds: float) -> None:
-    """Keep a measured pace; a cache that cannot be written costs nothing."""
+    """Store a measured pace; a cache that cannot be written is ignored."""
     rates = _read()
     rates.pop(key := _key(model, precision), None)  # the newest come last
     rates[key] = seconds / pixels

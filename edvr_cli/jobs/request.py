@@ -34,7 +34,7 @@ def check_request(
         raise InputError(f"{source}: the end of the range ({input.end} s) is not after its start ({input.start} s).")
     if not (input.allow_network or source == STANDARD_INPUT or source.exists() or "%" in source.name):
         if is_url(os.fspath(source)):
-            raise InputError(f"{source} is a URL, which is not opened unasked.", hint="network")
+            raise InputError(f"{source} is a URL; URLs are opened only on request.", hint="network")
         raise InputError(f"{source}: no such file.")
     if target == STANDARD_OUTPUT:
         return target

@@ -54,7 +54,7 @@ def load_model(
         padding = _padding(stated, path)
     name = str(recipe.get("name") or (entry and entry.name) or path.stem)
     if str(device).split(":")[0] == "meta":
-        raise DeviceError(f"device {str(device)!r} computes nothing: choose cpu, cuda or mps")
+        raise DeviceError(f"device {str(device)!r} cannot compute: choose cpu, cuda or mps")
     try:
         network.to(resolve_device(device)).eval()
     except (RuntimeError, AssertionError) as error:
@@ -132,7 +132,7 @@ def config_of(state: Mapping[str, Tensor]) -> EDVRConfig:
     tail, *_ = _shape(state, "conv_hr.weight")
     frames, groups = fusion_inputs // features, offset_channels // 27
     if frames % 2 == 0:
-        raise ValueError(f"its {fusion!r} takes {frames} frames, and of an even number none is in the middle")
+        raise ValueError(f"its {fusion!r} takes {frames} frames, and an even number has no middle frame")
     if groups == 0 or features % groups:
         raise ValueError(f"its {offsets!r} is for {groups} groups of {features} features")
     return EDVRConfig(

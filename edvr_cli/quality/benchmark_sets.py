@@ -52,11 +52,11 @@ class ClipScore:
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """How a set is measured."""
+    """Options of a measurement."""
 
     rounding: Literal["once", "twice"] = "once"  # of made inputs: Vid4's way, or REDS's
     compression: tuple[Codec, int] | None = None  # codec and quality that the inputs go through
-    copies: bool = False  # windows hold copies of their reference: what the network can do without time
+    copies: bool = False  # windows hold copies of their reference: the quality without neighboring frames
     frames: int | None = None  # of each clip, at most
     vmaf: bool = False  # measured too, by FFmpeg
 

@@ -59,11 +59,11 @@ class Comparison:
     unmatched: tuple[int, int]  # frames of image and of truth without one at the same time in the other
 
     def values(self, metric: Metric) -> list[float]:
-        """One per frame; none for a metric that was not measured."""
+        """The metric's value for each frame; empty where it was not measured."""
         return [value for frame in self.frames if (value := getattr(frame, metric)) is not None]
 
     def mean(self, metric: Metric) -> float | None:
-        """Over the frames; None where it was not measured."""
+        """Mean over the frames; None where it was not measured."""
         values = self.values(metric)
         return fmean(values) if values else None
 
@@ -77,7 +77,7 @@ class Comparison:
 
 
 OnPair = Callable[[FrameScore, Tensor, Tensor], None]
-"""Told a frame's score (without VMAF, which comes at the end) and both pictures, (3, H, W) uint8 of one size."""
+"""Called with a frame's score, without VMAF as yet, and both pictures, (3, H, W) uint8 of one size."""
 
 
 def compare(
@@ -135,9 +135,9 @@ def common_size(image: Footage, truth: Footage, size: CommonSize = "larger") -> 
 def _matched(
     image: Footage, truth: Footage, max_frames: int | None, unmatched: list[int]
 ) -> Iterator[tuple[Picture, Picture]]:
-    """Pairs of one time. ``unmatched`` counts the frames of each that have no partner."""
+    """Pairs of frames of the same time. ``unmatched`` counts the frames of each that have no partner."""
     by_time = image.timed and truth.timed
-    # Less than half a frame apart is the same time; clocks round, Matroska's to the millisecond.
+    # Times less than half a frame apart count as the same: containers round them, Matroska to the millisecond.
     tolerance = 0.5 / float(max(image.rate, truth.rate))
     sources = image.pictures(), truth.pictures()
     a, b = next(sources[0], None), next(sources[1], None)

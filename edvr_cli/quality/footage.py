@@ -45,15 +45,15 @@ class Footage:
 
     @classmethod
     def open(cls, path: Path, begin: Fraction = Fraction(0)) -> "Footage":
-        """Open it. Raises InputError where it is neither, or can be read but once."""
+        """Open a video or pictures. Raises InputError where ``path`` is neither, or a pipe."""
         info = probe(path).measured()
         if not info.source.rereadable:
-            raise InputError(f"{path} is a pipe, which can be read but once: write it to a file first")
+            raise InputError(f"{path} is a pipe, which can be read only once: write it to a file first")
         return cls(path, info, begin)
 
     @property
     def timed(self) -> bool:
-        """Whether it has times; images have none."""
+        """Whether the frames have times; images have none."""
         return not isinstance(self.info.source, ImageSource)
 
     @property
@@ -86,7 +86,7 @@ class Footage:
         return max(0.0, float(last - self.begin))
 
     def shown_at(self, instant: float) -> float:
-        """``instant``, or when the last frame is shown if that is still to be seen then."""
+        """``instant``, or the time of the last frame where that is still shown at ``instant``."""
         if self.last is None or self.duration is None or instant > self.duration:
             return instant
         return min(instant, self.last)

@@ -42,7 +42,7 @@ _SURROUNDINGS = 32  # input pixels that a part is restored with on each side
 class Restored:
     """One frame, both ways at output size: ``before`` by bicubic, ``after`` by the network; (3, sH, sW) uint8.
 
-    ``seconds`` is its time in the source; ``took`` what the network took for it, in seconds.
+    ``seconds`` is its time in the source; ``took`` the seconds that the network took.
     """
 
     before: Tensor
@@ -78,8 +78,8 @@ def restored_from(
 ) -> Iterator[Restored]:
     """Restore ``count`` frames from ``instant`` (seconds) on, each in its own window, as a whole run would.
 
-    ``part`` is the part of the source's picture to restore. Only the first frame pays for a window's worth of features.
-    Raises InputError where nothing is there.
+    ``part`` is the part of the source's picture to restore. Only the first frame computes the features of a whole
+    window. Raises InputError where there is no frame.
     """
     instant = footage.shown_at(instant)
     config, rate = engine.config, float(footage.rate)

@@ -29,7 +29,9 @@ def device_names(text: str) -> tuple[str, ...]:
     if len(names) == 1:
         return names
     if "auto" in names:
-        raise DeviceError("auto is one device, and not for a list: name each of them, or choose all", wrong_usage=True)
+        raise DeviceError(
+            "auto means one device and cannot be part of a list: name each device, or choose all", wrong_usage=True
+        )
     kinds = list(dict.fromkeys(name.split(":")[0] for name in names))
     if len(kinds) > 1:
         raise DeviceError(
@@ -41,7 +43,7 @@ def device_names(text: str) -> tuple[str, ...]:
         names = tuple(name if ":" in name or name == "mps" else f"{name}:0" for name in names)
         twice = next((name for name, count in Counter(names).items() if count > 1), None)
         if twice is not None:
-            raise DeviceError(f"{twice} is there twice: list each device once", wrong_usage=True)
+            raise DeviceError(f"{twice} is listed twice: list each device once", wrong_usage=True)
     if len(names) > _MAX_DEVICES:
         raise DeviceError(f"{len(names)} devices are too many: list {_MAX_DEVICES} at most", wrong_usage=True)
     return names

@@ -19,7 +19,7 @@ _UNUSABLE = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory of a device or of the host was lacking, whichever library noticed it."""
+    """Whether a device or the host ran out of memory, whichever library reports it."""
     return isinstance(error, torch.OutOfMemoryError) or lacks_memory(error)
 
 
@@ -29,12 +29,12 @@ def is_missing_image(error: BaseException) -> bool:
 
 
 def leaves_device_unusable(error: BaseException) -> bool:
-    """Whether every later call on the device fails too, so that nothing else can be tried."""
+    """Whether every later call on the device will fail too."""
     return _says(error, _UNUSABLE)
 
 
 def explanation(error: BaseException) -> DeviceError | None:
-    """An error with a remedy for one that a device, not the program, is to blame for; None for others."""
+    """A DeviceError with a remedy for an error that the device caused; None for other errors."""
     if not isinstance(error, RuntimeError):
         return None
     first = next(iter(str(error).splitlines()), "")
@@ -47,7 +47,7 @@ def explanation(error: BaseException) -> DeviceError | None:
     elif is_out_of_memory(error):
         sentence = f"Out of memory: {first}. Close other programs, or choose smaller tiles"
     elif leaves_device_unusable(error):
-        sentence = f"The GPU failed: {first}. What is finished is kept; update the driver, and start again"
+        sentence = f"The GPU failed: {first}. Finished segments are kept; update the driver and start again"
     return DeviceError(sentence, hint="device").with_traceback(error.__traceback__) if sentence else None
 
 

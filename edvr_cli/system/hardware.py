@@ -42,7 +42,7 @@ def resolve_devices(text: str) -> tuple[str, ...]:
     if names == ("all",):
         if not count:
             raise DeviceError(
-                "all is every CUDA device, and this machine has none: choose auto or cpu", wrong_usage=True
+                "all means every CUDA device, and this machine has none: choose auto or cpu", wrong_usage=True
             )
         return tuple(f"cuda:{number}" for number in range(count))
     for name in names if len(names) > 1 else ():

@@ -1,4 +1,4 @@
-"""Teaching a network to align, which the restoration loss alone does not on a small budget.
+"""Train a network to align, which the restoration loss alone does not achieve on a small budget.
 
 Three means, each measured in ``docs/lab/training.md``: start the offset branches from filters that compare a frame's
 change in time with its slope in space (that is where motion shows), bring their activations to unit scale, and train
@@ -38,13 +38,13 @@ _FLAT = 0.03  # contrast of the reference below which its pixels say little abou
 
 
 def alignment_parameters(model: EDVR) -> list[nn.Parameter]:
-    """What the alignment stage trains: the pyramid's coarser levels and every branch that leads to offsets."""
+    """Parameters of the alignment stage: the pyramid's coarser levels and every branch that leads to offsets."""
     names = ("conv_l2", "conv_l3", "pcd_align.offset_conv", "pcd_align.dcn_pack")
     return [p for name, p in model.named_parameters() if name.startswith(names)]
 
 
 def aligns(model: EDVR) -> bool:
-    """Whether offsets depend on what is seen; those of a fresh network are zero everywhere."""
+    """Whether offsets depend on the input; those of a new network are zero everywhere."""
     return bool(_convolution(model, "pcd_align.dcn_pack.l1.conv_offset").weight.any())
 
 
@@ -108,7 +108,7 @@ def supervision_loss(
 
 @contextmanager
 def recorded_offsets(model: EDVR) -> Iterator[dict[str, list[Tensor]]]:
-    """Collect what every ``conv_offset`` puts out: by its name, one (B, 3·G·K, h, w) a frame."""
+    """Collect the output of every ``conv_offset``: by its name, one (B, 3·G·K, h, w) per frame."""
     found: dict[str, list[Tensor]] = {}
     hooks = []
     for name, module in model.named_modules():
@@ -123,14 +123,14 @@ def recorded_offsets(model: EDVR) -> Iterator[dict[str, list[Tensor]]]:
 
 
 def mean_offset(offsets: dict[str, list[Tensor]]) -> float:
-    """Mean |offset| in pixels over everything recorded: what the explosion alarm watches."""
+    """Mean |offset| in pixels over everything recorded, which the divergence guard watches."""
     parts = [_displacements(o.detach()).abs().mean() for frames in offsets.values() for o in frames]
     return float(torch.stack(parts).mean()) if parts else 0.0
 
 
 @torch.no_grad()
 def prepare(model: EDVR, window: Tensor) -> None:
-    """Set the alignment of a fresh or unaligned network so that training it works; nothing else is touched.
+    """Initialize the alignment of a network that does not align yet, so that training it works; nothing else changes.
 
     window (B, T, 3, H, W) in [0, 1]: a batch to measure features on. The coarser levels become smoothed copies of
     the first, the deformable convolutions plain sampling at the offset, and the offset branches comparisons of
@@ -277,7 +277,7 @@ def _centered(conv: nn.Conv2d, kernel: Tensor | None = None, *, inputs: slice = 
 
 
 def _unit(conv: nn.Conv2d, inputs: Tensor) -> None:
-    """Scale every output channel to unit deviation on ``inputs``; one that hardly varies is not blown up."""
+    """Scale every output channel to unit deviation on ``inputs``; one that hardly varies is not amplified."""
     deviation = conv(inputs).std(dim=(0, 2, 3))
     conv.weight.div_(torch.maximum(deviation, 0.1 * deviation.mean()).view(-1, 1, 1, 1))
 
@@ -290,7 +290,7 @@ def _displacements(packed: Tensor) -> Tensor:
 def _distance(offset: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
     """Weighted mean distance in pixels of the level; offset and truth (P, 2, h, w), weight (P, 1, h, w)."""
     distance = ((offset - truth).square().sum(dim=1, keepdim=True) + 1e-4).sqrt()
-    return (distance * weight).sum() / weight.sum().clamp(min=1e-6)  # where nothing counts, nothing is lost
+    return (distance * weight).sum() / weight.sum().clamp(min=1e-6)  # no weight: no loss
 
 
 def _at_level(flow: Tensor, weight: Tensor, level: int) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""The state of a run on disk: whole or absent, and all that the next step depends on."""
+"""The state of a run on disk: everything that the next step depends on, written atomically."""
 
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -19,21 +19,21 @@ _VERSION = 3
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything that decides how a run goes on, apart from its clips.
+    """Everything that decides how a run continues, apart from its clips.
 
     No generator's state is in it: samples and new weights are drawn from the recipe's seed and the step.
     """
 
     recipe: Recipe
     step: int  # steps done
-    stage: str  # whose network and optimizer these are
+    stage: str  # to which network and optimizer belong
     model: dict[str, Tensor]
     average: dict[str, Tensor]
-    averaged: int  # steps that the average has seen
+    averaged: int  # steps in the average
     optimizer: dict[str, Any]
     rate_factor: float  # halved at every rollback
     rollbacks: int
-    usual: list[tuple[float, float]]  # losses and offsets that the guard judges by
+    usual: list[tuple[float, float]]  # loss ratios and offsets that the guard compares with
 
 
 def write_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
@@ -51,11 +51,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
     except FileNotFoundError as error:
         raise ModelError(f"there is no run to resume: {path} does not exist") from error
     except Exception as error:  # Over junk PyTorch raises whatever it comes upon.
-        raise ModelError(f"{path} is no readable training state: start the run anew") from error
+        raise ModelError(f"{path} is not a readable training state: start a new run") from error
     if not isinstance(content, dict) or content.pop("version", None) != _VERSION:
-        raise ModelError(f"{path} is no training state of this version: start the run anew")
+        raise ModelError(f"{path} is a training state of another version: start a new run")
     try:
         stored = content.pop("recipe")
         return Checkpoint(recipe=Recipe(**{**stored, "size": NetworkSize(**stored["size"])}), **content)
     except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path} is no training state of this version: start the run anew") from error
+        raise ModelError(f"{path} is a training state of another version: start a new run") from error

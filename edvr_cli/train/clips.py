@@ -1,4 +1,4 @@
-"""Footage decoded once: every clip as a file of small true frames that training maps into memory.
+"""The cache of decoded footage: every clip as a file of small true frames, which training maps into memory.
 
 Real footage is compressed, and its compression must not be learned as truth: clips are brought down (area) by at
 least a third, larger ones by more, to one or two sizes each.
@@ -21,9 +21,9 @@ from edvr_cli.video.clip_folders import read_frames
 
 __all__ = ["Clip", "build_cache"]
 
-_LEAST_SHRINK = 1.35
-_MOST_PIXELS = 960 * 540
-_LEAST_SIDE = 192  # of a cached frame
+_MIN_SHRINK = 1.35
+_MAX_PIXELS = 960 * 540
+_MIN_SIDE = 192  # of a cached frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,10 +42,10 @@ def build_cache(
     least: int = 5,
     on_clip: Callable[[str], None] | None = None,
 ) -> list[Clip]:
-    """Decode ``sources`` (videos, or folders of images) into ``folder``, except for what is there already.
+    """Decode ``sources`` (videos, or folders of images) into ``folder``, unless they are there already.
 
     At most ``frames`` frames of each source are taken from its start, cut into shots of at least ``least`` frames.
-    ``on_clip`` is told each source's name. A source that cannot be read is passed over and named in the error
+    ``on_clip`` is called with each source's name. A source that cannot be read is skipped and named in the error
     only if none is left. Raises InputError where nothing can be used.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -72,9 +72,9 @@ def build_cache(
 
 
 def _stored(source: Path, folder: Path, frames: int) -> list[Path]:
-    """The cache files of ``source``, made where they are missing; each has a list of cuts beside it."""
+    """The cache files of ``source``, created where they are missing; each has a list of cuts next to it."""
     stat = source.stat()
-    facts = f"{source.resolve()} {stat.st_size} {stat.st_mtime_ns} {frames} {_LEAST_SHRINK}"
+    facts = f"{source.resolve()} {stat.st_size} {stat.st_mtime_ns} {frames} {_MIN_SHRINK}"
     key = f"{source.stem[:40]}-{hashlib.sha256(facts.encode()).hexdigest()[:8]}"
     stored = sorted(folder.glob(f"{key}-*.npy"))
     if stored:
@@ -91,7 +91,7 @@ def _stored(source: Path, folder: Path, frames: int) -> list[Path]:
         for size, kept in zip(sizes, shrunk, strict=True):
             kept.append(resize(frame, size, "area").round().clamp(0, 255).to(torch.uint8).numpy())
     if not sizes:
-        raise InputError(f"{source} is too small to train on: its frames need {_LEAST_SIDE * _LEAST_SHRINK:.0f} pixels")
+        raise InputError(f"{source} is too small to train on: its frames need {_MIN_SIDE * _MIN_SHRINK:.0f} pixels")
     stored = []
     for number, kept in enumerate(shrunk):
         path = folder / f"{key}-{number}.npy"
@@ -105,10 +105,10 @@ def _stored(source: Path, folder: Path, frames: int) -> list[Path]:
 
 def _sizes(height: int, width: int) -> Iterable[tuple[int, int]]:
     """Sizes that frames of a source are kept at: one that hides its compression, and half of that if it is large."""
-    shrink = max(_LEAST_SHRINK, (height * width / _MOST_PIXELS) ** 0.5)
+    shrink = max(_MIN_SHRINK, (height * width / _MAX_PIXELS) ** 0.5)
     for factor in (shrink, 2 * shrink):
         size = int(height / factor), int(width / factor)
-        if min(size) >= _LEAST_SIDE:
+        if min(size) >= _MIN_SIDE:
             yield size
 
 

@@ -1,7 +1,7 @@
-"""From true frames to what a camera, a scaler and a codec make of them: the inputs that a network learns from.
+"""Degradation: true frames as a camera, a scaler and a codec would deliver them, for the network's inputs.
 
 Shapes: T frames of one window, H W pixels of the truth. Frames are (T, 3, H, W) RGB; every parameter is drawn once
-for all T, as one camera and one encoder make a clip, and only noise is drawn anew for each frame. Randomness
+for all T, as one camera and one encoder make a clip, and only noise differs from frame to frame. Randomness
 comes from the generator that is handed in and nowhere else.
 """
 
@@ -17,10 +17,10 @@ from edvr_cli.image.resize import Kernel, benchmark_lr, resize
 from edvr_cli.video.quality_scales import CODECS, Codec
 from edvr_cli.video.recompress import recompress
 
-__all__ = ["Degradation", "clean", "compress", "real", "record"]
+__all__ = ["Degradation", "clean", "compress", "real", "simulate_camera"]
 
 _KERNELS: tuple[Kernel, ...] = ("bicubic", "lanczos", "area")
-# Mild to strong, on each codec's own scale: from hardly visible to blocks that anyone sees.
+# Mild to strong, on each codec's own scale: from hardly visible to obvious blocks.
 _QUALITIES: dict[Codec, tuple[int, int]] = {"h264": (17, 36), "hevc": (18, 38), "vp9": (20, 52), "mpeg4": (2, 12)}
 
 
@@ -78,13 +78,13 @@ def real(
         frames = _sharpened(frames, rng.random() * chain.halo_amount * strength, rng.uniform(0.5, 1.5))
     if rng.random() < chain.interlace_chance * strength:
         frames = _interlaced(frames, rng.random() * chain.interlace_share * strength)
-    return record(frames, rng, strength=strength, chain=chain)
+    return simulate_camera(frames, rng, strength=strength, chain=chain)
 
 
-def record(
+def simulate_camera(
     frames: Tensor, rng: np.random.Generator, *, strength: float = 1.0, chain: Degradation | None = None
 ) -> Tensor:
-    """What a sensor and an encoder make of the light: noise and compression, each at its chance.
+    """Simulate a camera: the sensor's noise and the encoder's compression, each with its probability.
 
     frames (T, 3, H, W), of 255, any real type; ``strength`` as in :func:`real`. Returns the same shape, uint8.
     """

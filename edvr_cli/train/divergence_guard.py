@@ -1,4 +1,4 @@
-"""The watch over a run: deformable training explodes, and must be caught before it spoils the weights."""
+"""Detection of divergence: deformable convolutions can explode in training, which must not spoil the weights."""
 
 import math
 from collections import deque
@@ -7,28 +7,28 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import NamedTuple
 
-__all__ = ["Guard", "Reading"]
+__all__ = ["DivergenceGuard", "StepStats"]
 
-_MEMORY = 100  # steps that say what is usual
-_TRUSTED = 20  # of them, before a jump can be told
-_FARTHER = 10.0  # times the usual mean |offset|: no motion grows so between two batches
-_SMALL = 5.0  # pixels: below, no offset is far
+_MEMORY = 100  # steps from which the usual loss and offset are known
+_TRUSTED = 20  # of them, before a jump is recognized
+_FARTHER = 10.0  # times the usual mean |offset|: motion never grows that much between two batches
+_SMALL = 5.0  # pixels; smaller offsets never count as diverging
 
 
-class Reading(NamedTuple):
-    """What the weights, as they are, make of one batch."""
+class StepStats(NamedTuple):
+    """Loss and offsets of the present weights on one batch."""
 
     loss: float
     offset: float  # mean |offset|, pixels
-    doing_nothing: float = 1.0  # the loss of leaving the batch as it is
+    doing_nothing: float = 1.0  # the loss of the unrestored frame
 
 
 @dataclass
-class Guard:
-    """Judges weights by what they make of a batch, before they are trained on or kept.
+class DivergenceGuard:
+    """Judges weights by their results on a batch, before they are trained further or saved.
 
     An offset is too far above ``offset_alarm`` pixels, or at ten times the median of the last 100. Samples are not
-    equally hard, so a loss counts by its share of what doing nothing would lose on the same batch: a share above
+    equally hard, so a loss is divided by that of the unrestored frame on the same batch: a ratio above
     ``spike`` times the median of the last 100 is an explosion, too.
     """
 
@@ -37,8 +37,8 @@ class Guard:
     _shares: deque[float] = field(default_factory=lambda: deque(maxlen=_MEMORY))
     _offsets: deque[float] = field(default_factory=lambda: deque(maxlen=_MEMORY))
 
-    def objection(self, reading: Reading) -> str | None:
-        """Why weights with this reading must not stand, or None."""
+    def reason_to_reject(self, reading: StepStats) -> str | None:
+        """Why weights with these statistics must be rejected, or None."""
         loss, offset, doing_nothing = reading
         if not math.isfinite(loss) or not math.isfinite(offset):
             return "the loss or the offsets are not finite"
@@ -50,17 +50,17 @@ class Guard:
             return f"the loss is {loss:.4g}, {share / _usual(self._shares):.1f} times the usual on such a batch"
         return None
 
-    def add(self, reading: Reading) -> None:
-        """Count this reading as usual from now on."""
+    def add(self, reading: StepStats) -> None:
+        """Add these statistics to the usual ones."""
         self._shares.append(reading.loss / reading.doing_nothing)
         self._offsets.append(reading.offset)
 
     def recall(self) -> list[tuple[float, float]]:
-        """The shares and offsets that it judges by, for a checkpoint."""
+        """The loss ratios and offsets that it compares with, for a checkpoint."""
         return list(zip(self._shares, self._offsets, strict=True))
 
     def restore(self, memory: Iterable[tuple[float, float]]) -> None:
-        """Judge by these shares and offsets; none at a new stage, where others are usual."""
+        """Compare with these loss ratios and offsets; with none at a new stage, where others are usual."""
         self._shares.clear()
         self._offsets.clear()
         for share, offset in memory:

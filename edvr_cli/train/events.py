@@ -1,4 +1,4 @@
-"""What a training run tells while it goes on: typed values, for a bar, a log or a script to show."""
+"""Progress events of a training run: typed values for a bar, a log or a script."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -35,12 +35,12 @@ class Validated:
 
     step: int
     psnr: float
-    gain: float  # over the same network fed copies of the reference frame: what it takes from time
+    gain: float  # over the same network fed copies of the reference frame: the gain from neighboring frames
 
 
 @dataclass(frozen=True)
 class RolledBack:
-    """Training exploded; it goes on from the last good checkpoint with a smaller learning rate."""
+    """Training diverged; it continues from the last good checkpoint with a smaller learning rate."""
 
     step: int
     to: int
@@ -55,7 +55,7 @@ class Finished:
     target: Path
     step: int
     complete: bool
-    samples_per_second: float = field(default=0.0, compare=False)  # of this call, validation included
+    samples_per_second: float = field(default=0.0, compare=False)  # of this call, including validation
 
 
 Event = Notice | Progress | Validated | RolledBack | Finished

@@ -1,4 +1,4 @@
-"""A start for networks that bring frames down inside: the picture goes through whole.
+"""First weights for networks that reduce frames inside: the picture passes through unchanged.
 
 With random weights nothing of a frame's detail survives its way down to a quarter of the size and up again, and a
 network learns neither to keep it, because nothing can use it, nor to use it, because nothing keeps it: thousands of
@@ -13,16 +13,16 @@ from torch import nn
 
 from edvr_cli.network.edvr import EDVR
 
-__all__ = ["let_through"]
+__all__ = ["let_picture_through"]
 
 _PHASES = 4  # pixels of a 2×2 square
-_COLORS = 2  # red and blue, coarse: with brightness they tell the color
+_COLORS = 2  # red and blue, coarse: with brightness they give the color
 _REST = 0.15  # of the random weights
 
 
 @torch.no_grad()
-def let_through(model: EDVR) -> None:
-    """Set a fresh network with ``hr_in`` to put out its middle frame, with that frame's detail in the features.
+def let_picture_through(model: EDVR) -> None:
+    """Initialize a network with ``hr_in`` to return its middle frame, with that frame's detail in the features.
 
     Sixteen channels of the features hold the brightness of 4×4 pixels. Nothing is done where the network has no such
     way, or fewer channels. The alignment's own start is :func:`~edvr_cli.train.alignment.prepare`.
@@ -56,7 +56,7 @@ def let_through(model: EDVR) -> None:
 
 
 def _sort(conv: nn.Conv2d, *, brightness: int) -> None:
-    """Each 2×2 square of the first ``brightness`` channels into four channels; the colors after them averaged."""
+    """Map each 2×2 square of the first ``brightness`` channels to four channels; average the colors after them."""
     nn.init.zeros_(conv.weight[: _PHASES * brightness + _COLORS])
     for phase in range(_PHASES):
         row, column = 1 + phase // 2, 1 + phase % 2

@@ -21,24 +21,24 @@ from edvr_cli.network.model import Model
 from edvr_cli.train.alignment import aligns, prepare
 from edvr_cli.train.checkpoint import STATE_FILE, Checkpoint, read_checkpoint, write_checkpoint
 from edvr_cli.train.clips import Clip
-from edvr_cli.train.divergence_guard import Guard, Reading
+from edvr_cli.train.divergence_guard import DivergenceGuard, StepStats
 from edvr_cli.train.events import Event, Finished, Notice, OnEvent, Progress, RolledBack, Validated
-from edvr_cli.train.init_passthrough import let_through
-from edvr_cli.train.objective import objective, unit
-from edvr_cli.train.optimizer import Steps, steps_of
+from edvr_cli.train.init_passthrough import let_picture_through
+from edvr_cli.train.objective import objective, to_float
+from edvr_cli.train.optimizer import MixedOptimizer, make_optimizer
 from edvr_cli.train.recipe import Recipe
 from edvr_cli.train.run_log import RunLog
 from edvr_cli.train.samples import Batch, Samples, batches
 from edvr_cli.train.skeleton import carry_through
-from edvr_cli.train.stages import Stage, grow, learning_rate, rebuild, stages, trained
+from edvr_cli.train.stages import Stage, learning_rate, rebuild, stages, trained, transfer_weights
 from edvr_cli.train.teacher.guidance import Teacher, check_teacher
 
 __all__ = ["train"]
 
-_MOST_ROLLBACKS = 12
-_MOST_LEFT_OUT, _OF_STEPS = 5, 100  # more strange batches than these are none
+_MAX_ROLLBACKS = 12
+_MAX_LEFT_OUT, _OF_STEPS = 5, 100  # more rejected batches than these mean divergence
 _VALIDATION_BATCHES = 4
-_BEST_PSNR = 60.0  # dB, of frames that equal the truth or nearly do
+_MAX_PSNR = 60.0  # dB, of frames that equal the truth or nearly so
 
 
 def train(
@@ -59,7 +59,7 @@ def train(
     """Train a network as ``recipe`` says on ``clips`` and write it to ``target``, a ``.safetensors`` file.
 
     ``run`` is the folder of the run's state. ``start`` gives the first weights, of any network whose parameters fit
-    in part; ``resume`` goes on with the run in the folder instead. ``minutes`` bounds this call: the run can be
+    in part; ``resume`` continues the run in the folder instead. ``minutes`` bounds this call: the run can be
     resumed, and ``target`` is written all the same. ``held_out`` clips are for validation only. ``teacher`` is the
     network that the recipe's ``teacher`` names. Raises ModelError where a run cannot be resumed with this recipe or
     the teacher cannot teach it, EdvrError where it explodes again and again.
@@ -80,7 +80,7 @@ def train(
     began, first = time.monotonic(), trainer.step
     until = None if minutes is None else began + 60 * minutes
 
-    def tell(event: Event) -> None:
+    def emit(event: Event) -> None:
         log.add(event)
         if on_event is not None:
             on_event(event)
@@ -88,11 +88,11 @@ def train(
     out_of_time = False
     while trainer.step < recipe.steps and not out_of_time:
         for event in trainer.steps(workers):
-            tell(event)
+            emit(event)
             if not isinstance(event, Progress):
                 continue
             if validation and (event.step % recipe.validate_every == 0 or event.step == recipe.steps):
-                tell(trainer.validate(validation))
+                emit(trainer.validate(validation))
                 log.draw()
             out_of_time = until is not None and time.monotonic() >= until
             if out_of_time:
@@ -103,12 +103,12 @@ def train(
     save_model(model, target, name=target.stem, task=recipe.task, teacher=teacher_file)
     log.draw()
     pace = (trainer.step - first) * recipe.batch / (time.monotonic() - began)
-    tell(Finished(target, trainer.step, complete=trainer.step >= recipe.steps, samples_per_second=pace))
+    emit(Finished(target, trainer.step, complete=trainer.step >= recipe.steps, samples_per_second=pace))
 
 
 @dataclass
 class _Pace:
-    """How fast steps come, and what share of the time goes into waiting for their samples."""
+    """Samples per second, and the share of the time spent waiting for them."""
 
     working: float = 0.0
     waiting: float = 0.0
@@ -140,7 +140,7 @@ class _Trainer:
         self.samples = samples
         self.state_file = run / STATE_FILE
         self.device = device
-        self.guard = Guard(recipe.offset_alarm, recipe.spike)
+        self.guard = DivergenceGuard(recipe.offset_alarm, recipe.spike)
         self.step = 0
         self.saved = 0  # step of the last checkpoint, whose weights the batch of that step approved
         self.rate_factor = 1.0
@@ -153,9 +153,9 @@ class _Trainer:
         with torch.random.fork_rng():
             torch.manual_seed(self.recipe.seed)
             if start is not None:
-                grow(start, model)
+                transfer_weights(start, model)
             else:
-                let_through(model)
+                let_picture_through(model)
             if stage.name == "align":
                 self._prepare(model)
         self._enter(stage, model)
@@ -214,7 +214,7 @@ class _Trainer:
         stage = next(stage for stage in stages(self.recipe) if stage.last > self.step)
         if stage != self.stage:
             model = rebuild(self.recipe, stage)
-            grow(self.average, model)
+            transfer_weights(self.average, model)
             if self.stage.name == "skeleton":
                 self._add_alignment(model, stage)
             self._enter(stage, model)
@@ -229,7 +229,7 @@ class _Trainer:
             reading, objection = self._step(batch)
             if objection is not None:
                 left_out = [step for step in left_out if step > self.step - _OF_STEPS] + [self.step]
-                if len(left_out) > _MOST_LEFT_OUT or self._wrecked():
+                if len(left_out) > _MAX_LEFT_OUT or self._wrecked():
                     yield self._roll_back(objection)
                     return
                 yield Notice(f"step {self.step} is left out: on its batch alone, {objection}")
@@ -259,10 +259,10 @@ class _Trainer:
         scores = []
         for n in range(_VALIDATION_BATCHES):
             batch = samples.batch(self.recipe.ramp + n, known=0.0).to(self.device)
-            window, truth = unit(batch.window), batch.truth
+            window, truth = to_float(batch.window), batch.truth
             copies = window[:, self.recipe.frames // 2, None].expand_as(window).contiguous()
             outputs = [(self.average(w) * 255).round().clamp(0, 255) for w in (window, copies)]
-            scores.append(torch.stack([psnr(output, truth).clamp(max=_BEST_PSNR).mean() for output in outputs]))
+            scores.append(torch.stack([psnr(output, truth).clamp(max=_MAX_PSNR).mean() for output in outputs]))
         with_time, without = torch.stack(scores).mean(dim=0).tolist()
         return Validated(self.step, with_time, with_time - without)
 
@@ -270,7 +270,7 @@ class _Trainer:
         """Start the alignment of ``model`` from features of known motion, unless it aligns already."""
         if aligns(model):
             return
-        prepare(model, unit(self.samples.batch(self.recipe.skeleton, known=1.0).window))
+        prepare(model, to_float(self.samples.batch(self.recipe.skeleton, known=1.0).window))
 
     def _add_alignment(self, model: EDVR, stage: Stage) -> None:
         """Put an alignment around what the skeleton learned that changes nothing at first."""
@@ -278,7 +278,7 @@ class _Trainer:
             torch.manual_seed(self.recipe.seed * 1_000_003 + stage.first + 1)
             if stage.name == "align":
                 self._prepare(model)
-        frame = unit(self.samples.batch(stage.first).window)[:, self.recipe.frames // 2]
+        frame = to_float(self.samples.batch(stage.first).window)[:, self.recipe.frames // 2]
         carry_through(model, frame)
 
     def _enter(self, stage: Stage, model: EDVR) -> None:
@@ -287,7 +287,7 @@ class _Trainer:
         self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
         self.averaged = 0
         self.parameters = trained(self.model, stage)
-        self.optimizer: Steps = steps_of(self.recipe, self.parameters)
+        self.optimizer: MixedOptimizer = make_optimizer(self.recipe, self.parameters)
         self.guard.restore([])
 
     def _set_rate(self) -> float:
@@ -295,14 +295,14 @@ class _Trainer:
         self.optimizer.set_rate(rate)
         return rate
 
-    def _step(self, batch: Batch) -> tuple[Reading, str | None]:
+    def _step(self, batch: Batch) -> tuple[StepStats, str | None]:
         """One update. Returns what it was judged by, and the objection, with which nothing is updated."""
         total, reading = self._forward(batch)
-        objection = self.guard.objection(reading)
+        objection = self.guard.reason_to_reject(reading)
         if objection is not None:
             return reading, objection
         if self.step % self.recipe.save_every == 0:
-            # Only now: weights that an update wrecked would be gone back to for ever.
+            # Only now: otherwise every rollback would return to weights that an update has wrecked.
             self.save()
         self.guard.add(reading)
         self.model.zero_grad(set_to_none=True)
@@ -320,11 +320,11 @@ class _Trainer:
 
     @torch.no_grad()
     def _judged_by(self, step: int) -> str | None:
-        """What the batch of ``step`` has against the weights as they are."""
+        """Why the present weights must be rejected, by the batch of ``step``, or None."""
         _, reading = self._forward(self.samples.batch(step))
-        return self.guard.objection(reading)
+        return self.guard.reason_to_reject(reading)
 
-    def _forward(self, batch: Batch) -> tuple[Tensor, Reading]:
+    def _forward(self, batch: Batch) -> tuple[Tensor, StepStats]:
         return objective(self.model, batch.to(self.device), self.recipe, self.stage, self.step, self.teacher)
 
     @torch.no_grad()
@@ -335,12 +335,12 @@ class _Trainer:
         self.averaged += 1
 
     def _roll_back(self, reason: str) -> RolledBack:
-        """Return to the last good checkpoint and remember, on disk too, to go on more slowly."""
+        """Return to the last good checkpoint with half the learning rate, and save that."""
         at, factor, rollbacks = self.step, self.rate_factor / 2, self.rollbacks + 1
-        if rollbacks > _MOST_ROLLBACKS:
+        if rollbacks > _MAX_ROLLBACKS:
             raise EdvrError(
-                f"training exploded {rollbacks} times, last at step {at}: {reason}; begin anew with a smaller learning "
-                "rate or less motion"
+                f"training diverged {rollbacks} times, last at step {at}: {reason}; start again with a smaller "
+                "learning rate or less motion"
             )
         self.load()
         self.rate_factor, self.rollbacks = factor, rollbacks

@@ -1,4 +1,4 @@
-"""What training descends, and what the guard judges weights by: both from one pass over a batch.
+"""The loss that training minimizes, and the statistics for the divergence guard: both from one pass over a batch.
 
 Shapes: B samples, T frames, H W pixels of the truth.
 """
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from edvr_cli.network.edvr import EDVR
 from edvr_cli.train.alignment import alignment_loss, mean_offset, recorded_offsets, supervision_loss, texture
-from edvr_cli.train.divergence_guard import Reading
+from edvr_cli.train.divergence_guard import StepStats
 from edvr_cli.train.recipe import Recipe
 from edvr_cli.train.samples import Batch
 from edvr_cli.train.skeleton import restore_alone
@@ -19,26 +19,26 @@ from edvr_cli.train.stages import Stage, supervision_weight
 from edvr_cli.train.teacher.basicvsr import BasicVSR
 from edvr_cli.train.teacher.guidance import Teacher, feature_loss, recorded_features, restored_by, true_motion
 
-__all__ = ["charbonnier", "objective", "relative_loss", "unit"]
+__all__ = ["charbonnier", "objective", "relative_loss", "to_float"]
 
 _EPSILON = 1e-3  # of the Charbonnier loss
-_USUAL_LOSS = 0.02  # of doing nothing
-_SLIGHT_LOSS = 0.002  # half a level of 255: where there is less to gain, it counts less
+_USUAL_LOSS = 0.02  # of the unrestored frame
+_SLIGHT_LOSS = 0.002  # half a level of 255; samples with less to gain count less
 
 
 def objective(
     model: EDVR, batch: Batch, recipe: Recipe, stage: Stage, step: int, teacher: Teacher | None = None
-) -> tuple[Tensor, Reading]:
-    """The loss to descend at ``step``, a scalar with gradients, and the reading of ``model`` on ``batch``.
+) -> tuple[Tensor, StepStats]:
+    """The loss to minimize at ``step``, a scalar with gradients, and the statistics of ``model`` on ``batch``.
 
-    ``teacher`` says what the recipe asks of it: how real footage moves, and what to restore besides the truth.
+    ``teacher`` supplies what the recipe asks for: the motion of real footage, and frames or features to imitate.
     """
-    window = unit(batch.window)
+    window = to_float(batch.window)
     if stage.name == "align":
         motion = _motion(batch, window, recipe, teacher)
         with _autocast(recipe, window.device):
             total = alignment_loss(model, window, motion.flow, motion.weight)
-        return total, Reading(float(total.detach()), offset=0.0)
+        return total, StepStats(float(total.detach()), offset=0.0)
     alone = stage.name == "skeleton"
     with (
         _autocast(recipe, window.device),
@@ -46,7 +46,7 @@ def objective(
         recorded_features(model) as features,
     ):
         output = restore_alone(model, window[:, recipe.frames // 2]) if alone else model(window)
-    truth = unit(batch.truth)
+    truth = to_float(batch.truth)
     losses = charbonnier(output.float(), truth)
     nothing = charbonnier(_enlarged(window, truth), truth)
     total = relative_loss(losses, nothing) if recipe.relative else losses.mean()
@@ -55,26 +55,26 @@ def objective(
         motion = _motion(batch, window, recipe, teacher)
         counts = motion.weight
         if motion.seen is not None:
-            # Real footage shows its motion where there is texture; what is known of scenes is known everywhere.
+            # Motion of real footage is visible on texture alone; that of synthetic scenes is known everywhere.
             shown = texture(window[:, recipe.frames // 2]).unsqueeze(1)
             counts = torch.where(_of_samples(motion.seen), counts * shown, counts)
         total = total + weight * supervision_loss(model, offsets, window, motion.flow, motion.known, counts)
     if teacher is not None and recipe.teacher_frame + recipe.teacher_features > 0:
         total = total + _imitation(teacher, window, output.float(), features[0], recipe)
-    return total, Reading(float(losses.detach().mean()), mean_offset(offsets), float(nothing.mean()))
+    return total, StepStats(float(losses.detach().mean()), mean_offset(offsets), float(nothing.mean()))
 
 
 class _Motion(NamedTuple):
-    """How a batch moves: flow (B, T, 2, H, W), its weight (B, T, 1, H, W), and of which samples (B,) that is known."""
+    """Motion of a batch: flow (B, T, 2, H, W), its weight (B, T, 1, H, W), and for which samples (B,) it is known."""
 
     flow: Tensor
     weight: Tensor
     known: Tensor
-    seen: Tensor | None = None  # (B,): known only because a teacher saw it
+    seen: Tensor | None = None  # (B,): known from a teacher only
 
 
 def _motion(batch: Batch, window: Tensor, recipe: Recipe, teacher: Teacher | None) -> _Motion:
-    """What is known of synthetic scenes, and what a teacher with an optical flow sees in the rest."""
+    """The known motion of synthetic scenes, and what a teacher with an optical flow finds in real footage."""
     weight = _of_samples(batch.known).expand(-1, window.shape[1], 1, *window.shape[3:]).float()
     filmed = ~batch.known
     if not isinstance(teacher, BasicVSR) or not recipe.teacher_flow or not bool(filmed.any()):
@@ -86,7 +86,7 @@ def _motion(batch: Batch, window: Tensor, recipe: Recipe, teacher: Teacher | Non
 
 
 def _imitation(teacher: Teacher, window: Tensor, output: Tensor, features: Tensor, recipe: Recipe) -> Tensor:
-    """The distance to the teacher's frame and features, as much as the recipe asks for."""
+    """The distance to the teacher's frame and features, weighted as in the recipe."""
     with _autocast(recipe, window.device):
         others, frame = restored_by(teacher, window)
     loss = output.new_zeros(())
@@ -102,7 +102,7 @@ def _of_samples(flags: Tensor) -> Tensor:
     return flags.view(-1, 1, 1, 1, 1)
 
 
-def unit(frames: Tensor) -> Tensor:
+def to_float(frames: Tensor) -> Tensor:
     """uint8 to float32 in [0, 1]."""
     return frames.float() / 255
 
@@ -112,7 +112,7 @@ def _autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[ob
 
 
 def _enlarged(window: Tensor, truth: Tensor) -> Tensor:
-    """The middle frames of ``window`` (B, T, 3, h, w) at the size of ``truth``, with nothing restored."""
+    """The middle frames of ``window`` (B, T, 3, h, w), plainly enlarged to the size of ``truth``."""
     middle = window[:, window.shape[1] // 2]
     return nn.functional.interpolate(middle, truth.shape[-2:], mode="bilinear", align_corners=False)
 
@@ -123,6 +123,6 @@ def charbonnier(output: Tensor, truth: Tensor) -> Tensor:
 
 
 def relative_loss(losses: Tensor, nothing: Tensor) -> Tensor:
-    """The mean of what is left of each sample's loss (B,), so that a slight blur teaches as much as a strong one."""
-    # Gradients stay of the size of the plain loss's, which clipping and supervision are set for.
+    """The mean ratio of each sample's loss (B,) to that of the unrestored frame: slight blur counts like strong."""
+    # Gradients keep the magnitude of the plain loss's, for which clipping and supervision are set.
     return _USUAL_LOSS * (losses / (nothing + _SLIGHT_LOSS)).mean()

@@ -1,4 +1,4 @@
-"""What turns gradients into steps: Adam as published, or Muon for the convolutions.
+"""The optimizer: Adam as published, or Muon for the convolutions.
 
 Muon gives every direction of a layer's update the same size; Adam's updates are ruled by the few directions in which
 gradients are large, and what else there is to learn comes late. docs/lab/training.md has what that was worth.
@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from edvr_cli.errors import EdvrError
 from edvr_cli.train.recipe import Recipe
 
-__all__ = ["Steps", "steps_of"]
+__all__ = ["MixedOptimizer", "make_optimizer"]
 
 _BETAS = (0.9, 0.99)  # of Adam, as published
 _MOMENTUM = 0.95
 
 
-class Steps:
-    """One or two of torch's optimizers as one. ``kernels`` are stepped by Muon, ``others`` by Adam."""
+class MixedOptimizer:
+    """Muon for ``kernels`` and Adam for ``others``, behind one interface."""
 
     def __init__(self, kernels: Sequence[nn.Parameter], others: Sequence[nn.Parameter]) -> None:
         self._kernels = list(kernels)
@@ -35,7 +35,7 @@ class Steps:
             )
 
     def set_rate(self, rate: float) -> None:
-        """The learning rate of the next step."""
+        """Set the learning rate of the next step."""
         for group in chain.from_iterable(part.param_groups for part in self._parts.values()):
             group["lr"] = rate
 
@@ -47,22 +47,22 @@ class Steps:
             part.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """What a run that goes on must know."""
+        """The state that a resumed run needs."""
         return {name: part.state_dict() for name, part in self._parts.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore that state."""
         for name, part in self._parts.items():
             part.load_state_dict(state[name])
 
 
-def steps_of(recipe: Recipe, parameters: Sequence[nn.Parameter]) -> Steps:
-    """The optimizer of ``recipe`` for ``parameters``. Raises EdvrError where this PyTorch has none such."""
+def make_optimizer(recipe: Recipe, parameters: Sequence[nn.Parameter]) -> MixedOptimizer:
+    """The optimizer of ``recipe`` for ``parameters``. Raises EdvrError where this PyTorch lacks it."""
     if recipe.optimizer == "adam":
-        return Steps([], parameters)
+        return MixedOptimizer([], parameters)
     if not hasattr(torch.optim, "Muon"):
         raise EdvrError(f"PyTorch {torch.__version__} has no Muon: update it to 2.9 or newer, or train with adam")
-    return Steps([p for p in parameters if p.dim() == 4], [p for p in parameters if p.dim() != 4])
+    return MixedOptimizer([p for p in parameters if p.dim() == 4], [p for p in parameters if p.dim() != 4])
 
 
 def _matrix(tensor: Tensor, kernel: Tensor) -> Tensor:

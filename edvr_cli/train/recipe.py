@@ -9,7 +9,7 @@ from edvr_cli.network.windows import Padding
 __all__ = ["PRESETS", "DegradationName", "NetworkSize", "OptimizerName", "Precision", "Recipe"]
 
 DegradationName = Literal["clean", "real"]
-"""``clean``: the benchmarks' bicubic, or motion blur alone; ``real``: all that cameras and codecs do besides."""
+"""``clean``: the benchmarks' bicubic, or motion blur alone; ``real``: also what cameras and codecs do."""
 Precision = Literal["fp32", "bf16"]
 OptimizerName = Literal["adam", "muon"]
 
@@ -63,11 +63,11 @@ class Recipe:
     align_rate: float = 2e-3
     skeleton_rate: float = 3e-4
     warm_up: int = 100
-    restarts: int = 1  # cosine periods a stage
+    restarts: int = 1  # cosine periods per stage
     ema: float = 0.999
     clip_gradient: float = 1.0
     optimizer: OptimizerName = "adam"
-    relative: bool = False  # each sample's loss counts by its share of what doing nothing loses
+    relative: bool = False  # each sample's loss is divided by that of the unrestored frame
 
     known: float = 0.5  # share of samples with synthetic, known motion
     supervision: float = 0.05  # weight of the offsets' loss on them, fading to 0 over the first stage that restores
@@ -75,19 +75,19 @@ class Recipe:
     teacher_flow: bool = True  # its optical flow is the known motion of real footage
     teacher_frame: float = 0.0  # weight of the distance to its restored frames
     teacher_features: float = 0.0  # weight of the share of its features that the network's own do not explain
-    speed: float = 1.5  # most motion of synthetic scenes, input pixels a frame
-    ramp: int = 3_000  # steps until motion and degradation have full strength
+    speed: float = 1.5  # maximum motion of synthetic scenes, input pixels per frame
+    ramp: int = 3_000  # steps until motion and degradation reach full strength
     exposure: int = 17  # instants averaged into a motion-blurred frame
 
-    offset_alarm: float = 50.0  # mean |offset| in pixels that counts as an explosion
-    spike: float = 4.0  # times the usual loss that counts as one
+    offset_alarm: float = 50.0  # mean |offset| in pixels that counts as divergence
+    spike: float = 4.0  # times the usual loss that counts as divergence
     save_every: int = 250
     validate_every: int = 500
     precision: Precision = "bf16"
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Raise ValueError for what cannot be trained."""
+        """Raise ValueError for values that cannot be trained with."""
         for name in ("steps", "batch", "patch", "frames", "restarts", "save_every", "validate_every", "exposure"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -147,7 +147,7 @@ class Recipe:
         return self.known
 
     def speed_at(self, step: int) -> float:
-        """Most motion of a synthetic scene at ``step``: from a third to all of ``speed``."""
+        """Maximum motion of a synthetic scene at ``step``: from a third to all of ``speed``."""
         return self.speed * self.strength_at(step)
 
     def strength_at(self, step: int) -> float:

@@ -1,4 +1,4 @@
-"""What happened in a run: a table that any program reads, and a chart of it."""
+"""The log of a run: a CSV table, and a chart of it."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ __all__ = ["RunLog"]
 _COLUMNS = (
     "step", "stage", "loss", "learning_rate", "offset", "samples_per_second", "waiting", "psnr", "gain", "note",
 )  # fmt: skip
-_EVERY = 10  # steps a row
+_STEPS_PER_ROW = 10
 
 
 class RunLog:
@@ -27,11 +27,11 @@ class RunLog:
         self._losses: list[float] = []
 
     def add(self, event: Event) -> None:
-        """Write down an event that has figures; the loss of a row is the mean since the last row."""
+        """Log an event that has figures; the loss of a row is the mean since the last row."""
         match event:
             case Progress():
                 self._losses.append(event.loss)
-                if event.step % _EVERY == 0 or event.step == event.steps:
+                if event.step % _STEPS_PER_ROW == 0 or event.step == event.steps:
                     self._write(
                         step=event.step, stage=event.stage, loss=f"{sum(self._losses) / len(self._losses):.6f}",
                         learning_rate=f"{event.learning_rate:.3g}", offset=f"{event.offset:.3f}",
@@ -44,7 +44,7 @@ class RunLog:
                 self._write(step=event.step, note=f"{event.reason}; back to step {event.to}")
 
     def draw(self) -> None:
-        """Write ``chart.png`` anew, where charts can be drawn."""
+        """Redraw ``chart.png``, where matplotlib is installed."""
         if not charts_available():
             return
         rows = self._rows()

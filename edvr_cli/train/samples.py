@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from edvr_cli.errors import InputError
 from edvr_cli.train.clips import Clip
-from edvr_cli.train.degradation import clean, real, record
+from edvr_cli.train.degradation import clean, real, simulate_camera
 from edvr_cli.train.recipe import Recipe
 from edvr_cli.train.synthetic_motion import Scene, random_path
 from edvr_cli.train.synthetic_pictures import line_art
@@ -70,7 +70,7 @@ class Samples(Dataset[Batch]):
         samples = []
         for place in range(recipe.batch):
             rng = np.random.default_rng((recipe.seed, step, place))
-            # Places, not chance, decide how many have known motion: each batch has its share.
+            # Position in the batch, not chance, decides which samples have known motion: each batch has its share.
             synthetic = recipe.task == "deblur" or place < round(share * recipe.batch)
             samples.append(self._moving(rng, step) if synthetic else self._filmed(rng, step))
         window, truth, flow, known_flags = zip(*samples, strict=True)
@@ -86,7 +86,7 @@ class Samples(Dataset[Batch]):
         background = self._still(rng)
         foreground = self._still(rng) if two else None
         mask = _blob(rng, size + 2 * _MARGIN) if two else None
-        # What hardly moves is hardly blurred: there is little to learn from it.
+        # Slow scenes are hardly blurred: there is little to learn from them.
         slowness = 1.5 if recipe.task == "sr" else 1.0
         camera, thing = (random_path(rng, speed, slowness=slowness) for _ in range(2))
         scene = Scene(background, camera, foreground, mask, thing)
@@ -103,7 +103,7 @@ class Samples(Dataset[Batch]):
             blurred = scene.expose(times, size, shutter=shutter, positions=recipe.exposure, spacing=_BLUR_SPACING)
             truth, flow = sharp[0], scene.flow(times, size)
             if recipe.degradation == "real":
-                window = record(blurred * 255, rng, strength=recipe.strength_at(step))
+                window = simulate_camera(blurred * 255, rng, strength=recipe.strength_at(step))
             else:
                 window = (blurred * 255).round().byte()
         inner, outer = slice(margin, margin + recipe.patch), slice(margin * scale, (margin + recipe.patch) * scale)
@@ -193,7 +193,7 @@ def _turned(frames: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def _texture(crop: np.ndarray) -> float:
-    """How much a crop (3, H, W) changes from row to row."""
+    """Mean change of a crop (3, H, W) from row to row."""
     return float(np.abs(np.diff(crop[1, ::2].astype(np.int16), axis=0)).mean())
 
 

@@ -1,4 +1,4 @@
-"""A network without its alignment: features, residual blocks, tail. The cheapest decibels come first.
+"""A network without its alignment: features, residual blocks, tail. Training it first is the cheapest gain.
 
 One frame is restored from itself alone, at a fifth of a window's cost. What this skeleton learned is then carried
 through an alignment that changes nothing at first.
@@ -17,7 +17,7 @@ _PARTS = (
     "predeblur.", "conv_1x1.", "conv_first.", "feature_extraction.", "reconstruction.",
     "upconv1.", "upconv2.", "conv_hr.", "conv_last.",
 )  # fmt: skip
-_OWN_SHARE = 0.8  # of the reference in the fusion; the rest is the neighbors'
+_OWN_SHARE = 0.8  # of the reference in the fusion; the neighbors have the rest
 _RESERVE = 1.2  # times the most negative value seen
 
 

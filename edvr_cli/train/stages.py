@@ -13,7 +13,7 @@ from edvr_cli.train.alignment import alignment_parameters
 from edvr_cli.train.recipe import Recipe
 from edvr_cli.train.skeleton import skeleton_parameters
 
-__all__ = ["Stage", "grow", "learning_rate", "rebuild", "stages", "supervision_weight", "trained"]
+__all__ = ["Stage", "learning_rate", "rebuild", "stages", "supervision_weight", "trained", "transfer_weights"]
 
 StageName = Literal["skeleton", "align", "plain", "fusion", "all"]
 _FLOOR = 0.02  # of the learning rate, at the end of a period
@@ -49,7 +49,7 @@ def stages(recipe: Recipe) -> list[Stage]:
 
 
 def learning_rate(recipe: Recipe, stage: Stage, step: int) -> float:
-    """Warm-up, then a cosine from the full rate to nearly nothing, ``restarts`` times a stage."""
+    """Warm-up, then a cosine from the full rate to nearly nothing, ``restarts`` times per stage."""
     rates = {"skeleton": recipe.skeleton_rate, "align": recipe.align_rate}
     base = rates.get(stage.name, recipe.learning_rate)
     length, done = stage.last - stage.first, step - stage.first
@@ -89,11 +89,11 @@ def rebuild(recipe: Recipe, stage: Stage) -> EDVR:
 
 
 @torch.no_grad()
-def grow(model: EDVR, target: EDVR) -> list[str]:
-    """Copy what ``model`` knows into ``target``; returns the names that ``target`` keeps as they were.
+def transfer_weights(model: EDVR, target: EDVR) -> list[str]:
+    """Copy the weights of ``model`` that fit into ``target``; returns the names of those that ``target`` keeps.
 
     Equal names and shapes are copied. A 1×1 fusion becomes the feature fusion of a TSA whose attention starts at
-    "all alike", so that the grown network begins where the plain one ended; a TSA leaves its feature fusion to a
+    "all alike", so that the new network begins where the plain one ended; a TSA leaves its feature fusion to a
     plain network in the same way.
     """
     source, known = model.state_dict(), target.state_dict()

@@ -1,4 +1,4 @@
-"""Moving pictures with known motion: a still, and another in front of it, each on a smooth path of its own.
+"""Synthetic scenes with known motion: a still, and another in front of it, each on its own smooth path.
 
 Real clips say what the world looks like, but not where each pixel went; a network that must learn to align learns it
 several times faster where that is known. Time is in frames, 0 at the reference; positions are in pixels, measured
@@ -24,12 +24,12 @@ _GAMMA = 2.2
 class Path:
     """Where a layer is at each instant: a scene point q lies on the layer's point A(t) q + b(t)."""
 
-    velocity: tuple[float, float] = (0.0, 0.0)  # pixels a frame
-    acceleration: tuple[float, float] = (0.0, 0.0)  # pixels a frame²
+    velocity: tuple[float, float] = (0.0, 0.0)  # pixels per frame
+    acceleration: tuple[float, float] = (0.0, 0.0)  # pixels per frame²
     shake: tuple[float, float] = (0.0, 0.0)  # amplitude in pixels
-    shake_rate: float = 1.0  # radians a frame
-    spin: float = 0.0  # radians a frame
-    zoom: float = 0.0  # of the logarithm of the size, a frame
+    shake_rate: float = 1.0  # radians per frame
+    spin: float = 0.0  # radians per frame
+    zoom: float = 0.0  # change of the logarithm of the size per frame
 
     def at(self, times: Tensor) -> Tensor:
         """Affine maps (N, 2, 3) at ``times`` (N,); the identity at time 0."""
@@ -81,7 +81,7 @@ class Scene:
         return torch.stack(frames)
 
     def _travel(self, times: Tensor, size: int) -> float:
-        """The longest way of a corner, in pixels, over ``times``."""
+        """The longest path of a corner over ``times``, in pixels."""
         corners = _grid(size)[:: size - 1, :: size - 1]
         paths = [self.camera] if self.foreground is None else [self.camera, self.object]
         ways = [_transform(path.at(times), corners).diff(dim=0).norm(dim=-1).sum(dim=0).max() for path in paths]
@@ -98,7 +98,7 @@ class Scene:
 
 
 def random_path(rng: np.random.Generator, speed: float, *, slowness: float = 1.5) -> Path:
-    """A path of at most about ``speed`` pixels a frame, anywhere; slow ones more likely above ``slowness`` 1."""
+    """A path of at most about ``speed`` pixels per frame; with ``slowness`` above 1, slow paths are more likely."""
     v, direction = speed * rng.random() ** slowness, rng.uniform(0, 2 * math.pi)
     velocity = v * math.cos(direction), v * math.sin(direction)
     bend, shake = rng.normal(scale=0.08 * v, size=2), rng.normal(scale=0.2 * v, size=2) * (rng.random() < 0.5)

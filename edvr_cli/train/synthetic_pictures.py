@@ -1,4 +1,4 @@
-"""Sharp pictures drawn by program: text, lines and shapes, which real footage shows too little of."""
+"""Sharp drawn pictures: text, lines and shapes, which are rare in real footage."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ _GLYPHS = dict(zip(_FONT.split()[::2], _FONT.split()[1::2], strict=True))
 
 
 def text_bitmap(text: str, size: int = 1) -> np.ndarray:
-    """``text`` in capitals as a (5·size, 4·size·length) bool array; what has no glyph is left blank."""
+    """``text`` in capitals as a (5·size, 4·size·length) bool array; characters without a glyph are blank."""
     rows = [[int(_GLYPHS.get(letter, "00000")[row]) for letter in text.upper()] for row in range(5)]
     bits = [[bool(value & bit) for value in row for bit in (4, 2, 1, 0)] for row in rows]
     return np.kron(np.array(bits), np.ones((size, size), bool))
@@ -58,7 +58,7 @@ def _box(rng: np.random.Generator, y: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def _lines(rng: np.random.Generator, y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Parallel lines, as on facades and fabrics: what aliases most."""
+    """Parallel lines, as on facades and fabrics, which alias most."""
     side, angle = len(x), rng.uniform(0, np.pi)
     pitch, width = rng.uniform(3, 24), rng.uniform(0.8, 3)
     u = x * np.cos(angle) + y * np.sin(angle)

@@ -1,4 +1,4 @@
-"""A schedule that fits a time: a few steps are tried, and the rest is planned from their pace."""
+"""A schedule that fits a given time: a few steps are timed, and the rest is planned from their pace."""
 
 import tempfile
 import time
@@ -15,14 +15,14 @@ from edvr_cli.train.loop import train
 from edvr_cli.train.recipe import Recipe
 from edvr_cli.train.teacher.guidance import Teacher
 
-__all__ = ["fitted"]
+__all__ = ["fit_steps_to_minutes"]
 
-_FIRST = 3  # steps that compile and warm up
-_TRIED = 6  # steps that are timed
+_WARM_UP_STEPS = 3  # which compile
+_TIMED_STEPS = 6
 _RESERVE = 0.05  # of the time, for validation and checkpoints
 
 
-def fitted(
+def fit_steps_to_minutes(
     recipe: Recipe,
     clips: Sequence[Clip],
     minutes: float,
@@ -36,10 +36,10 @@ def fitted(
     Nothing is kept of the steps that are tried, on the whole network; their time counts.
     """
     began = time.monotonic()
-    never = _FIRST + _TRIED + 1
+    never = _WARM_UP_STEPS + _TIMED_STEPS + 1
     trial = replace(
         recipe,
-        steps=_FIRST + _TRIED,
+        steps=_WARM_UP_STEPS + _TIMED_STEPS,
         skeleton=0,
         align=0,
         attention=1.0,
@@ -56,7 +56,9 @@ def fitted(
     with tempfile.TemporaryDirectory(prefix="edvr-train-") as folder:
         train(trial, clips, Path(folder) / "trial.safetensors", run=Path(folder), device=device, workers=workers,
               teacher=teacher, on_event=note)  # fmt: skip
-    # The median: a pause of the machine says nothing of its pace.
-    step = median(later - earlier for earlier, later in zip(ended[_FIRST - 1 :], ended[_FIRST:], strict=False))
+    # The median, as a pause of the machine must not count.
+    step = median(
+        later - earlier for earlier, later in zip(ended[_WARM_UP_STEPS - 1 :], ended[_WARM_UP_STEPS:], strict=False)
+    )
     left = 60 * minutes * (1 - _RESERVE) - (time.monotonic() - began)
     return recipe.shortened(max(1, int(left / step)))

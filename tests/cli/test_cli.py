@@ -322,7 +322,7 @@ FAILURES = {
     "not a video": (("text.txt", "out.mp4"), "text.txt is not a video that can be read"),
     "sound alone": (("sound.wav", "out.mp4"), "sound.wav has no video stream (audio)"),
     "input is output": (("in.mp4", "in.mp4", "-y"), "in.mp4 is the input itself; give the output another name."),
-    "no folder": (("in.mp4", "no/out.mp4"), "no does not exist; make the directory first."),
+    "no folder": (("in.mp4", "no/out.mp4"), "no does not exist; create the directory first."),
     "container": (("in.mp4", "out.gif"), "no container is known for the suffix '.gif'; use one of .mp4"),
     "codec and container": (
         ("in.mp4", "out.webm", "-c", "libx264"),
@@ -402,7 +402,7 @@ MISUSES = {
     "no input": (("-o", "out.mp4"), "Missing argument 'IN'"),
     "two inputs": (("in.mp4", "out.mp4", "-i", "in.mp4"), "IN is given twice"),
     "two outputs": (("in.mp4", "out.mp4", "-o", "a.mp4"), "OUT is given twice: out.mp4 and a.mp4; several inputs"),
-    "three files": (("in.mp4", "out.mp4", "b.mp4"), "b.mp4 is not there; several inputs need a folder for OUT."),
+    "three files": (("in.mp4", "out.mp4", "b.mp4"), "b.mp4 does not exist; several inputs need a folder for OUT."),
     "a file as folder": (("*.mp4", "in.mp4"), "in.mp4 is a file; several inputs need a folder for OUT."),
     "watching a file": (("in.mp4", "--watch"), "--watch needs a folder for IN."),
     "no list": (("--list", "no.txt"), "no.txt cannot be read: No such file or directory."),

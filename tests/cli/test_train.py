@@ -37,7 +37,7 @@ def test_footage_becomes_a_model_and_an_interrupted_run_goes_on(tmp_path, footag
     printed = capsys.readouterr()
     assert printed.out.strip() == str(target)
     assert "3 shots to train on, 1 to validate" in printed.err
-    assert "stopped at step 1; go on with --resume" in printed.err
+    assert "stopped at step 1; continue with --resume" in printed.err
     assert run("train", footage, target, "--resume", "--device", "cpu") == 0
     assert "dB on held-out footage" in capsys.readouterr().err
     assert load_model(target).config.features == 8
@@ -103,7 +103,7 @@ def test_mistakes_about_teachers_are_one_sentence(tmp_path, footage, capsys):
     for options, code, sentence in (
         (("--teacher", tmp_path / "edvr.safetensors"), 1, "has no optical flow"),
         (("--teacher", tmp_path / "nothing.pth"), 2, "nothing.pth"),
-        (("--teacher-frame", 1), 1, "no teacher is given"),
+        (("--teacher-frame", 1), 1, "which is not given"),
         (("--init", "assemble"), 1, "no model to start from"),
         (("--skeleton", 2, "--attention", 1), 2, "attention below 1"),
     ):

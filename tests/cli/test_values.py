@@ -120,7 +120,7 @@ WORDS: dict[str, tuple[tuple[str, ...], str]] = {
     "an empty name to look at": (("info", ""), "the name is empty"),
     "the folder itself": (("upscale", "clips", "clips"), "clips is the folder IN itself"),
     "the folder itself with a slash": (("upscale", "clips", "clips/"), "is the folder IN itself"),
-    "a folder that is not there": (("upscale", "in.mp4", "none/"), "none/ is not there; make the folder first"),
+    "a folder that is not there": (("upscale", "in.mp4", "none/"), "none/ does not exist; create the folder first"),
     "a dash": (("upscale", "-dash.mp4", "out.mp4"), "is ./-dash.mp4"),
     "folders of frames": (
         ("upscale", "-r", "shots", "out"),

@@ -63,7 +63,7 @@ def test_the_input_is_never_the_output(tmp_path: Path, source: Path, kind: str):
 
 def test_a_missing_directory_is_said(tmp_path: Path, source: Path):
     """Directories are not made silently."""
-    with pytest.raises(OutputError, match="make the directory"):
+    with pytest.raises(OutputError, match="create the directory"):
         check_target(tmp_path / "no" / "o.mp4", source=source)
 
 

@@ -33,7 +33,7 @@ main(["upscale", *sys.argv[1:]])
         (("in.mp4", "out.mp4", "--model", "edvr-s-x5"), "unknown model 'edvr-s-x5'"),
         (("in.mp4", "-", "--cluster", "auto"), "--cluster cannot write to standard output"),
         (("in.mp4", "out.mp4", "--cluster", "auto", "--device", "cpu,cpu"), "leave out the list of --device"),
-        (("in.mp4", "out.mp4", "--device", "cuda:0,cuda:0"), "cuda:0 is there twice: list each device once"),
+        (("in.mp4", "out.mp4", "--device", "cuda:0,cuda:0"), "cuda:0 is listed twice: list each device once"),
         (("in.mp4", "out.mp4", "--device", "cpu,cuda:9"), "cpu and cuda cannot share a video"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

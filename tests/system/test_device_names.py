@@ -26,11 +26,11 @@ def test_devices_are_listed_with_commas(text: str, names: tuple[str, ...]):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("cuda:0,cuda:0", "cuda:0 is there twice"),
-        ("cuda,cuda:0", "cuda:0 is there twice"),
-        ("mps,mps", "mps is there twice"),
+        ("cuda:0,cuda:0", "cuda:0 is listed twice"),
+        ("cuda,cuda:0", "cuda:0 is listed twice"),
+        ("mps,mps", "mps is listed twice"),
         ("cpu,cuda:9", "cpu and cuda cannot share a video"),
-        ("auto,cpu", "auto is one device"),
+        ("auto,cpu", "auto means one device"),
         ("cpu,", "invalid device ''"),
         ("all,cpu", "invalid device 'all'"),
         ("gpu", "invalid device 'gpu'"),

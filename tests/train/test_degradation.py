@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from edvr_cli.image.resize import benchmark_lr
-from edvr_cli.train.degradation import Degradation, clean, compress, real, record
+from edvr_cli.train.degradation import Degradation, clean, compress, real, simulate_camera
 from edvr_cli.train.synthetic_motion import Path, Scene, random_path
 from edvr_cli.train.synthetic_pictures import line_art
 from edvr_cli.video.quality_scales import CODECS
@@ -138,14 +138,16 @@ def test_random_compression_takes_only_the_codecs_it_is_given():
 def test_a_recording_keeps_its_size_and_is_as_bad_as_its_strength():
     """A deblurring network's input: nothing at 0, then noise and compression at their chances."""
     frames = moving(side=64)
-    assert torch.equal(record(frames, np.random.default_rng(0), strength=0), frames)
-    noisy = record(frames, np.random.default_rng(1), chain=Degradation(noise_chance=1, compression_chance=0))
+    assert torch.equal(simulate_camera(frames, np.random.default_rng(0), strength=0), frames)
+    noisy = simulate_camera(frames, np.random.default_rng(1), chain=Degradation(noise_chance=1, compression_chance=0))
     assert noisy.shape == frames.shape
     assert 0 < (noisy.float() - frames.float()).abs().mean() < 8
     chain = Degradation(noise_chance=0, compression_chance=1, codecs=("mpeg4",))
     rng = np.random.default_rng(2)
     rng.random(2)  # the two chances
-    assert torch.equal(record(frames, np.random.default_rng(2), chain=chain), compress(frames, rng, codecs=("mpeg4",)))
+    assert torch.equal(
+        simulate_camera(frames, np.random.default_rng(2), chain=chain), compress(frames, rng, codecs=("mpeg4",))
+    )
 
 
 def test_bad_arguments_raise_with_what_they_were():

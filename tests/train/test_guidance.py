@@ -8,7 +8,7 @@ import torch
 
 from edvr_cli.errors import ModelError
 from edvr_cli.train.alignment import alignment_loss, recorded_offsets, supervision_loss
-from edvr_cli.train.objective import objective, unit
+from edvr_cli.train.objective import objective, to_float
 from edvr_cli.train.recipe import Recipe
 from edvr_cli.train.samples import Samples
 from edvr_cli.train.stages import Stage
@@ -88,8 +88,8 @@ def test_features_are_recorded_with_their_gradients():
 @pytest.mark.parametrize(
     ("teacher", "changes", "reason"),
     [
-        (None, {"teacher_frame": 1.0}, "no teacher is given"),
-        (None, {"teacher": "teacher.pth"}, "learns from teacher.pth, and no teacher is given"),
+        (None, {"teacher_frame": 1.0}, "which is not given"),
+        (None, {"teacher": "teacher.pth"}, "learns from teacher.pth, which is not given"),
         (random_teacher(blocks=1), {"task": "deblur"}, "cannot teach to deblur"),
         (random_network(), {}, "no optical flow"),
         (random_network(frames=3), {"teacher_features": 1.0}, "×4 from 3 frames, the network to be trained ×4 from 5"),
@@ -106,7 +106,7 @@ def test_weights_decide_whose_motion_is_learned():
     """Flow of weight nothing does not count, in both losses; half of the pixels are as good as all."""
     model = random_network()
     batch = Samples(footage(), replace(TINY, ramp=1)).batch(0, known=1.0)
-    window, everything = unit(batch.window), torch.ones_like(batch.flow[:, :, :1])
+    window, everything = to_float(batch.window), torch.ones_like(batch.flow[:, :, :1])
     known = torch.ones(len(window), dtype=torch.bool)
     wrong = batch.flow.clone()
     wrong[:2] += 100

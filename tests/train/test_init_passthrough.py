@@ -7,7 +7,7 @@ from torch import Tensor
 
 from edvr_cli.network.edvr import EDVR, EDVRConfig
 from edvr_cli.train.alignment import prepare
-from edvr_cli.train.init_passthrough import let_through
+from edvr_cli.train.init_passthrough import let_picture_through
 from edvr_cli.train.synthetic_pictures import line_art
 
 
@@ -26,7 +26,7 @@ def test_the_detail_of_a_frame_arrives_at_full_size(tsa):
     for start in ("random", "through"):
         model = EDVR(EDVRConfig(**{**config.__dict__, "tsa": tsa})).eval()
         if start == "through":
-            let_through(model)
+            let_picture_through(model)
             prepare(model, window)
         found: list[Tensor] = []
         model.upconv2.register_forward_hook(lambda _module, _inputs, output, found=found: found.append(output))
@@ -44,5 +44,5 @@ def test_networks_without_such_a_way_stay_as_they_are():
     for config in (EDVRConfig(features=24), EDVRConfig(features=16, predeblur=True, hr_in=True)):
         model = EDVR(config)
         before = {name: value.clone() for name, value in model.state_dict().items()}
-        let_through(model)
+        let_picture_through(model)
         assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

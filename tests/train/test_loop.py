@@ -12,12 +12,12 @@ from edvr_cli.models.checkpoint import load_model, read_state_dict
 from edvr_cli.network.edvr import EDVR
 from edvr_cli.train import loop, objective
 from edvr_cli.train.checkpoint import STATE_FILE, read_checkpoint
-from edvr_cli.train.divergence_guard import Guard, Reading
+from edvr_cli.train.divergence_guard import DivergenceGuard, StepStats
 from edvr_cli.train.events import Event, Finished, Notice, Progress, RolledBack, Validated
 from edvr_cli.train.loop import train
 from edvr_cli.train.recipe import Recipe
 from edvr_cli.train.samples import Batch, Samples
-from edvr_cli.train.stages import Stage, grow, learning_rate, stages, supervision_weight, trained
+from edvr_cli.train.stages import Stage, learning_rate, stages, supervision_weight, trained, transfer_weights
 from tests.support.networks import random_network
 from tests.train.test_samples import TINY, footage
 from tests.train.test_teacher import random_teacher
@@ -177,7 +177,7 @@ def test_an_explosion_is_undone_with_a_smaller_learning_rate(tmp_path, monkeypat
 
 def test_a_strange_batch_is_left_out_and_does_not_slow_the_run_down(tmp_path, monkeypatch):
     """Weights that fail at one batch alone are not wrecked: going back would meet that batch for ever."""
-    judge = Guard.objection
+    judge = DivergenceGuard.reason_to_reject
     strange = Samples(footage(), SHORT).batch(6)
     forward = loop._Trainer._forward
     judged: list[bool] = []
@@ -187,7 +187,9 @@ def test_a_strange_batch_is_left_out_and_does_not_slow_the_run_down(tmp_path, mo
         return forward(trainer, batch)
 
     monkeypatch.setattr(loop._Trainer, "_forward", seen)
-    monkeypatch.setattr(Guard, "objection", lambda guard, r: "it is strange" if judged[-1] else judge(guard, r))
+    monkeypatch.setattr(
+        DivergenceGuard, "reason_to_reject", lambda guard, r: "it is strange" if judged[-1] else judge(guard, r)
+    )
     events = run(tmp_path)
     (notice,) = [event.message for event in events if isinstance(event, Notice) and "left out" in event.message]
     assert notice == "step 6 is left out: on its batch alone, it is strange"
@@ -230,22 +232,22 @@ def test_a_run_that_explodes_again_and_again_gives_up_with_advice(tmp_path):
         run(tmp_path, replace(SHORT, learning_rate=1e12))
 
 
-def stands(guard: Guard, loss: float, offset: float, doing_nothing: float = 1.0) -> bool:
+def stands(guard: DivergenceGuard, loss: float, offset: float, doing_nothing: float = 1.0) -> bool:
     """Whether the guard lets a reading stand, which then is usual."""
-    reading = Reading(loss, offset, doing_nothing)
-    if guard.objection(reading) is not None:
+    reading = StepStats(loss, offset, doing_nothing)
+    if guard.reason_to_reject(reading) is not None:
         return False
     guard.add(reading)
     return True
 
 
-def objection(guard: Guard, loss: float, offset: float, doing_nothing: float = 1.0) -> str:
-    return guard.objection(Reading(loss, offset, doing_nothing)) or ""
+def objection(guard: DivergenceGuard, loss: float, offset: float, doing_nothing: float = 1.0) -> str:
+    return guard.reason_to_reject(StepStats(loss, offset, doing_nothing)) or ""
 
 
 def test_the_guard_objects_to_nan_to_far_offsets_and_to_spikes():
     """And to nothing else."""
-    guard = Guard(offset_alarm=50, spike=4)
+    guard = DivergenceGuard(offset_alarm=50, spike=4)
     assert "finite" in objection(guard, float("nan"), 1)
     assert "finite" in objection(guard, 0.1, float("inf"))
     assert "51.0 pixels" in objection(guard, 0.1, 51)
@@ -258,7 +260,7 @@ def test_the_guard_objects_to_nan_to_far_offsets_and_to_spikes():
 
 def test_offsets_far_above_the_usual_are_an_explosion_long_before_the_alarm():
     """Growing with the motion is none."""
-    guard = Guard(offset_alarm=50, spike=4)
+    guard = DivergenceGuard(offset_alarm=50, spike=4)
     assert all(stands(guard, 0.1, 0.3) for _ in range(100))
     assert stands(guard, 0.1, 4.9)
     assert "14.0 pixels (alarm at 5)" in objection(guard, 0.1, 14)
@@ -268,7 +270,7 @@ def test_offsets_far_above_the_usual_are_an_explosion_long_before_the_alarm():
 
 def test_a_hard_batch_is_not_an_explosion():
     """The guard weighs a loss by what doing nothing would lose on the same batch."""
-    guard = Guard(offset_alarm=50, spike=4)
+    guard = DivergenceGuard(offset_alarm=50, spike=4)
     assert all(stands(guard, 0.1, 1, 0.2) for _ in range(20))
     assert stands(guard, 1.0, 1, 2.0)
     assert "10.0 times" in objection(guard, 1.0, 1, 0.2)
@@ -293,7 +295,7 @@ def test_a_folder_with_another_run_is_not_overwritten_nor_resumed(tmp_path):
     with pytest.raises(ModelError, match="steps"):
         run(tmp_path, resume=True)
     (tmp_path / "run" / STATE_FILE).write_bytes(b"junk")
-    with pytest.raises(ModelError, match="no readable training state"):
+    with pytest.raises(ModelError, match="not a readable training state"):
         run(tmp_path, resume=True)
 
 
@@ -340,7 +342,7 @@ def test_the_network_that_grows_attention_starts_where_the_plain_one_ended():
     plain.fusion.weight.abs_()
     plain.fusion.bias.add_(100)
     target = EDVR(random_network().config)
-    grow(plain, target)
+    transfer_weights(plain, target)
     for parameter in target.fusion.temporal_attn1.parameters():
         parameter.data.zero_()
     window = torch.rand(1, 5, 3, 16, 16)
@@ -399,7 +401,7 @@ def test_a_run_with_a_skeleton_and_a_teacher_resumes_to_the_same_weights(tmp_pat
 
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "killed", recipe, teacher=teacher, on_event=kill)
-    with pytest.raises(ModelError, match="no teacher is given"):
+    with pytest.raises(ModelError, match="which is not given"):
         run(tmp_path / "killed", recipe, resume=True)
     run(tmp_path / "killed", recipe, teacher=teacher, resume=True)
     expected, found = weights(tmp_path / "whole"), weights(tmp_path / "killed")

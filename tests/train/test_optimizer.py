@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from edvr_cli.errors import EdvrError
-from edvr_cli.train.optimizer import Steps, steps_of
+from edvr_cli.train.optimizer import MixedOptimizer, make_optimizer
 from edvr_cli.train.recipe import Recipe
 from tests.train.test_samples import TINY
 
@@ -20,7 +20,7 @@ def layers(memory_format: torch.memory_format) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(4, 6, 3), nn.Conv2d(6, 2, 1)).to(memory_format=memory_format)
 
 
-def descend(net: nn.Module, steps: Steps, count: int = 3) -> None:
+def descend(net: nn.Module, steps: MixedOptimizer, count: int = 3) -> None:
     """Some steps towards zero output."""
     steps.set_rate(0.01)
     for _ in range(count):
@@ -29,8 +29,8 @@ def descend(net: nn.Module, steps: Steps, count: int = 3) -> None:
         steps.step()
 
 
-def begin(net: nn.Module, recipe: Recipe) -> Steps:
-    return steps_of(recipe, list(net.parameters()))
+def begin(net: nn.Module, recipe: Recipe) -> MixedOptimizer:
+    return make_optimizer(recipe, list(net.parameters()))
 
 
 def test_muon_turns_every_direction_of_a_convolution_alike():
@@ -79,5 +79,5 @@ def test_an_older_pytorch_is_told_what_to_do(monkeypatch):
     """It has no Muon."""
     monkeypatch.delattr(torch.optim, "Muon")
     with pytest.raises(EdvrError, match=r"2\.9 or newer, or train with adam"):
-        steps_of(MUON, [])
+        make_optimizer(MUON, [])
     assert begin(layers(torch.contiguous_format), TINY).state_dict()

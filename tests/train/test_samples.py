@@ -79,7 +79,7 @@ def test_a_blur_that_is_recorded_keeps_its_sharp_truth(monkeypatch):
     """With ``real``, a deblurring network sees noise and compression besides, and must take them away as well."""
     samples = Samples(footage(), replace(TINY, task="deblur", degradation="real", ramp=0))
     recorded = samples.batch(1)
-    monkeypatch.setattr(data, "record", lambda frames, rng, strength: frames.round().byte())
+    monkeypatch.setattr(data, "simulate_camera", lambda frames, rng, strength: frames.round().byte())
     bare = samples.batch(1)
     assert torch.equal(recorded.truth, bare.truth)
     assert not torch.equal(recorded.window, bare.window)

@@ -107,7 +107,7 @@ def build_report(
 
 
 def _printable(value: object) -> object:
-    """What a file says of itself, without control characters; the page's own style and script as they are."""
+    """Text from files without control characters; the page's own style and script unchanged."""
     return printable(value) if type(value) is str else value
 
 

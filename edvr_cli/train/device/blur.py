@@ -17,10 +17,10 @@ from edvr_cli.train.device.sampler import DeviceBatch
 
 __all__ = ["BlurSampler"]
 
-_GAMMA = 2.2  # light is averaged, not code values
+_GAMMA = 2.2  # averaging is done in linear light
 _INSTANTS = 13
 _SHAKE = 0.4  # share of paths that are hand shake; the others are smooth
-_SHARP = 0.1  # share of samples with next to no exposure: what is sharp must stay so
+_SHARP = 0.1  # share of samples with next to no exposure, so that sharp frames stay sharp
 _OBJECTS = 0.5  # share of samples with something moving in front
 _SPIN = 0.006  # radians per frame, deviation of smooth paths
 _SHAKE_SPIN = 0.01  # radians, amplitude of a hand's turns

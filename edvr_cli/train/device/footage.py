@@ -19,7 +19,7 @@ __all__ = ["Footage", "cut_tiles"]
 
 _UNIT = 32  # pixels that a tile's side is a multiple of
 _MAX_SIDE = 384
-_FRAMES = 20  # of a tile at most: a codec's group of pictures, and no more of one scene than others have
+_FRAMES = 20  # of a tile at most: a codec's group of pictures; scenes have about equal shares
 _MIN_SIDE = 128
 
 

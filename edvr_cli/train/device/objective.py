@@ -1,4 +1,4 @@
-"""What training on the device descends: the network on a batch of windows, and its distances from the targets.
+"""The loss of training on the device: the network on a batch of windows, and its distances from the targets.
 
 Shapes: B samples, T frames, P input pixels on a side of a patch, h w any size.
 """

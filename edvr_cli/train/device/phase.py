@@ -1,4 +1,4 @@
-"""What one phase of training on the device trains, on what, and for how long."""
+"""The settings of one phase of training on the device."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,10 +8,10 @@ __all__ = ["Phase"]
 
 @dataclass(frozen=True)
 class Phase:
-    """A phase. Its network is that of ``start``."""
+    """Settings of a phase. Its network has the dimensions of ``start``."""
 
     name: str
-    start: str  # a model, or the name of an earlier phase whose last weights it goes on from
+    start: str  # a model, or the name of an earlier phase whose last weights it continues from
     seconds: float
     task: Literal["sr", "deblur"] = "sr"
     rate: float = 5e-4
@@ -20,13 +20,13 @@ class Phase:
     optimizer: Literal["muon", "adam"] = "muon"
     degraded: float = 0.0  # share of compressed samples
     supervision: float = 0.0  # weight of the offsets' distance from the known motion, fading to nothing
-    taught: float = 0.0  # weight of the teacher's frames as target, of one; the truth has the rest
+    taught: float = 0.0  # share of the teacher's frames in the target; the truth has the rest
     sharpen: float = 0.0  # strength of an unsharp mask on the truth
     batch: int = 16
     patch: int = 64  # input pixels, a multiple of 16
-    relative: bool = False  # each sample's loss counts by its share of what doing nothing loses
+    relative: bool = False  # each sample's loss is divided by that of the unrestored frame
     average: float = 0.998  # of the weights, per step
     warm_up: int = 50  # steps
     keep: bool = True  # whether the average is written
-    keep_every: float = 0.0  # seconds after which it is written while the phase goes on; 0: at its end alone
-    steps: int = 0  # so many steps instead of the time, for a dry run; 0: the time decides
+    keep_every: float = 0.0  # seconds after which it is written during the phase; 0: at its end only
+    steps: int = 0  # number of steps instead of the time, for a dry run; 0: the time decides

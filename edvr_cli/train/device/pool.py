@@ -19,7 +19,7 @@ __all__ = ["CELL", "FLOW_DISTANCES", "SCALE", "Pool", "Shot", "make_pool"]
 SCALE = 4
 FLOW_DISTANCES = (-2, -1, 1, 2)  # frames between the two of a known motion
 CELL = 8  # input pixels on a side of a cell whose texture is known
-_CHUNK = 64  # frames worked on at once
+_CHUNK = 64  # frames processed at once
 _CLIPS = 8  # shots a teacher restores at once
 
 
@@ -89,7 +89,7 @@ def make_pool(
 
 
 def _restored(clean: Tensor, shots: Sequence[Shot], teacher: Callable[[Tensor], Tensor]) -> Tensor:
-    """What ``teacher`` makes of every shot, several of one length at once: (F, 3, H, W) uint8."""
+    """Every shot as ``teacher`` restores it, several of one length at once: (F, 3, H, W) uint8."""
     frames, _, h, w = clean.shape
     taught = torch.empty(frames, 3, SCALE * h, SCALE * w, dtype=torch.uint8, device=clean.device)
     by_length = sorted(shots, key=lambda shot: shot.length)

@@ -13,7 +13,7 @@ from edvr_cli.train.device.pool import CELL, FLOW_DISTANCES, SCALE, Pool
 
 __all__ = ["DeviceBatch", "Sampler"]
 
-_CANDIDATES = 4  # places looked at for each sample; the one with most texture is taken half of the time
+_CANDIDATES = 4  # candidate places per sample; the one with most texture is taken half of the time
 _SLOW = 0.75  # share of samples of consecutive frames; the others skip every second one
 
 
@@ -94,7 +94,7 @@ class Sampler:
         return DeviceBatch(window.float() / 255, cut(pool.truth), flow, version > 0, taught)
 
     def _flow(self, index: Tensor, rows: Tensor, columns: Tensor, mirrored: Tensor) -> Tensor:
-        """Motion from the middle frame of each window (B, T) to its frames, cut and turned as they are."""
+        """Motion from the middle frame of each window (B, T) to its frames, cropped and turned alike."""
         pool = self.pool
         assert pool.flow is not None
         middle = index[:, self.frames // 2, None]
@@ -116,7 +116,7 @@ class Sampler:
         return torch.where(mirrored[2, :, None, None, None, None], swapped, flow)
 
     def _places(self, reference: Tensor) -> tuple[Tensor, Tensor]:
-        """Top and left of each patch in input pixels, (B,) each: of a few places, often the one with most texture."""
+        """Top and left of each patch in input pixels, (B,) each: often the candidate with most texture."""
         B, (h, w), P = len(reference), self.pool.input_shape, self.patch
         top = (self._uniform(B * _CANDIDATES) * (h - P + 1)).long().view(B, -1)
         left = (self._uniform(B * _CANDIDATES) * (w - P + 1)).long().view(B, -1)

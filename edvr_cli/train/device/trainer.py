@@ -1,4 +1,4 @@
-"""One phase of training on the device: its steps, its watch over the loss, the average of its weights."""
+"""One phase of training on the device: its steps, rollback when the loss rises, and the average of its weights."""
 
 import copy
 import math
@@ -24,11 +24,11 @@ __all__ = ["Speedup", "train_phase"]
 
 Speedup = Literal["graph", "blocks"]
 """``graph``: record a step once and replay it (CUDA); ``blocks``: compile the residual blocks, which takes seconds."""
-_LOOK_EVERY = 25  # steps between two looks at the loss
-_EXPLODED = 3.0  # times the usual loss that sends a phase back to its last good weights
-_GOOD = 1.3  # times the usual loss up to which weights are worth going back to
+_LOOK_EVERY = 25  # steps between checks of the loss
+_EXPLODED = 3.0  # times the usual loss at which a phase returns to its last good weights
+_GOOD = 1.3  # times the usual loss up to which weights count as good
 _WARM_UP = 4  # steps before one is recorded
-_SAME = 0.02  # relative difference of losses up to which a recording is faithful
+_SAME = 0.02  # relative difference of losses up to which a recording counts as correct
 _TRUNKS = ("feature_extraction.", "reconstruction.")
 
 
@@ -121,7 +121,7 @@ class _Steps:
         self.slowness = 1.0
 
     def prepare(self, count: int, done: float) -> None:
-        """Set what step ``count`` of a phase that is ``done`` to that share works with."""
+        """Set the rate and weights for step ``count``; ``done`` is the share of the phase that is over."""
         phase = self.phase
         shape = 1.0 if phase.schedule == "constant" else 0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, done))) / 2
         self.rate.fill_(phase.rate * self.slowness * shape * min(1.0, (count + 1) / phase.warm_up))
@@ -140,7 +140,7 @@ class _Steps:
         self.losses += torch.stack((loss.detach(), offset.detach()))
 
     def averaged(self) -> EDVR:
-        """A network of its own with the average of the weights so far."""
+        """A new network with the average of the weights so far."""
         average = copy.deepcopy(self.model)
         for module in average.modules():
             vars(module).pop("forward", None)  # of compiled blocks
@@ -148,13 +148,13 @@ class _Steps:
         return average.requires_grad_(False).eval()
 
     def go_back(self, good: list[Tensor]) -> None:
-        """Return to ``good`` weights and go on at half the rate."""
+        """Return to ``good`` weights and continue at half the rate."""
         torch._foreach_copy_([p.data for p in self.parameters], good)
         torch._foreach_copy_(self.average, good)
         self.slowness /= 2
 
     def loss(self, batch: DeviceBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """What is descended, the restoration's part of it, and the mean |offset| in pixels."""
+        """The loss to minimize, the restoration's part of it, and the mean |offset| in pixels."""
         phase = self.phase
         truth = sharpen(batch.truth, phase.sharpen) if phase.sharpen else batch.truth
         with torch.autocast(batch.window.device.type, torch.bfloat16):
@@ -186,8 +186,8 @@ def _recorded(steps: _Steps, say: Callable[[str], None]) -> Callable[[], None]:
         torch.cuda.synchronize()
         with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
             steps.run()
-        if objection := _objection(graph, steps):
-            raise RuntimeError(objection)
+        if reason := _why_not_replayed(graph, steps):
+            raise RuntimeError(reason)
     except RuntimeError as error:
         say(f"steps run one by one, since recording one failed: {error}")
         steps.sampler.generator = torch.Generator(steps.losses.device).manual_seed(steps.sampler.generator.seed())
@@ -195,10 +195,10 @@ def _recorded(steps: _Steps, say: Callable[[str], None]) -> Callable[[], None]:
     return graph.replay
 
 
-def _objection(graph: torch.cuda.CUDAGraph, steps: _Steps) -> str | None:
-    """What shows that replaying ``graph`` is not the same as running steps; the weights stay as they are.
+def _why_not_replayed(graph: torch.cuda.CUDAGraph, steps: _Steps) -> str | None:
+    """Why replaying ``graph`` is not the same as running steps, or None; the weights do not change.
 
-    An operation that starts its kernels on a stream of its own is left out of a recording without a word.
+    An operation that starts its kernels on a stream of its own is silently left out of a recording.
     """
     rate = steps.rate.clone()
     steps.rate.zero_()

@@ -1,4 +1,4 @@
-"""How good weights are on footage that is not trained on."""
+"""Quality of weights on held-out footage."""
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ _BORDER = 8  # output pixels left out at each edge
 
 @torch.no_grad()
 def validate(model: EDVR, pool: Pool, *, per_shot: int = 6) -> dict[str, float]:
-    """PSNR of the luma in dB, mean of ``per_shot`` frames a shot.
+    """PSNR of the luma in dB, mean of ``per_shot`` frames per shot.
 
     ``clean``: bicubic frames; ``copies``: the same with copies of the middle frame; ``version N``: compressed ones.
     """

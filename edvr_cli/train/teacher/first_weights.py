@@ -1,4 +1,4 @@
-"""What a run's network begins with: nothing, another network's weights, a teacher's, or both put together."""
+"""The first weights of a run: random, another network's, a teacher's, or assembled from both."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,7 +12,7 @@ from edvr_cli.network.edvr import EDVR
 from edvr_cli.train.clips import Clip
 from edvr_cli.train.recipe import Recipe
 from edvr_cli.train.samples import Samples
-from edvr_cli.train.stages import grow
+from edvr_cli.train.stages import transfer_weights
 from edvr_cli.train.teacher.assembly import assemble, why_not_assembled
 from edvr_cli.train.teacher.basicvsr import BasicVSR
 from edvr_cli.train.teacher.guidance import Teacher
@@ -34,7 +34,7 @@ _ASSEMBLED = _CONTINUED | {"learning_rate": 2e-4, "known": 0.3, "supervision": 0
 
 
 def choose_init(recipe: Recipe, start: EDVR | None, teacher: Teacher | None) -> InitName:
-    """The most that can be made of ``start`` and ``teacher`` for the network of ``recipe``."""
+    """The way to begin that uses most of ``start`` and ``teacher`` for the network of ``recipe``."""
     config = recipe.config(tsa=recipe.tsa)
     if start is not None:
         if isinstance(teacher, BasicVSR) and why_not_assembled(teacher, start.config, config) is None:
@@ -76,7 +76,7 @@ def first_weights(
         model = EDVR(recipe.config(tsa=recipe.tsa)).eval().requires_grad_(False)
     if init == "transplant":
         if teacher is None:
-            raise ModelError("weights can be transplanted from a teacher only, and none is given")
+            raise ModelError("transplanting weights needs a teacher, and none is given")
         copied = _transplanted(teacher, model)
         on_note(f"{copied} of {len(model.state_dict())} parameters come from the teacher")
         return model
@@ -101,7 +101,7 @@ def first_weights(
 def _transplanted(teacher: Teacher, model: EDVR) -> int:
     if isinstance(teacher, BasicVSR):
         return len(transplant(teacher, model))
-    return len(model.state_dict()) - len(grow(teacher, model))
+    return len(model.state_dict()) - len(transfer_weights(teacher, model))
 
 
 def _windows(recipe: Recipe, clips: Sequence[Clip]) -> list[Tensor]:

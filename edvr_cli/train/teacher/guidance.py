@@ -1,4 +1,4 @@
-"""What a teacher knows of a batch: how real footage moves, and what restoring it looks like.
+"""Guidance by a teacher: the motion of real footage, and restored frames and features to imitate.
 
 Shapes: B windows, T frames, C features, D the teacher's features, H W pixels of the input, h w of the features.
 """
@@ -31,7 +31,7 @@ def check_teacher(teacher: Teacher | None, recipe: Recipe) -> None:
     wanted = recipe.teacher_frame > 0 or recipe.teacher_features > 0
     if teacher is None:
         if wanted or recipe.teacher is not None:
-            raise ModelError(f"the run learns from {recipe.teacher or 'a teacher'}, and no teacher is given")
+            raise ModelError(f"the run learns from {recipe.teacher or 'a teacher'}, which is not given")
     elif isinstance(teacher, BasicVSR):
         if recipe.task != "sr":
             raise ModelError("this teacher enlarges four times: it cannot teach to deblur")
@@ -43,7 +43,7 @@ def check_teacher(teacher: Teacher | None, recipe: Recipe) -> None:
                 f"trained ×{recipe.scale} from {recipe.frames}"
             )
         if not wanted:
-            raise ModelError("the teacher has no optical flow: let its frames or its features be learned")
+            raise ModelError("the teacher has no optical flow: learn from its frames or features")
 
 
 @torch.no_grad()

@@ -138,7 +138,7 @@ def _add_streams(
         if stream.index not in routes and stream.type not in ("attachment", "unknown"):
             stream.discard = Discard.all
     if video_stream is None:
-        raise InputError(f"{info.path} had a stream {info.stream_index} before, and has none any more.")
+        raise InputError(f"{info.path} no longer has a stream {info.stream_index}.")
     return video_stream, routes
 
 

@@ -18,7 +18,7 @@ class SubtitleConverter:
     def __init__(self, source: Stream, output: OutputContainer, codec: str) -> None:
         decoder = source.codec_context
         if not isinstance(decoder, SubtitleCodecContext):
-            raise InputError(f"Stream {source.index} of the source was text before, and is not any more.")
+            raise InputError(f"Stream {source.index} of the source was text when the job began and no longer is.")
         decoder.open(strict=False)
         self.stream = output.add_stream(codec)
         encoder = self.stream.codec_context

@@ -123,7 +123,7 @@ class VideoReader:
             if not recolored and _is_shown_otherwise(color, info.color):
                 recolored = True
                 at = float(seconds - info.start_time)
-                self._warn(f"The color changes to {color.describe()} at {at:.3f} s; players will not be told.")
+                self._warn(f"The color changes to {color.describe()} at {at:.3f} s; the output does not say so.")
             planes = to_planes(frame, layout, info.size)
             yield SourceFrame(planes, layout, count, pts, info.time_base, duration, color)
             count += 1

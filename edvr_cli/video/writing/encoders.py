@@ -191,7 +191,7 @@ def _notes(info: VideoInfo, layout: PixelLayout, encoder: av.Codec) -> tuple[str
         holders = "prores_ks (.mov), ffv1 (.mkv), libvpx-vp9 (.webm) or .png pictures"
         notes.append(f"Transparency is dropped: {codec} as {layout.name} has none; {holders} keep it.")
     if layout.depth < min(info.depth, 16):
-        notes.append(f"{info.depth} bits a sample become {layout.depth}: {codec} takes no more.")
+        notes.append(f"{info.depth} bits per sample are reduced to {layout.depth}: {codec} supports no more.")
     carries_hdr = codec in _WITH_HDR or encoder.canonical_name == "hevc" or codec == "rawvideo"
     if info.hdr and not carries_hdr:
         notes.append(f"HDR mastering metadata is lost: {codec} does not carry it, {' and '.join(_WITH_HDR)} do.")

@@ -264,7 +264,7 @@ def test_hardware_that_takes_fewer_bits_than_it_lists_gets_fewer(
     assert plan.layout.depth == 8
     assert tried[-1] == plan.layout.name
     if len(tried) > 1:
-        assert any("bits a sample become 8" in note for note in plan.notes)
+        assert any("bits per sample are reduced to 8" in note for note in plan.notes)
         with pytest.raises(OutputError, match=tried[0]):
             plan_encoder(Encoding(codec, pix_fmt=tried[0]), deep, width=64, height=48)
 
