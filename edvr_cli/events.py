@@ -42,6 +42,7 @@ class Started:
     seconds_per_frame: float | None = None  # expected, of all workers together, where it was measured
     workers: int = 1  # that restore segments at the same time
     strength: float = 1.0  # share of the network's output in a frame
+    sharpen: float = 0.0  # of that output
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from edvr_cli.cli.types import (
     Count,
     Finite,
 )
-from edvr_cli.inference.options import DEFAULT_TILE_PAD, PRECISIONS, InferenceOptions
+from edvr_cli.inference.options import DEFAULT_TILE_PAD, MAX_SHARPEN, PRECISIONS, InferenceOptions
 from edvr_cli.jobs.options import JobOptions, OutputOptions
 from edvr_cli.video.reading.options import InputOptions
 from edvr_cli.video.writing.options import Encoding
@@ -132,6 +132,14 @@ inference_options = option_group(
             show_default=True,
             metavar="0..1",
             help="Share of the restored frame; the rest is the plain (bicubic) enlargement.",
+        ),
+        "sharpen": click.option(
+            "--sharpen",
+            type=Finite(0, MAX_SHARPEN),
+            default=0.0,
+            show_default=True,
+            metavar="X",
+            help="Sharpen restored frames for a crisper look: 0.3 a little, 1 a lot.",
         ),
         "precision": click.option(
             "--precision",

@@ -17,7 +17,7 @@ from edvr_cli.cli.output import echo_path, markup
 from edvr_cli.cli.paths import check_inputs
 from edvr_cli.cli.types import FILE, TIME, Count, Finite
 from edvr_cli.errors import OutputError
-from edvr_cli.inference.options import InferenceOptions
+from edvr_cli.inference.options import InferenceOptions, describe_look
 from edvr_cli.system.files import write_file
 from edvr_cli.system.text import format_estimate
 from edvr_cli.video.file_names import FORMATS
@@ -114,7 +114,7 @@ def preview_command(
             footage.size.times(network.config.scale),
             network.name,
             engine.device,
-            name_of(engine.dtype) + ("" if inference.strength == 1 else f", strength {inference.strength:g}"),
+            name_of(engine.dtype) + describe_look(inference.strength, inference.sharpen),
         ),
     )
     labels = "bicubic", network.name

@@ -35,6 +35,7 @@ from edvr_cli.events import (
     Paused,
     Started,
 )
+from edvr_cli.inference.options import describe_look
 from edvr_cli.system.text import format_bytes, format_duration, format_estimate
 
 __all__ = ["Display"]
@@ -120,8 +121,8 @@ class Display:
         tiles = f"tiles of {event.tile}" if event.tile else "whole frames"
         sizes = f"{event.size} → {event.output_size}"
         self._say(markup("[bold]{}[/] → [bold]{}[/]  {}", event.source.name, event.target.name, sizes))
-        strength = "" if event.strength == 1 else f", strength {event.strength:g}"
-        self._say(f"{event.model} on {event.device}, {event.precision}, {tiles}{strength}")
+        look = describe_look(event.strength, event.sharpen)
+        self._say(f"{event.model} on {event.device}, {event.precision}, {tiles}{look}")
         if event.resized:
             self._say("The model enlarges by 4; its output is resized to this size (Lanczos).")
         if event.kept:

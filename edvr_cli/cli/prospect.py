@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from edvr_cli.inference.options import describe_look
 from edvr_cli.system.device_names import device_label
 from edvr_cli.system.text import format_bytes, format_estimate
 
@@ -47,14 +48,14 @@ class Prospect:
             yield f"Output: about {size}; {space} of disk space during the work."
         if len(self.estimates) > 1:
             yield f"Devices: {self.devices}, a worker process each."
-        strength = "" if plan.inference.strength == 1 else f", strength {plan.inference.strength:g}"
+        look = describe_look(plan.inference.strength, plan.inference.sharpen)
         for each in dict.fromkeys(self.estimates):
             pieces = f"tiles of {each.tile} pixels" if each.tile else "whole frames"
             free = "" if each.free is None else f", of {format_bytes(each.free)} available"
             whose = " for each worker" if self.estimates.count(each) > 1 else ""
             yield (
                 f"Memory: about {format_bytes(each.memory)} for the network{free}{whose} "
-                f"({each.model} on {each.device}, {each.precision}, {pieces}{strength})."
+                f"({each.model} on {each.device}, {each.precision}, {pieces}{look})."
             )
         if self.pace is None:
             yield "Time: use --measure to estimate it."
@@ -71,6 +72,7 @@ class Prospect:
             "precision": work.precision,
             "tile": work.tile,
             "strength": self.plan.inference.strength,
+            "sharpen": self.plan.inference.sharpen,
             "memory": work.memory,
             "free_memory": work.free,
             "devices": [

@@ -133,8 +133,9 @@ def _run_settings(path: Path, result: Path) -> dict[str, str]:
         "precision": begun["precision"],
         "tiles": f"{begun['tile']} pixels" if begun["tile"] else "whole frames",
     }
-    if begun.get("strength", 1) != 1:
-        settings["strength"] = f"{begun['strength']:g}"
+    for name, usual in (("strength", 1), ("sharpen", 0)):
+        if begun.get(name, usual) != usual:
+            settings[name] = f"{begun[name]:g}"
     for end in (event for event in events if event["event"] == "finished"):
         settings |= {"frames": str(end["frames"]), "took": format_duration(end["seconds"])}
     return settings

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-__all__ = ["DEFAULT_TILE_PAD", "PRECISIONS", "InferenceOptions", "Precision"]
+__all__ = ["DEFAULT_TILE_PAD", "MAX_SHARPEN", "PRECISIONS", "InferenceOptions", "Precision", "describe_look"]
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 
+MAX_SHARPEN = 2.0
 DEFAULT_TILE_PAD = 32  # input pixels; docs/lab/performance.md has the measurements
 
 
@@ -22,8 +23,9 @@ class InferenceOptions:
         max_memory: limit for the network in bytes; None: the free memory.
         torch_compile: fuse the network with torch.compile on a GPU; the first frame takes about a minute.
         strength: share of the network's output in a frame, 0 to 1; the rest is the frame's plain (bicubic) enlargement.
+        sharpen: how much the network's output is sharpened, 0 to 2.
 
-    Raises ValueError for a strength outside that.
+    Raises ValueError for values outside that.
     """
 
     precision: Precision = "auto"
@@ -32,8 +34,17 @@ class InferenceOptions:
     max_memory: int | None = None
     torch_compile: bool = False
     strength: float = 1.0
+    sharpen: float = 0.0
 
     def __post_init__(self) -> None:
-        """Check the strength."""
+        """Check strength and sharpening."""
         if not 0 <= self.strength <= 1:
             raise ValueError(f"strength must be from 0 to 1, got {self.strength}")
+        if not 0 <= self.sharpen <= MAX_SHARPEN:
+            raise ValueError(f"sharpen must be from 0 to {MAX_SHARPEN:g}, got {self.sharpen}")
+
+
+def describe_look(strength: float, sharpen: float) -> str:
+    """What is done to the network's output, as the end of a line: ``, strength 0.7, sharpen 0.3``, or nothing."""
+    parts = [("strength", strength, strength != 1), ("sharpen", sharpen, sharpen != 0)]
+    return "".join(f", {name} {value:g}" for name, value, changed in parts if changed)

@@ -115,6 +115,7 @@ class RestorePlan:
                 "program version": __version__,
                 "precision": precision,
                 "strength": self.inference.strength,
+                "sharpen": self.inference.sharpen,
                 "window": self.model.config.frames,
                 "split at cuts": self.job.split_at_cuts,
                 "tile pad": self.inference.tile_pad,

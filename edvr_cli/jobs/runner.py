@@ -93,6 +93,7 @@ def _started(plan: RestorePlan, backend: Backend) -> Started:
         tile=backend.tile,
         resized=plan.is_resized,
         strength=plan.inference.strength,
+        sharpen=plan.inference.sharpen,
     )
 
 

@@ -189,6 +189,10 @@ def test_a_strength_is_applied_and_said(edvr):
     assert re.search(r", whole frames, strength 0\.5$", run.err, re.MULTILINE)
     assert "strength" not in edvr(*UPSCALE, "in.mp4", "all.mp4").err
     assert Path("half.mp4").read_bytes() != Path("all.mp4").read_bytes()
+    assert re.search(
+        r"frames, sharpen 0\.3$", edvr(*UPSCALE, "in.mp4", "crisp.mp4", "--sharpen", "0.3").err, re.MULTILINE
+    )
+    assert Path("crisp.mp4").read_bytes() != Path("all.mp4").read_bytes()
     run = edvr(*UPSCALE, "in.mp4", "more.mp4", "--strength", "1.5")
     assert (run.code, "0 to 1" in run.err) == (2, True)
 

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from edvr_cli.errors import DeviceError
 from edvr_cli.image.resize import resize
+from edvr_cli.image.sharpen import sharpened
 from edvr_cli.inference import engine as engine_module
 from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.memory_plan import MemoryPlan
@@ -286,11 +287,33 @@ def test_the_strength_goes_from_the_plain_enlargement_to_the_network(changes, ti
         torch.testing.assert_close(quarter, 0.75 * none + 0.25 * full, atol=1e-6, rtol=0)
 
 
-def test_a_strength_beyond_all_is_refused():
+@pytest.mark.parametrize("tile", [0, 32])
+def test_the_network_s_output_is_sharpened_before_it_is_blended(tile):
+    """Whole frames, so that no tile's border shows; the plain enlargement stays plain."""
+    model = random_network()
+    frames = clip(6, 38, 43)
+
+    def restored(**options):
+        engine = StreamingEDVR(model, InferenceOptions(precision="fp32", tile=tile, tile_pad=8, **options))
+        return [output for _, output in engine.restore_stream((None, frame, False) for frame in frames)]
+
+    network, crisp, mixed, plain = (
+        restored(**options)
+        for options in ({}, {"sharpen": 0.5}, {"sharpen": 0.5, "strength": 0.5}, {"sharpen": 0.5, "strength": 0.0})
+    )
+    for frame, soft, sharp, half, none in zip(frames, network, crisp, mixed, plain, strict=True):
+        torch.testing.assert_close(sharp, sharpened(soft, 0.5, 1.5))
+        enlarged = resize(frame, (152, 172), "bicubic")
+        torch.testing.assert_close(half, (enlarged + sharp) / 2)
+        assert torch.equal(none, enlarged)
+
+
+@pytest.mark.parametrize(("name", "most"), [("strength", 1), ("sharpen", 2)])
+def test_a_strength_beyond_all_is_refused(name, most):
     """Below nothing, or more than everything."""
-    for strength in (-0.1, 1.1, float("nan")):
-        with pytest.raises(ValueError, match="0 to 1"):
-            InferenceOptions(strength=strength)
+    for value in (-0.1, most + 0.1, float("nan")):
+        with pytest.raises(ValueError, match=f"0 to {most}"):
+            InferenceOptions(**{name: value})
 
 
 def test_bf16_stays_close_to_fp32_and_leaves_the_caller_s_model_alone():

@@ -8,7 +8,7 @@ import torch
 from edvr_cli.errors import DeviceError, lacks_memory, unforeseen
 from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.options import InferenceOptions
-from edvr_cli.jobs import backends
+from edvr_cli.jobs import backends, worker_engine
 from edvr_cli.network.windows import Window
 from edvr_cli.system.gpu_errors import is_out_of_memory
 from tests.support.networks import random_network
@@ -64,6 +64,6 @@ def test_frames_that_cannot_fit_are_refused_before_the_work(monkeypatch: pytest.
     """Linux would end the process without a word."""
     info = SimpleNamespace(width=16000, height=16000)
     plan = SimpleNamespace(model=random_network(features=8, groups=2), inference=FP32, info=info)
-    monkeypatch.setattr(backends, "free_memory", lambda device: 1 << 30)
+    monkeypatch.setattr(worker_engine, "free_memory", lambda device: 1 << 30)
     with pytest.raises(DeviceError, match=r"Frames of 16000×16000 need about \d+\.\d GB of memory .* and 1\.1 GB are"):
         backends.LocalBackend(plan, print)

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from edvr_cli.image.sharpen import sharpened
 from edvr_cli.network.edvr import EDVR
 
 __all__ = ["displacement", "offset_distance", "restore_windows", "sharpen"]
@@ -65,13 +66,7 @@ def offset_distance(offsets: dict[str, Tensor], window: Tensor, flow: Tensor) ->
 
 def sharpen(frames: Tensor, strength: float) -> Tensor:
     """``frames`` (B, 3, h, w) in [0, 1] with an unsharp mask added ``strength`` times."""
-    reach = int(3 * _SHARPEN_SIGMA)
-    at = torch.arange(-reach, reach + 1, device=frames.device, dtype=torch.float32)
-    kernel = torch.exp(-at.square() / (2 * _SHARPEN_SIGMA**2))
-    kernel = (kernel / kernel.sum()).expand(3, 1, len(at))
-    soft = F.conv2d(F.pad(frames, (reach,) * 4, mode="reflect"), kernel[..., None], groups=3)
-    soft = F.conv2d(soft, kernel[:, :, None], groups=3)
-    return (frames + strength * (frames - soft)).clamp(0, 1)
+    return sharpened(frames.flatten(0, 1), strength, _SHARPEN_SIGMA).view_as(frames).clamp(0, 1)
 
 
 @torch.no_grad()
