@@ -46,3 +46,15 @@ def test_commands_and_options_in_the_pages_exist(page):
             }
             for option in re.findall(r"(?<!\S)(--[a-z][\w-]*)", rest):
                 assert option in options | {"--help"}, f"{page}: {line}"
+
+
+@pytest.mark.parametrize("page", ["architecture.md", "lab/cpu_kernels.md"])
+def test_modules_that_the_maps_name_exist(page):
+    """By the end of their path at least: ``reading/reader.py``."""
+    root = DOCS.parent
+    files = [path for folder in ("edvr_cli", "tests") for path in (root / folder).rglob("*.*")]
+    there = [f"/{path.relative_to(root).as_posix()}" for path in files]
+    named = re.findall(r"`((?:\w+/)*\w+\.(?:py|toml))`", (DOCS / page).read_text(encoding="utf-8"))
+    assert len(named) > 5
+    outside = {"pyproject.toml", "edvr.toml"}
+    assert not {name for name in named if name not in outside and not any(p.endswith(f"/{name}") for p in there)}
