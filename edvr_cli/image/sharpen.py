@@ -1,5 +1,7 @@
 """Sharpening."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,16 +14,19 @@ def sharpened(picture: Tensor, amount: float, sigma: float) -> Tensor:
 
     picture (C, H, W), any floating dtype; ``sigma`` is the Gaussian's, in pixels. Returns the same shape, not clamped.
     """
-    height, width = picture.shape[1:]
-    blurred = _blurred(_blurred(picture[:, None], sigma, height), sigma, width, across=True)
-    return torch.lerp(blurred[:, 0], picture, 1 + amount)
+    return torch.lerp(_blurred(_blurred(picture, sigma, axis=1), sigma, axis=2), picture, 1 + amount)
 
 
-def _blurred(x: Tensor, sigma: float, length: int, *, across: bool = False) -> Tensor:
-    """Each picture of (C, 1, H, W) along one axis of ``length``, mirrored at its ends."""
+def _blurred(picture: Tensor, sigma: float, *, axis: int) -> Tensor:
+    """``picture`` along one axis, mirrored at its ends; a sum of shifted pictures is far faster than a convolution."""
+    length = picture.shape[axis]
     reach = min(round(3 * sigma), length - 1)
-    at = torch.arange(-reach, reach + 1, device=x.device, dtype=torch.float32)
-    line = torch.exp(-0.5 * (at / sigma) ** 2)
-    kernel = (line / line.sum()).to(x.dtype)
-    ends = (reach, reach, 0, 0) if across else (0, 0, reach, reach)
-    return F.conv2d(F.pad(x, ends, mode="reflect"), kernel.view(1, 1, 1, -1) if across else kernel.view(1, 1, -1, 1))
+    weights = [math.exp(-0.5 * (at / sigma) ** 2) for at in range(reach + 1)]
+    total = weights[0] + 2 * sum(weights[1:])
+    ends = (0, 0, reach, reach) if axis == 1 else (reach, reach, 0, 0)
+    padded = F.pad(picture[None], ends, mode="reflect")[0]
+    blurred = picture * (weights[0] / total)
+    for at in range(1, reach + 1):
+        for start in (reach - at, reach + at):
+            blurred.add_(padded.narrow(axis, start, length), alpha=weights[at] / total)
+    return blurred
