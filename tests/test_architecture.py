@@ -151,7 +151,7 @@ def test_nothing_is_swallowed():
 
 
 def test_the_network_the_ops_and_the_engine_import_with_torch_alone():
-    """And the weights with safetensors besides: none needs the video or the command line's libraries."""
+    """And the weights with safetensors too: none needs the libraries of the video or the command line."""
     program = """
 import sys
 absent = "av click rich imageio_ffmpeg numba llvmlite triton platformdirs psutil jinja2"

@@ -112,7 +112,7 @@ def test_deblur_keeps_the_size(edvr):
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_input_and_output_may_be_options_and_the_output_left_out(edvr, arguments: tuple[str, ...], target: str):
-    """Then it is beside the input."""
+    """The output is then next to the input."""
     run = edvr(*UPSCALE, *arguments, "--frames", "1")
     assert (run.code, run.out) == (0, f"{target}\n")
     assert names() == sorted(["in.mp4", target])
@@ -250,7 +250,7 @@ def test_a_folder_is_restored_file_by_file(edvr):
 
 
 def test_inputs_may_stand_in_a_list(edvr):
-    """One a line, beside those on the command line."""
+    """One per line, added to those on the command line."""
     Path("b.mp4").write_bytes(Path("in.mp4").read_bytes())
     Path("list.txt").write_text("# clips\n\nb.mp4\n")
     run = edvr(*UPSCALE, "in.mp4", "--list", "list.txt", "-o", "out", "--frames", "1")

@@ -215,7 +215,7 @@ def test_nobody_need_listen_to_standard_error(edvr, monkeypatch: pytest.MonkeyPa
 
 
 def test_events_that_nobody_reads_are_no_reason_to_stop(edvr, monkeypatch: pytest.MonkeyPatch):
-    """The work goes on; a note says that no more of them are written."""
+    """The work continues; a note says that no more events are written."""
     monkeypatch.setattr(sys, "stdout", Deaf(BrokenPipeError(32, "Broken pipe")))
     code, _, said = edvr(*UPSCALE, "--json")
     assert (code, said) == (

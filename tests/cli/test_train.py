@@ -125,7 +125,7 @@ def test_the_command_keeps_freed_memory(tmp_path, capsys, monkeypatch):
 
 @pytest.mark.parametrize("command", ["train", "finetune"])
 def test_a_start_that_is_not_here_says_how_to_fetch_it(command, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
-    """Size, license and place, before any footage is read; nothing is fetched unasked."""
+    """The offer states size, license and source before any footage is read; nothing is fetched without consent."""
     (tmp_path / "footage").mkdir()
     with pytest.raises(SystemExit) as ended:
         main([command, str(tmp_path / "footage"), str(tmp_path / "mine.safetensors"), "--start", "edvr-m-x4-reds"])

@@ -37,7 +37,7 @@ META = torch.device("meta")
 
 
 class Launches(TorchDispatchMode):
-    """Counts operations that a device would have to be told of: all but views, and memory that is asked for."""
+    """Counts the operations that are launched on a device (all but views), and the memory that is allocated."""
 
     def __init__(self):
         super().__init__()

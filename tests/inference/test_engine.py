@@ -196,7 +196,7 @@ def test_features_are_computed_once_per_frame(monkeypatch):
 
 
 def test_when_memory_runs_out_the_frame_is_redone_with_smaller_tiles(monkeypatch):
-    """Until it fits; no frame is skipped, and the caller is told."""
+    """They shrink until they fit; no frame is skipped, and a notice says so."""
     model = random_network()
     align = model.pcd_align.align
     limit = 40 * 40

@@ -127,7 +127,7 @@ def run(batch: list[Entry], restore: Callable[[Entry], Finished] = write, **opti
 
 
 def test_the_rest_is_done_when_one_fails(tmp_path: Path):
-    """Each outcome is told, and all at the end."""
+    """Each outcome is reported at once, and all of them at the end."""
     batch = entries(tmp_path, "a.mp4", "bad.mp4", "c.mp4")
     states, events = run(batch)
     assert states == ["done", "failed", "done"]
@@ -158,7 +158,7 @@ def test_what_exists_can_be_skipped(tmp_path: Path):
 
 
 def test_a_stop_ends_the_batch(tmp_path: Path):
-    """Between two files, and within one; what was done is told all the same."""
+    """It takes effect between two files and within one; outcomes so far are reported."""
     batch, events, asked = entries(tmp_path, "a.mp4", "c.mp4"), [], iter([False, True])
     with pytest.raises(StoppedError):
         run(batch, stop=lambda: next(asked), emit=events.append)

@@ -1,4 +1,4 @@
-"""What a restoration would take, told before it."""
+"""The memory and time of a restoration, estimated before it."""
 
 from pathlib import Path
 

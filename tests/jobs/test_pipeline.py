@@ -317,7 +317,7 @@ def test_untagged_sd_stays_bt_601_when_it_becomes_hd(tmp_path: Path):
 
 
 def test_ten_bits_stay_ten_bits(tmp_path: Path, deblurring_identity: Identity):
-    """In depth, as told by the file."""
+    """The file states the depth."""
     source = make_clip(tmp_path / "in.mkv", pix_fmt="yuv420p10le", codec="ffv1", options={}, frames=2)
     restore(source, tmp_path / "out.mkv", model=deblurring_identity, encoding=Encoding("ffv1"))
     assert probe(tmp_path / "out.mkv").pix_fmt == "yuv420p10le"

@@ -1,4 +1,4 @@
-"""A video as a job: whatever ends a run, the next one goes on and ends with the same frames."""
+"""A video as a job: whatever ends a run, the next one continues it and ends with the same frames."""
 
 import errno
 import hashlib
@@ -84,7 +84,7 @@ def interrupted(folder: Path, tmp_path: Path, frames: int = 14, **options) -> tu
 
 
 def same_as_whole(folder: Path, target: Path) -> bool:
-    """Whether a target is what the uninterrupted run made, and nothing lies beside it."""
+    """Whether a target equals that of the uninterrupted run, and nothing else is left in its folder."""
     whole = folder / "whole.mp4"
     assert [name for name in names(target.parent) if name.startswith(".")] == []
     assert frame_times(target) == frame_times(whole) and packets(target) == packets(whole)
@@ -362,7 +362,7 @@ def raising(error: BaseException, at: int = 1) -> Callable[..., None]:
 def test_a_full_disk_pauses_the_job(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: object, name: str, at: int
 ):
-    """What was done is kept, and the next run goes on."""
+    """Finished segments are kept, and the next run continues."""
     target, events = tmp_path / "out.mp4", []
     full: Exception = OutputError("No space left on device.")
     if name == "sync_file":
@@ -488,7 +488,7 @@ def test_other_tiles_go_on_with_a_notice(tmp_path: Path):
 
 
 def test_two_runs_never_work_on_one_job(folder: Path, tmp_path: Path):
-    """The second is told who the first is; the lock of a dead one holds nobody up."""
+    """The error names the first; the lock of a dead process blocks nobody."""
     job_dir = JobDirectory(tmp_path / "out.mp4")
     with job_dir.locked():
         with pytest.raises(OutputError, match=rf"in use by another run \(process {os.getpid()} on .*\)"):

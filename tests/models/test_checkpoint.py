@@ -37,7 +37,7 @@ CONFIGURATIONS = [
 
 
 def openmmlab(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same parameters under OpenMMLab's keys, with the training state that its files hold besides."""
+    """The same parameters under OpenMMLab's keys, with the training state that its files also hold."""
     named: dict[str, Tensor] = {}
     for key, value in state.items():
         name = re.sub(r"^pcd_align\.", "pcd_alignment.", key)
@@ -375,7 +375,7 @@ def test_a_known_file_is_recognized_under_any_path(tmp_path: Path, monkeypatch: 
 
 @pytest.mark.parametrize("name", [name for name, entry in MODELS.items() if entry.shipped])
 def test_a_shipped_model_loads_without_a_network(name, monkeypatch: pytest.MonkeyPatch):
-    """With the scale, the padding and the number of parameters that the table states, and a card beside it."""
+    """It has the scale, padding and number of parameters that the registry states, and a card next to it."""
     monkeypatch.setattr("socket.socket", None)
     model, entry = load_model(name), MODELS[name]
     assert (model.name, model.config.scale, model.padding) == (name, entry.scale, entry.padding)

@@ -117,7 +117,7 @@ def test_sizes_are_brought_together_as_it_is_stated(tmp_path):
 
 
 def test_other_shapes_are_an_error(clips, tmp_path):
-    """Nothing is squeezed unasked."""
+    """Videos of different shapes are not resized unless a size is given."""
     make_clip(tmp_path / "wide.mkv", width=96, height=48, frames=2)
     with raises(InputError, r"64×48.*96×48", hint="size"):
         compare(Footage.open(clips / "a.mkv"), Footage.open(tmp_path / "wide.mkv"))

@@ -139,7 +139,7 @@ def run(*arguments: object) -> int:
 
 
 def test_the_command_writes_pictures_and_videos_and_tells_the_time(footage, tmp_path, capsys):
-    """Their paths on standard output; nothing is replaced unasked."""
+    """Their paths go to standard output; existing files are not replaced without --overwrite."""
     save_model(random_network(), tmp_path / "m.safetensors")
     arguments = ["preview", footage.path, "--model", tmp_path / "m.safetensors", "-o", tmp_path / "out"]
     arguments += ["--at", "0.4", "--at", "0:00.8", "--video", "--seconds", "0.08", "--device", "cpu"]

@@ -107,7 +107,7 @@ def test_figures_settings_model_and_machine_are_told(page):
 
 
 def test_with_a_truth_both_are_measured_against_it(clips):
-    """Bicubic beside restored, no other sections."""
+    """It shows bicubic next to restored, and no other sections."""
     footage = Footage.open(clips / "in.mp4"), Footage.open(clips / "out <b>.mp4")
     page = build_report(*footage, truth=footage[1], pictures=1, max_frames=3, vmaf=False)
     assert "Against the truth" in page

@@ -1,4 +1,4 @@
-"""A file server on the loopback address that misbehaves as told."""
+"""A file server on the loopback address that misbehaves on request."""
 
 import threading
 import time

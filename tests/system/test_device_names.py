@@ -45,7 +45,7 @@ def test_wrong_lists_are_refused(text: str, sentence: str):
 
 
 def test_the_machine_decides_what_is_there(monkeypatch: pytest.MonkeyPatch):
-    """``all`` is every GPU; a GPU of a list that is not there is named, beside those that are."""
+    """``all`` is every GPU; the error for a missing GPU names it and those that exist."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert resolve_devices("all") == ("cuda:0", "cuda:1")
     assert resolve_devices("cuda:1,cuda:0") == ("cuda:1", "cuda:0")

@@ -70,7 +70,7 @@ def test_a_connection_that_breaks_is_opened_again(server, tmp_path):
 
 
 def test_a_file_that_stays_truncated_is_kept_for_next_time(server, tmp_path):
-    """The message says how much there is; the name is not taken; the next run goes on."""
+    """The message says how much has arrived; the final name is not used; the next run continues."""
     server.cut = [1000, 0, 0, 0, 0]
     with pytest.raises(DownloadError, match="1000 bytes are kept"):
         fetch(server, tmp_path)

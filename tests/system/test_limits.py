@@ -57,7 +57,7 @@ def test_the_narrowest_group_counts(tmp_path: Path):
 
 
 def test_a_container_sees_its_group_as_the_root(tmp_path: Path):
-    """Also where it is told the host's path."""
+    """Also where the kernel states the host's path."""
     write(tmp_path, {"own": "0::/docker/abc", "root/cgroup.controllers": "cpu memory", "root/cpu.max": "200000 100000"})
     write(tmp_path / "root", {"memory.max": 800 * MIB, "memory.current": 500 * MIB})
     write(tmp_path / "root", {"memory.stat": f"anon {400 * MIB}\ninactive_file {50 * MIB}"})

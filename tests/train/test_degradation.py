@@ -86,7 +86,7 @@ def test_an_earlier_copy_leaves_its_artifacts_and_the_size():
 
 
 def test_sharpening_overshoots_at_edges_and_nowhere_else():
-    """A step from 80 to 160 goes below 80 and above 160 beside it."""
+    """A step from 80 to 160 overshoots on both sides."""
     step = torch.full((5, 3, 128, 128), 80, dtype=torch.uint8)
     step[..., 64:] = 160
     bare = real(step, np.random.default_rng(4), chain=ALONE).float()

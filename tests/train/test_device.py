@@ -194,7 +194,7 @@ def test_phases_follow_one_another_and_leave_models(pool: Pool, tmp_path: Path):
 
 
 def test_a_phase_that_is_stopped_leaves_its_weights(pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The average is written while the phase goes on, and is not what it began with."""
+    """The average is written during the phase, and differs from the first weights."""
     torch.manual_seed(0)
     start = tmp_path / "start.safetensors"
     tiny = EDVR(EDVRConfig(features=8, groups=2, extraction_blocks=1, reconstruction_blocks=1, tail=4))

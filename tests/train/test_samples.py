@@ -76,7 +76,7 @@ def test_a_window_is_compressed_with_frames_before_it(monkeypatch: pytest.Monkey
 
 
 def test_a_blur_that_is_recorded_keeps_its_sharp_truth(monkeypatch):
-    """With ``real``, a deblurring network sees noise and compression besides, and must take them away as well."""
+    """With ``real``, inputs of a deblurring network also have noise and compression, which the truth lacks."""
     samples = Samples(footage(), replace(TINY, task="deblur", degradation="real", ramp=0))
     recorded = samples.batch(1)
     monkeypatch.setattr(data, "simulate_camera", lambda frames, rng, strength: frames.round().byte())
@@ -126,7 +126,7 @@ def test_footage_too_small_for_the_patch_is_an_error_that_says_so():
 
 
 def test_videos_and_folders_of_frames_are_decoded_once_smaller(tmp_path):
-    """A second call reads the cache; changed footage is decoded anew."""
+    """A second call reads the cache; changed footage is decoded again."""
     source, cache = tmp_path / "footage", tmp_path / "cache"
     source.mkdir()
     make_clip(source / "a.mp4", width=288, height=272, frames=7)

@@ -86,7 +86,7 @@ def samples(path: Path, pix_fmt: str, *decoder: str) -> np.ndarray:
 
 
 def restore(source: Path, target: str, **options: object) -> tuple[Path, list[str]]:
-    """The result beside the source, and what was told."""
+    """The result, the source, and the notices."""
     told: list[str] = []
     path = source.with_name(target)
     given = {"encoding": Encoding(preset="ultrafast"), **options}
@@ -308,7 +308,7 @@ def test_transparency_that_is_lost_is_said(ffmpeg: Callable[..., Path]):
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 def test_any_metadata_is_kept_or_said(ffmpeg: Callable[..., Path], suffix: str):
-    """A phone's own tags beside the usual ones."""
+    """A phone's own tags as well as the usual ones."""
     tags = {"title": "Trip", "com.android.version": "14", "firmware": "HD5"}
     given = [part for key, value in tags.items() for part in ("-metadata", f"{key}={value}")]
     options = ["-movflags", "use_metadata_tags"]

@@ -127,7 +127,7 @@ def test_numbers_of_a_pattern_are_kept(tmp_path: Path):
 
 
 def test_a_video_becomes_pictures_and_pictures_a_video(tmp_path: Path):
-    """Counted from 1; the frame rate is the one given, and what is lost is told."""
+    """They count from 1 at the given frame rate, and a notice says what is lost."""
     clip = make_clip(tmp_path / "in.mkv", width=20, height=14, frames=3, audio=("flac",))
     told: list[str] = []
     restore(

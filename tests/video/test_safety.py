@@ -103,7 +103,7 @@ def test_a_file_cannot_lead_to_the_network(tmp_path: Path, server: Server, make,
 
 @pytest.mark.parametrize("make", [playlist, concat])
 def test_a_file_cannot_lead_to_other_files(tmp_path: Path, make):
-    """Not even to ones beside it."""
+    """Not even to files in its own folder."""
     other = make_clip(tmp_path / "other.ts", frames=3, codec="mpeg2video", options={})
     with pytest.raises(InputError):
         probe(make(tmp_path, other.name))

@@ -111,7 +111,7 @@ def test_frames_without_times_follow_at_the_frame_rate(tmp_path: Path):
 
 @pytest.mark.parametrize("place", [4, 5, 10, 11])
 def test_a_damaged_packet_costs_its_own_frame_only(tmp_path: Path, place: int):
-    """It is told of once, and the frames after it come out, at the end of the file too."""
+    """One notice reports it, and the frames after it are read, at the end of the file too."""
     clip = make_clip(tmp_path / "clip.mp4", options={"preset": "ultrafast", "bf": "0", "g": "1"})
     with av.open(str(clip)) as container:
         packet = [packet for packet in container.demux(video=0) if packet.size][place]
