@@ -12,7 +12,7 @@ from edvr_cli.cli.help import ReadableGroup, write_rows
 from edvr_cli.cli.messages import LOG_OPTIONS
 from edvr_cli.cli.settings import SETTINGS_OPTIONS, settings_for
 from edvr_cli.errors import EdvrError
-from edvr_cli.video.file_names import is_url
+from edvr_cli.video.addresses import is_url
 
 __all__ = ["Commands"]
 

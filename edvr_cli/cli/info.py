@@ -27,7 +27,8 @@ from edvr_cli.errors import InputError
 from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.jobs.options import OutputOptions
 from edvr_cli.jobs.target_size import TargetSize
-from edvr_cli.video.file_names import FORMATS, is_url
+from edvr_cli.video.addresses import as_url, is_url
+from edvr_cli.video.file_names import FORMATS
 from edvr_cli.video.reading.options import InputOptions
 from edvr_cli.video.writing.options import Encoding
 
@@ -66,7 +67,9 @@ def info_command(
     """
     if not input.allow_network:
         if is_url(str(source)) and not source.exists():
-            raise InputError(f"{source} is a URL; URLs are opened only on request.", hint="network", wrong_usage=True)
+            raise InputError(
+                f"{as_url(str(source))} is a URL; URLs are opened only on request.", hint="network", wrong_usage=True
+            )
         check_inputs(source)
     choice.check("sr")
     from edvr_cli.jobs.plan import plan_restore  # noqa: PLC0415 (torch takes seconds)

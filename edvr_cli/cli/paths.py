@@ -10,7 +10,8 @@ import click
 
 from edvr_cli.errors import InputError, reason_of
 from edvr_cli.jobs.inputs import writable_name
-from edvr_cli.video.file_names import STANDARD_INPUT, is_url
+from edvr_cli.video.addresses import as_url, is_url
+from edvr_cli.video.file_names import STANDARD_INPUT
 
 __all__ = ["check_inputs", "read_paths", "single_target"]
 
@@ -124,5 +125,7 @@ def check_inputs(*paths: Path | None) -> None:
     for path in paths:
         if path is not None and path != STANDARD_INPUT and not path.exists() and "%" not in path.name:
             if is_url(str(path)):
-                raise InputError(f"{path} is a URL; only upscale, deblur and info read one.", wrong_usage=True)
+                raise InputError(
+                    f"{as_url(str(path))} is a URL; only upscale, deblur and info read one.", wrong_usage=True
+                )
             raise InputError(f"{path}: no such file.", wrong_usage=True)

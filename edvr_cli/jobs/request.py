@@ -1,6 +1,7 @@
 """Checks of a request that need neither the network nor torch: they come first, and take no time."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from edvr_cli.errors import InputError, OutputError, wrong_usage
@@ -8,9 +9,12 @@ from edvr_cli.jobs.job_dir import JobDirectory
 from edvr_cli.jobs.manifest import Manifest, file_identity
 from edvr_cli.jobs.options import JobOptions, OutputOptions
 from edvr_cli.jobs.output_path import check_target, scratch_path
-from edvr_cli.video.file_names import STANDARD_INPUT, STANDARD_OUTPUT, container_format, is_url
+from edvr_cli.video.addresses import as_url, is_url
+from edvr_cli.video.file_names import STANDARD_INPUT, STANDARD_OUTPUT, container_format
 from edvr_cli.video.image_sequences import find_images, output_names
 from edvr_cli.video.reading.options import InputOptions
+from edvr_cli.video.writing.encoder_options import check_encoding
+from edvr_cli.video.writing.options import usual_encoder
 
 __all__ = ["check_request", "find_finished_job", "job_directory"]
 
@@ -34,7 +38,7 @@ def check_request(
         raise InputError(f"{source}: the end of the range ({input.end} s) is not after its start ({input.start} s).")
     if not (input.allow_network or source == STANDARD_INPUT or source.exists() or "%" in source.name):
         if is_url(os.fspath(source)):
-            raise InputError(f"{source} is a URL; URLs are opened only on request.", hint="network")
+            raise InputError(f"{as_url(os.fspath(source))} is a URL; URLs are opened only on request.", hint="network")
         raise InputError(f"{source}: no such file.")
     if target == STANDARD_OUTPUT:
         return target
@@ -43,7 +47,9 @@ def check_request(
     finished = find_finished_job(job_dir, target) is not None
     path = check_target(target, source=source, overwrite=output.overwrite or finished)
     if output_names(target, find_images(source) or ()) is None:
-        container_format(target)
+        usual = usual_encoder(container_format(target))
+        if output.encoding is not None:
+            check_encoding(replace(output.encoding, codec=output.encoding.codec or usual))
     if job.resume == "require" and not job_dir.manifest.exists():
         raise OutputError(f"There is no interrupted job for {target}.", hint="no_resume")
     return path

@@ -10,7 +10,6 @@ from av.video.codeccontext import VideoCodecContext
 
 from edvr_cli.video.containers import reason
 from edvr_cli.video.libav_log import log_level
-from edvr_cli.video.vmaf import vmaf_available
 
 __all__ = ["FFmpegCapabilities", "encoder_opens", "find_capabilities"]
 
@@ -41,6 +40,8 @@ class FFmpegCapabilities:
 
 def find_capabilities() -> FFmpegCapabilities:
     """Find them; opens every hardware encoder once."""
+    from edvr_cli.video.vmaf import vmaf_available  # noqa: PLC0415 (it loads torch, which the rest does without)
+
     return FFmpegCapabilities(
         libraries={name: ".".join(map(str, number)) for name, number in av.library_versions.items()},
         encoders=[name for name in _SOFTWARE if name in av.codecs_available],

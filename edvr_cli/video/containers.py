@@ -2,7 +2,6 @@
 
 import errno
 import os
-import re
 import sys
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from av.video.stream import VideoStream
 
 from edvr_cli.errors import InputError, reason_of
 from edvr_cli.system.pipes import PipeReader
+from edvr_cli.video.addresses import as_url, is_url
 from edvr_cli.video.protection import has_protected_samples
 from edvr_cli.video.pyav import TAGS_AS_BYTES
 
@@ -45,10 +45,8 @@ def open_source(
     or not media.
     """
     name = Path(path)
-    # A path has one slash where an address has two.
-    address = re.fullmatch(r"([a-z][a-z0-9+.-]+):/+(.+)", name.as_posix())
-    if allow_network and address and not name.exists():
-        return _open(f"{address[1]}://{address[2]}", name, _PERMISSIONS, hwaccel=hwaccel)
+    if allow_network and is_url(name.as_posix()) and not name.exists():
+        return _open(as_url(name.as_posix()), name, _PERMISSIONS, hwaccel=hwaccel)
     if not name.exists():
         raise InputError(f"{name}: no such file.")
     if name.is_dir():

@@ -1,13 +1,12 @@
 """File names: containers by suffix, standard input and output."""
 
 import os
-import re
 from pathlib import Path
 from typing import Literal
 
 from edvr_cli.errors import OutputError
 
-__all__ = ["FORMATS", "RAW", "STANDARD_INPUT", "STANDARD_OUTPUT", "Y4M", "PipeFormat", "container_format", "is_url"]
+__all__ = ["FORMATS", "RAW", "STANDARD_INPUT", "STANDARD_OUTPUT", "Y4M", "PipeFormat", "container_format"]
 
 STANDARD_INPUT = STANDARD_OUTPUT = Path("-")
 
@@ -39,8 +38,3 @@ def container_format(target: str | os.PathLike[str]) -> str:
             hint="avi" if suffix == ".avi" else "gif" if suffix == ".gif" else None,
         )
     return FORMATS[suffix]
-
-
-def is_url(name: str) -> bool:
-    """Whether a name is an address; a path made of one has one slash where it had two."""
-    return re.match(r"[a-z][a-z0-9+.-]+:/+.", name) is not None

@@ -33,7 +33,7 @@ def edvr(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.
         (("https://x.org/a.mp4",), "https://x.org/a.mp4 is not a command. Type `edvr upscale https://x.org/a.mp4`"),
         (
             ("upscale", "https://x.org/a.mp4", "out.mp4"),
-            "is a URL; URLs are opened only on request; pass --allow-network",
+            "https://x.org/a.mp4 is a URL; URLs are opened only on request; pass --allow-network",
         ),
         (("info", "https://x.org/a.mp4"), "is a URL; URLs are opened only on request; pass --allow-network"),
         (("report", "large.mp4", "small.mp4"), "the source comes first. Try edvr report small.mp4 large.mp4"),

@@ -21,7 +21,7 @@ from edvr_cli.video.muxing.tags import lost_tags
 from edvr_cli.video.reading.info import Source, StreamInfo, VideoInfo
 from edvr_cli.video.reading.pictures import ImageSource
 from edvr_cli.video.writing.encoders import EncoderPlan
-from edvr_cli.video.writing.options import DEFAULT_CODEC, Encoding, encoder_name
+from edvr_cli.video.writing.options import Encoding, encoder_name, usual_encoder
 from edvr_cli.video.writing.output_formats import in_y4m
 
 Action = Literal["copy", "convert", "drop"]
@@ -90,8 +90,7 @@ def encoding_for(target: str | os.PathLike[str], source: Source, encoding: Encod
     elif images is not None:
         only, what = ENCODERS[images.suffix.lower()], f"A {images.suffix} picture"
     else:
-        usual = "libvpx-vp9" if path.suffix.lower() == ".webm" else DEFAULT_CODEC
-        return replace(encoding, codec=encoding.codec or usual)
+        return replace(encoding, codec=encoding.codec or usual_encoder(path.suffix.lower().removeprefix(".")))
     if encoding.codec is not None and encoder_name(encoding.codec) != only:
         raise OutputError(f"{what} is not written by {encoding.codec}.", hint="no_codec")
     return replace(encoding, codec=only)

@@ -3,15 +3,25 @@
 import difflib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import av
 
 from edvr_cli.errors import OutputError
+from edvr_cli.video.capabilities import encoder_opens
 from edvr_cli.video.pixels.hdr import HdrMetadata
-from edvr_cli.video.writing.options import Encoding
+from edvr_cli.video.writing.options import CODEC_ALIASES, DEFAULT_CODEC, Encoding, encoder_name
 
-__all__ = ["QUALITY", "Quality", "check_options", "merged_options", "quality_options", "static_options"]
+__all__ = [
+    "QUALITY",
+    "Quality",
+    "check_encoding",
+    "check_options",
+    "find_encoder",
+    "merged_options",
+    "quality_options",
+    "static_options",
+]
 
 _X26X_PRESETS = (
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo",
@@ -157,3 +167,26 @@ def check_options(codec: av.Codec, options: Mapping[str, str]) -> None:
             hint = f"did you mean {' or '.join(near)}? " if near else ""
             own = ", ".join(sorted(set(private)))
             raise OutputError(f"{codec.name} has no option {name!r}; {hint}Its own options: {own}.")
+
+
+def find_encoder(name: str) -> av.Codec:
+    """libav's encoder of that name. Raises OutputError where there is none, or none for video, with usual ones."""
+    try:
+        codec = av.Codec(name, "w")
+    except ValueError as error:
+        known = sorted(filter(encoder_opens, set(QUALITY) & av.codecs_available))
+        aliases = [alias for alias, means in CODEC_ALIASES.items() if means in known]
+        raise OutputError(
+            f"Unknown video encoder {name!r}; usual ones here: {', '.join(known)}, or {', '.join(aliases[:5])}."
+        ) from error
+    if codec.type != "video":
+        raise OutputError(f"{name!r} is an encoder for {codec.type}, not for video.")
+    return codec
+
+
+def check_encoding(encoding: Encoding) -> None:
+    """Raise OutputError for a codec, quality, preset or option that is wrong whatever the source."""
+    name = encoder_name(encoding.codec or DEFAULT_CODEC)
+    codec = find_encoder(name)
+    quality_options(replace(encoding, codec=name), QUALITY.get(name, Quality(None, None)))
+    check_options(codec, encoding.options)

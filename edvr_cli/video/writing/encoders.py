@@ -10,7 +10,6 @@ from av.video.codeccontext import VideoCodecContext
 
 from edvr_cli.errors import OutputError, wrong_usage
 from edvr_cli.size import Size
-from edvr_cli.video.capabilities import encoder_opens
 from edvr_cli.video.containers import reason
 from edvr_cli.video.pixels.color import ColorSpec
 from edvr_cli.video.pixels.hdr import HdrMetadata
@@ -20,11 +19,12 @@ from edvr_cli.video.writing.encoder_options import (
     QUALITY,
     Quality,
     check_options,
+    find_encoder,
     merged_options,
     quality_options,
     static_options,
 )
-from edvr_cli.video.writing.options import CODEC_ALIASES, DEFAULT_CODEC, Encoding, encoder_name
+from edvr_cli.video.writing.options import DEFAULT_CODEC, Encoding, encoder_name
 from edvr_cli.video.writing.output_formats import candidate_layouts
 
 __all__ = ["EncoderPlan", "plan_encoder"]
@@ -132,7 +132,7 @@ def plan_encoder(encoding: Encoding, info: VideoInfo, *, width: int, height: int
     """
     name = encoder_name(encoding.codec or DEFAULT_CODEC)
     encoding = replace(encoding, codec=name)
-    codec = _codec(name)
+    codec = find_encoder(name)
     quality = QUALITY.get(name, Quality(None, None))
     rate = plain_rate(info.average_rate or Fraction(25))  # It only guides the encoder.
     options = {
@@ -196,17 +196,3 @@ def _notes(info: VideoInfo, layout: PixelLayout, encoder: av.Codec) -> tuple[str
     if info.hdr and not carries_hdr:
         notes.append(f"HDR mastering metadata is lost: {codec} does not carry it, {' and '.join(_WITH_HDR)} do.")
     return tuple(notes)
-
-
-def _codec(name: str) -> av.Codec:
-    try:
-        codec = av.Codec(name, "w")
-    except ValueError as error:
-        known = sorted(filter(encoder_opens, set(QUALITY) & av.codecs_available))
-        aliases = [alias for alias, means in CODEC_ALIASES.items() if means in known]
-        raise OutputError(
-            f"Unknown video encoder {name!r}; usual ones here: {', '.join(known)}, or {', '.join(aliases[:5])}."
-        ) from error
-    if codec.type != "video":
-        raise OutputError(f"{name!r} is an encoder for {codec.type}, not for video.")
-    return codec

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["CODEC_ALIASES", "DEFAULT_CODEC", "Encoding", "encoder_name"]
+__all__ = ["CODEC_ALIASES", "DEFAULT_CODEC", "Encoding", "encoder_name", "usual_encoder"]
 
 DEFAULT_CODEC = "libx264"
 
@@ -45,3 +45,8 @@ class Encoding:
 def encoder_name(codec: str) -> str:
     """FFmpeg's name of the encoder that ``codec`` means: ``h264`` is ``libx264``, with its default quality."""
     return CODEC_ALIASES.get(codec.lower(), codec)
+
+
+def usual_encoder(format_name: str) -> str:
+    """The encoder for files of libav's format of that name, where none is chosen."""
+    return "libvpx-vp9" if format_name == "webm" else DEFAULT_CODEC
