@@ -24,8 +24,7 @@ from torch import Tensor, nn
 
 from edvr_cli.errors import DeviceError
 from edvr_cli.image.convert import fill_up
-from edvr_cli.image.resize import resize
-from edvr_cli.image.sharpen import sharpened
+from edvr_cli.inference.look import finish
 from edvr_cli.inference.memory_plan import MAX_WINDOWS, MIN_TILE, MemoryPlan, peak_memory, plan_memory, round_up
 from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.inference.precision import dtype_for
@@ -45,7 +44,6 @@ from edvr_cli.system.gpu_errors import is_out_of_memory
 __all__ = ["STAGES", "StreamingEDVR"]
 
 _LOG = logging.getLogger(__name__)
-_SHARPEN_SIGMA, _SHARPEN_SIGMA_OF_INPUT = 0.7, 0.375  # output pixels at least, and a share of an input pixel
 
 STAGES = ("features", "alignment", "fusion", "reconstruction", "tail")
 
@@ -222,19 +220,10 @@ class StreamingEDVR:
 
     def _restore_cropped(self, group: Sequence[Window[Tensor]], height: int, width: int) -> list[Tensor]:
         """The outputs (3, s·H, s·W) for frames of this size, sharpened and blended as the options say."""
-        scale, strength = self.config.scale, self.options.strength
+        scale, options = self.config.scale, self.options
         outputs = [output[:, : height * scale, : width * scale] for output in self._restore(group)]
-        if self.options.sharpen:
-            sigma = max(_SHARPEN_SIGMA, _SHARPEN_SIGMA_OF_INPUT * scale)
-            outputs = [sharpened(output, self.options.sharpen, sigma) for output in outputs]
-        if strength == 1:
-            return outputs
         middle = [self._frames[window.indices[self.config.reference]][:, :height, :width] for window in group]
-        size = height * scale, width * scale
-        return [
-            torch.lerp(resize(frame, size, "bicubic"), output, strength)
-            for frame, output in zip(middle, outputs, strict=True)
-        ]
+        return [finish(output, frame, options) for output, frame in zip(outputs, middle, strict=True)]
 
     def _restore(self, group: Sequence[Window[Tensor]]) -> Tensor:
         """(B, 3, s·H, s·W), of as many windows."""
