@@ -97,7 +97,7 @@ def damages(folder: Path, count: int, generator: random.Random) -> None:
         if fork(folder, kill_after=generator.randint(25, 120)) == 0:
             check(folder)
             continue
-        if (folder / TARGET).exists():  # killed at its very end: nothing is left to damage, or the same command tidies up
+        if (folder / TARGET).exists():  # killed at its very end: at most, something is left to tidy up
             assert not list(folder.glob(".*.edvr")) or fork(folder) == 0
             check(folder)
             continue
