@@ -82,13 +82,13 @@ def evaluate_command(
         find_model(available(model, agreed=pull))
     from edvr_cli.models.checkpoint import load_model  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.quality.benchmark_sets import EvaluationOptions, evaluate, mean_score  # noqa: PLC0415 (torch takes seconds)
-    from edvr_cli.system.hardware import resolve_devices  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.system.hardware import resolve_device  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.video.vmaf import vmaf_available  # noqa: PLC0415 (torch takes seconds)
 
     if vmaf and not vmaf_available():
         raise EdvrError("the FFmpeg binary of imageio-ffmpeg cannot measure VMAF here; leave --vmaf out")
-    on = resolve_devices(device)[0]
-    method: Method = _RESAMPLING.get(model or "") or load_model(model or default_model("sr", on), on)
+    on = resolve_device(device)
+    method: Method = _RESAMPLING.get(model or "") or load_model(model or default_model("sr", str(on)), on)
     options = EvaluationOptions(rounding, compress, copies, frames, vmaf)
     progress = Messages()
     scores = []

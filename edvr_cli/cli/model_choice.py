@@ -44,14 +44,20 @@ class ModelChoice:
         """The model that was chosen, or the default for ``task`` on that device, on the first device."""
         from edvr_cli.models.checkpoint import load_model  # noqa: PLC0415 (torch takes seconds)
 
-        device = self.devices()[0]
+        device = self._first_device()
         return load_model(self.model or default_model(task, device), device, denoise=self.denoise)
 
     def load_larger(self, task: Task) -> Model | None:
         """On a CPU, where no model was chosen: the default for GPUs, which takes longer and restores more."""
         from edvr_cli.models.checkpoint import load_model  # noqa: PLC0415 (torch takes seconds)
 
-        device, larger = self.devices()[0], default_model(task, "cuda")
+        device, larger = self._first_device(), default_model(task, "cuda")
         if self.model is not None or not device.startswith("cpu") or larger == default_model(task, device):
             return None
         return load_model(larger, device, denoise=self.denoise)
+
+    def _first_device(self) -> str:
+        """The one that ``auto`` comes to, or the first of several."""
+        from edvr_cli.system.hardware import resolve_device  # noqa: PLC0415 (torch takes seconds)
+
+        return str(resolve_device(self.devices()[0]))

@@ -108,8 +108,10 @@ MODELS: dict[str, ModelEntry] = read_registry(Path(__file__).with_name("registry
 def default_model(task: Task, device: str = "cpu") -> str:
     """Name of the shipped model for ``task`` on ``device``: ``cpu``, ``cuda:1``, ``mps``.
 
-    Raises ModelError where none ships.
+    Raises ModelError where none ships, ValueError for a device that is not chosen yet.
     """
+    if device == "auto":
+        raise ValueError("the default model depends on the device: resolve 'auto' first")
     processor: Processor = "cpu" if device.startswith("cpu") else "gpu"
     for entry in MODELS.values():
         if entry.task == task and processor in entry.default_on:

@@ -79,6 +79,7 @@ def test_models_are_completed(monkeypatch, capsys):
         assert run() == 0
         assert capsys.readouterr().out.split() == [
             "plain,edvr-m-x4",
+            "plain,edvr-m-x4-real",
             "plain,edvr-m-x4-reds",
             "plain,edvr-m-wotsa-x4-reds",
         ]

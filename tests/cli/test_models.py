@@ -12,6 +12,7 @@ import torch
 
 from edvr_cli.cli import main
 from edvr_cli.cli.fetch import available
+from edvr_cli.cli.model_choice import ModelChoice
 from edvr_cli.errors import DownloadError, ModelError, OutputError
 from edvr_cli.models import registry as models
 from edvr_cli.models.checkpoint import load_model, save_model
@@ -232,3 +233,16 @@ def test_models_that_ship_and_files_are_never_fetched(published, checkpoint):
     for name in ("edvr-s-x4", str(checkpoint), "no-such-model"):
         assert available(name, agreed=True) == name
     assert not published.requests
+
+
+def test_the_default_is_that_of_the_device_that_auto_comes_to(monkeypatch: pytest.MonkeyPatch):
+    """The small model on a CPU, beside which the larger one can be shown; none beside one that was chosen."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    choice = ModelChoice(None, None, pull=False, device="auto")
+    assert choice.load("sr").name == "edvr-s-x4-real"
+    larger = choice.load_larger("sr")
+    assert larger is not None
+    assert larger.name == "edvr-m-x4-real"
+    assert choice.load_larger("deblur") is None
+    assert replace(choice, model="edvr-s-x4").load_larger("sr") is None

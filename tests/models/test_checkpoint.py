@@ -318,7 +318,7 @@ def test_an_unknown_name_suggests_the_nearest():
     """Or lists them all, where nothing is near."""
     with pytest.raises(ModelError, match=r"unknown model 'edvr-m-x4-red': did you mean 'edvr-m-x4-reds'\?"):
         load_model("edvr-m-x4-red")
-    known = "edvr-s-x4-real, edvr-s-x4, edvr-m-x4, edvr-s-deblur, "
+    known = "edvr-s-x4-real, edvr-s-x4, edvr-m-x4, edvr-m-x4-real, edvr-s-deblur, "
     with pytest.raises(ModelError, match=rf"unknown model .zzz.: known: {known}"):
         load_model("zzz")
     with pytest.raises(ModelError, match=r"model file no/such\.pth does not exist"):
@@ -387,6 +387,10 @@ def test_a_shipped_model_loads_without_a_network(name, monkeypatch: pytest.Monke
 def test_each_task_has_a_default_that_suits_real_video():
     """What people have is compressed."""
     assert (default_model("sr"), default_model("deblur")) == ("edvr-s-x4-real", "edvr-s-deblur")
+    assert {default_model("sr", device) for device in ("cuda", "cuda:1", "mps")} == {"edvr-m-x4-real"}
+    assert default_model("deblur", "cuda:0") == "edvr-s-deblur"
+    with pytest.raises(ValueError, match="auto"):
+        default_model("sr", "auto")
 
 
 def test_a_task_without_a_shipped_model_says_what_to_pass(monkeypatch: pytest.MonkeyPatch):
