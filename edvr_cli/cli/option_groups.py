@@ -27,8 +27,9 @@ from edvr_cli.cli.types import (
     Count,
     Finite,
 )
-from edvr_cli.inference.options import DEFAULT_TILE_PAD, MAX_SHARPEN, PRECISIONS, InferenceOptions
+from edvr_cli.inference.options import DEFAULT_TILE_PAD, PRECISIONS, InferenceOptions
 from edvr_cli.jobs.options import JobOptions, OutputOptions
+from edvr_cli.network.config import MAX_SHARPEN
 from edvr_cli.video.reading.options import InputOptions
 from edvr_cli.video.writing.options import Encoding
 

@@ -146,7 +146,18 @@ def _model(name: str) -> ModelCard:
     from edvr_cli.quality.report import ModelCard  # noqa: PLC0415 (torch takes seconds)
 
     facts = describe(name)
-    kept = ("name", "summary", "task", "scale", "license", "parameters", "quality", "window_padding", "sha256")
+    kept = (
+        "name",
+        "summary",
+        "task",
+        "scale",
+        "license",
+        "parameters",
+        "quality",
+        "window_padding",
+        "sharpen",
+        "sha256",
+    )
     rows = {key.replace("_", " "): str(facts[key]) for key in kept if facts.get(key)}
     card = facts.get("card")
     return ModelCard(rows, Path(card).read_text(encoding="utf-8") if card else "")

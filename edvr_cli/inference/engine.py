@@ -219,11 +219,11 @@ class StreamingEDVR:
         return restored
 
     def _restore_cropped(self, group: Sequence[Window[Tensor]], height: int, width: int) -> list[Tensor]:
-        """The outputs (3, s·H, s·W) for frames of this size, sharpened and blended as the options say."""
-        scale, options = self.config.scale, self.options
+        """The outputs (3, s·H, s·W) for frames of this size, sharpened and blended as model and options say."""
+        scale, options, sharpen = self.config.scale, self.options, self.model.sharpen
         outputs = [output[:, : height * scale, : width * scale] for output in self._restore(group)]
         middle = [self._frames[window.indices[self.config.reference]][:, :height, :width] for window in group]
-        return [finish(output, frame, options) for output, frame in zip(outputs, middle, strict=True)]
+        return [finish(output, frame, options, sharpen=sharpen) for output, frame in zip(outputs, middle, strict=True)]
 
     def _restore(self, group: Sequence[Window[Tensor]]) -> Tensor:
         """(B, 3, s·H, s·W), of as many windows."""

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-__all__ = ["DEFAULT_TILE_PAD", "MAX_SHARPEN", "PRECISIONS", "InferenceOptions", "Precision", "describe_look"]
+from edvr_cli.network.config import MAX_SHARPEN
+
+__all__ = ["DEFAULT_TILE_PAD", "PRECISIONS", "InferenceOptions", "Precision", "describe_look"]
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 
-MAX_SHARPEN = 2.0
 DEFAULT_TILE_PAD = 32  # input pixels; docs/lab/performance.md has the measurements
 
 
@@ -23,7 +24,7 @@ class InferenceOptions:
         max_memory: limit for the network in bytes; None: the free memory.
         torch_compile: fuse the network with torch.compile on a GPU; the first frame takes about a minute.
         strength: share of the network's output in a frame, 0 to 1; the rest is the frame's plain (bicubic) enlargement.
-        sharpen: how much the network's output is sharpened, 0 to 2.
+        sharpen: how much the network's output is sharpened, 0 to 2, besides what belongs to the model.
 
     Raises ValueError for values outside that.
     """

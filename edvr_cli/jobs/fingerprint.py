@@ -54,8 +54,8 @@ def _update(digest: "hashlib._Hash", file: BinaryIO, size: int) -> None:
 
 
 def model_digest(model: Model) -> str:
-    """SHA-256 of the network's parameters, dimensions and window padding: all that decides its output."""
-    recipe = {"config": asdict(model.config), "padding": model.padding}
+    """SHA-256 of the network's parameters and dimensions, padding and sharpening: all that decides its output."""
+    recipe = {"config": asdict(model.config), "padding": model.padding, "sharpen": model.sharpen}
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode())
     for name, value in sorted(model.network.state_dict().items()):
         digest.update(name.encode())

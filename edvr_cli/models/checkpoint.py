@@ -19,6 +19,7 @@ from edvr_cli.models.blending import blend_into
 from edvr_cli.models.file_kind import check_file, check_tensors, why_not_loaded
 from edvr_cli.models.key_names import is_counter, published_key
 from edvr_cli.models.registry import MODELS, ModelEntry, find_model, lineage_of
+from edvr_cli.network.config import MAX_SHARPEN
 from edvr_cli.network.edvr import EDVR, EDVRConfig
 from edvr_cli.network.model import Model
 from edvr_cli.network.windows import PADDINGS, Padding
@@ -59,7 +60,7 @@ def load_model(
         network.to(resolve_device(device)).eval()
     except (RuntimeError, AssertionError) as error:
         raise DeviceError(f"device {str(device)!r} cannot be used here: {first_line(error)}") from error
-    return Model.of(network, padding=padding, name=name)
+    return Model.of(network, padding=padding, name=name, sharpen=_sharpen(recipe.get("sharpen", "0"), path))
 
 
 def _load_between(clean: str, real: str, share: float, device: str | torch.device, padding: Padding | None) -> Model:
@@ -70,13 +71,14 @@ def _load_between(clean: str, real: str, share: float, device: str | torch.devic
 
 
 def save_model(model: Model | EDVR, path: str | Path, *, dtype: torch.dtype = torch.float16, **recipe: str) -> None:
-    """Write ``model`` as safetensors with its window padding and ``recipe`` (name, task, ...) as metadata."""
+    """Write ``model`` as safetensors with its padding, sharpening and ``recipe`` (name, task, ...) as metadata."""
     model = Model.of(model)
     state = {key: value.detach().cpu().to(dtype).contiguous() for key, value in model.network.state_dict().items()}
     metadata = {
         "format": "pt",
         "padding": model.padding,
         "config": json.dumps(asdict(model.config)),
+        **({"sharpen": f"{model.sharpen:g}"} if model.sharpen else {}),
         **recipe,
     }
     write_file(Path(path), save(state, metadata))  # safetensors' writer makes files that only their owner may read
@@ -216,6 +218,16 @@ def _padding(stated: object, path: Path) -> Padding:
     if stated not in PADDINGS:
         raise ModelError(f"{path} asks for window padding {stated!r}; known are {', '.join(get_args(Padding))}")
     return cast(Padding, stated)
+
+
+def _sharpen(stated: str, path: Path) -> float:
+    try:
+        amount = float(stated)
+    except ValueError:
+        amount = -1.0
+    if not 0 <= amount <= MAX_SHARPEN:
+        raise ModelError(f"{path} asks for sharpening by {stated!r}; expected a number from 0 to {MAX_SHARPEN:g}")
+    return amount
 
 
 def _entry_of(name_or_path: str | Path, path: Path) -> ModelEntry | None:

@@ -191,10 +191,13 @@ def describe(name: str) -> dict[str, Any]:
         "temporal_and_spatial_attention": config.tsa,
         "predeblur": config.predeblur,
         "window_padding": model.padding,
+        "sharpen": model.sharpen,
         "path": str(path),
         "bytes": path.stat().st_size,
         "sha256": sha256_of(path),
-        "metadata": {k: v for k, v in read_state_dict(path)[1].items() if k not in ("format", "config", "padding")},
+        "metadata": {
+            k: v for k, v in read_state_dict(path)[1].items() if k not in ("format", "config", "padding", "sharpen")
+        },
     }
     card = path.with_suffix(".md")
     if card.is_file():

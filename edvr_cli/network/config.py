@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 from edvr_cli.network.windows import Padding
 
-__all__ = ["EDVRConfig"]
+__all__ = ["MAX_SHARPEN", "EDVRConfig"]
+
+MAX_SHARPEN = 2.0
+"""The largest amount of an unsharp mask that a model or a user may ask for."""
 
 
 @dataclass(frozen=True)

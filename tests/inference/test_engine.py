@@ -1,5 +1,7 @@
 """The streaming engine against the plain network, frame by frame."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,6 +15,7 @@ from edvr_cli.inference.memory_plan import MemoryPlan
 from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.inference.strips import strips
 from edvr_cli.network.edvr import TAIL_REACH
+from edvr_cli.network.model import Model
 from edvr_cli.network.windows import PADDINGS, windows
 from tests.support.networks import random_network
 
@@ -306,6 +309,20 @@ def test_the_network_s_output_is_sharpened_before_it_is_blended(tile):
         enlarged = resize(frame, (152, 172), "bicubic")
         torch.testing.assert_close(half, (enlarged + sharp) / 2)
         assert torch.equal(none, enlarged)
+
+
+def test_what_belongs_to_the_model_is_added_to_what_is_asked_for():
+    """A model whose output is to be sharpened, and a user who wants more."""
+    model, frames = Model.of(random_network()), clip(6, 38, 43)
+
+    def restored(model, **options):
+        engine = StreamingEDVR(model, InferenceOptions(precision="fp32", **options))
+        return [output for _, output in engine.restore_stream((None, frame, False) for frame in frames)]
+
+    soft, own, both = restored(model), replace(model, sharpen=0.3), replace(model, sharpen=0.2)
+    for plain, one, two in zip(soft, restored(own), restored(both, sharpen=0.1), strict=True):
+        torch.testing.assert_close(one, sharpened(plain, 0.3, 1.5))
+        torch.testing.assert_close(two, one)
 
 
 @pytest.mark.parametrize(("name", "most"), [("strength", 1), ("sharpen", 2)])

@@ -13,7 +13,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from edvr_cli.errors import DeviceError, ModelError
+from edvr_cli.jobs.fingerprint import model_digest
 from edvr_cli.models import registry as models
+from edvr_cli.models.blending import blend_into
 from edvr_cli.models.checkpoint import config_of, load_model, read_state_dict, save_model
 from edvr_cli.models.registry import MODELS, default_model, find_model, model_folders
 from edvr_cli.network.edvr import EDVR, EDVRConfig
@@ -371,6 +373,22 @@ def test_a_known_file_is_recognized_under_any_path(tmp_path: Path, monkeypatch: 
     monkeypatch.setitem(models.MODELS, entry.name, entry)
     model = load_model(path)
     assert (model.name, model.padding) == (entry.name, "replicate")
+
+
+def test_the_sharpening_of_a_model_travels_in_its_file(tmp_path: Path):
+    """Through saving and blending; what is no amount is refused, and it is a part of a job's identity."""
+    model = Model.of(random_network())
+    sharp = replace(model, sharpen=0.3)
+    save_model(model, tmp_path / "soft.safetensors")
+    save_model(sharp, tmp_path / "sharp.safetensors")
+    assert load_model(tmp_path / "soft.safetensors").sharpen == 0
+    assert load_model(tmp_path / "sharp.safetensors").sharpen == 0.3
+    assert blend_into(sharp, model, 0.5).sharpen == 0.15
+    assert model_digest(model) != model_digest(sharp)
+    for wrong in ("much", "3", "-1", "nan"):
+        save_model(model, tmp_path / "wrong.safetensors", sharpen=wrong)
+        with pytest.raises(ModelError, match="asks for sharpening by"):
+            load_model(tmp_path / "wrong.safetensors")
 
 
 @pytest.mark.parametrize("name", [name for name, entry in MODELS.items() if entry.shipped])
