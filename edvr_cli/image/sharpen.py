@@ -14,7 +14,11 @@ def sharpened(picture: Tensor, amount: float, sigma: float) -> Tensor:
 
     picture (C, H, W), any floating dtype; ``sigma`` is the Gaussian's, in pixels. Returns the same shape, not clamped.
     """
-    return torch.lerp(_blurred(_blurred(picture, sigma, axis=1), sigma, axis=2), picture, 1 + amount)
+    result = torch.empty_like(picture)
+    for channel, target in zip(picture.split(1), result.split(1), strict=True):  # one at a time: frames can be large
+        blurred = _blurred(_blurred(channel, sigma, axis=1), sigma, axis=2)
+        torch.lerp(blurred, channel, 1 + amount, out=target)
+    return result
 
 
 def _blurred(picture: Tensor, sigma: float, *, axis: int) -> Tensor:
