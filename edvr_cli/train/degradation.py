@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edvr_cli.image.resize import Kernel, benchmark_lr, resize
+from edvr_cli.image.sharpen import sharpened
 from edvr_cli.video.quality_scales import CODECS, Codec
 from edvr_cli.video.recompress import recompress
 
@@ -75,7 +76,8 @@ def real(
         frames = compress(frames.round().clamp(0, 255).byte(), rng, strength=strength, codecs=chain.codecs).float()
     frames = _shrunk(frames, height, width, rng)
     if rng.random() < chain.halo_chance * strength:
-        frames = _sharpened(frames, rng.random() * chain.halo_amount * strength, rng.uniform(0.5, 1.5))
+        amount, sigma = rng.random() * chain.halo_amount * strength, rng.uniform(0.5, 1.5)
+        frames = sharpened(frames.flatten(0, 1), amount, sigma).view_as(frames)
     if rng.random() < chain.interlace_chance * strength:
         frames = _interlaced(frames, rng.random() * chain.interlace_share * strength)
     return simulate_camera(frames, rng, strength=strength, chain=chain)
@@ -109,13 +111,6 @@ def compress(
 
 def _shrunk(frames: Tensor, height: int, width: int, rng: np.random.Generator) -> Tensor:
     return resize(frames, (height, width), _KERNELS[rng.integers(len(_KERNELS))])
-
-
-def _sharpened(frames: Tensor, amount: float, sigma: float) -> Tensor:
-    """An unsharp mask, whose halos cameras and editors leave at edges."""
-    axis = torch.arange(-3, 4, dtype=torch.float32)
-    line = torch.exp(-0.5 * (axis / sigma) ** 2)
-    return frames + amount * (frames - _blur(frames, line[:, None] * line / line.sum() ** 2))
 
 
 def _interlaced(frames: Tensor, share: float) -> Tensor:

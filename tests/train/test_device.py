@@ -8,6 +8,9 @@ import torch
 from edvr_cli.image.resize import resize
 from edvr_cli.models.checkpoint import load_model, save_model
 from edvr_cli.network.edvr import EDVR, EDVRConfig
+from edvr_cli.train.clips import Clip
+from edvr_cli.train.degradation import clean
+from edvr_cli.train.device import footage as device_footage
 from edvr_cli.train.device import trainer
 from edvr_cli.train.device.blur import BlurSampler
 from edvr_cli.train.device.optimizer import StackedOptimizer
@@ -212,3 +215,21 @@ def test_a_phase_that_is_stopped_leaves_its_weights(pool: Pool, tmp_path: Path, 
         run_phases([phase], pool, tmp_path, say=say)
     model = load_model(tmp_path / "stopped.safetensors").network
     assert any(not torch.equal(a, b) for a, b in zip(model.parameters(), tiny.parameters(), strict=True))
+
+
+def test_tiles_are_compressed_with_frames_before_them(monkeypatch: pytest.MonkeyPatch):
+    """As many as each version draws, none where the clip begins; what is kept is of the tile's own frames."""
+    lengths: list[int] = []
+
+    def undamaged(frames, rng, *, scale, strength):
+        lengths.append(len(frames))
+        return clean(frames, scale)
+
+    monkeypatch.setattr(device_footage, "real", undamaged)
+    clip = Clip("still", torch.randint(0, 256, (45, 3, 128, 128), dtype=torch.uint8).numpy())
+    footage = device_footage.cut_tiles([clip], versions=4)
+    assert sorted(shot.length for shot in footage.shots) == [5, 20, 20]
+    assert footage.degraded is not None
+    assert all(torch.equal(version, clean(footage.truth, 4)) for version in footage.degraded)
+    assert lengths.count(20) >= 4  # the clip's first tile
+    assert max(lengths) > 20

@@ -21,6 +21,7 @@ _UNIT = 32  # pixels that a tile's side is a multiple of
 _MAX_SIDE = 384
 _FRAMES = 20  # of a tile at most: a codec's group of pictures; scenes have about equal shares
 _MIN_SIDE = 128
+_HISTORY = 20  # frames before a tile that are compressed with it, at most
 
 
 class Footage(NamedTuple):
@@ -41,8 +42,9 @@ def cut_tiles(
 ) -> Footage:
     """Cut every clip into tiles, as many as ``max_frames`` frames allow, spread over the clips.
 
-    ``versions`` compressed versions are made of each tile, from mild to strong. Raises InputError where no clip is
-    large and long enough.
+    ``versions`` compressed versions are made of each tile, from mild to strong, together with frames before it where
+    the clip has some: where a codec begins, its artifacts are unlike those that follow. Raises InputError where no clip
+    is large and long enough.
     """
     usable = [clip for clip in clips if min(clip.frames.shape[2:]) >= _MIN_SIDE and len(clip.frames) >= window]
     if not usable:
@@ -63,13 +65,16 @@ def cut_tiles(
     total = 0
     for number in order:
         frames, first, top, left = places[number]
-        tile = torch.from_numpy(np.array(frames[first : first + _FRAMES, :, top : top + side, left : left + side]))
+        earlier = min(first, _HISTORY)
+        run = frames[first - earlier : first + _FRAMES, :, top : top + side, left : left + side]
+        tile = torch.from_numpy(np.array(run[earlier:]))
         if total + len(tile) > max_frames:
             break
         total += len(tile)
         tiles.append(tile)
         if versions:
-            compressed.append(_compressed(tile, versions, seed=(seed, int(number))))
+            whole = torch.from_numpy(np.array(run))
+            compressed.append(_compressed(whole, earlier, versions, seed=(seed, int(number))))
     shots = [Shot(sum(map(len, tiles[:n])), len(tile)) for n, tile in enumerate(tiles)]
     return Footage(torch.cat(tiles), torch.cat(compressed, dim=1) if versions else None, shots)
 
@@ -82,7 +87,14 @@ def _starts(length: int, side: int) -> list[int]:
     return [round(n * (length - side) / max(1, count - 1)) for n in range(count)]
 
 
-def _compressed(tile: Tensor, versions: int, *, seed: tuple[int, int]) -> Tensor:
-    """(V, T, 3, S / 4, S / 4) uint8, each through the whole chain of degradations, the last most strongly."""
+def _compressed(run: Tensor, earlier: int, versions: int, *, seed: tuple[int, int]) -> Tensor:
+    """(V, T, 3, S / 4, S / 4) uint8, each through the whole chain of degradations, the last most strongly.
+
+    ``run`` are the tile's T frames after ``earlier`` ones; each version is compressed with a random number of these.
+    """
     rng = np.random.default_rng(seed)
-    return torch.stack([real(tile, rng, scale=SCALE, strength=(n + 1) / versions) for n in range(versions)])
+    made = []
+    for n in range(versions):
+        first = int(rng.integers(earlier + 1))
+        made.append(real(run[first:], rng, scale=SCALE, strength=(n + 1) / versions)[earlier - first :])
+    return torch.stack(made)

@@ -192,7 +192,9 @@ def _notes(info: VideoInfo, layout: PixelLayout, encoder: av.Codec) -> tuple[str
         notes.append(f"Transparency is dropped: {codec} as {layout.name} has none; {holders} keep it.")
     if layout.depth < min(info.depth, 16):
         notes.append(f"{info.depth} bits per sample are reduced to {layout.depth}: {codec} supports no more.")
-    carries_hdr = codec in _WITH_HDR or encoder.canonical_name == "hevc" or codec == "rawvideo"
+    # Apple's encoder puts lengths before the units of its stream, which hdr_messages leaves alone.
+    completed = encoder.canonical_name == "hevc" and not codec.endswith("_videotoolbox")
+    carries_hdr = codec in _WITH_HDR or completed or codec == "rawvideo"
     if info.hdr and not carries_hdr:
         notes.append(f"HDR mastering metadata is lost: {codec} does not carry it, {' and '.join(_WITH_HDR)} do.")
     return tuple(notes)

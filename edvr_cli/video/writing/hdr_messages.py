@@ -11,13 +11,18 @@ from av.packet import Packet
 
 from edvr_cli.video.pixels.hdr import HdrMetadata
 
-__all__ = ["HdrMessages"]
+__all__ = ["HdrMessages", "is_byte_stream"]
 
 _START = b"\x00\x00\x01"  # before every unit of a byte stream (Annex B)
 _LAST_SLICE_TYPE = 31  # units up to this type hold picture data
 _PREFIX_SEI = 39
 _MASTERING_DISPLAY = 137
 _CONTENT_LIGHT = 144
+
+
+def is_byte_stream(headers: bytes) -> bool:
+    """Whether an encoder with these headers separates units by start codes; others put lengths before them (hvcC)."""
+    return not headers or headers.startswith((_START, b"\x00" + _START))
 
 
 class HdrMessages:

@@ -29,7 +29,7 @@ from edvr_cli.errors import OutputError
 from edvr_cli.video.containers import reason
 from edvr_cli.video.pixels.layout import PixelLayout
 from edvr_cli.video.writing.encoders import EncoderPlan
-from edvr_cli.video.writing.hdr_messages import HdrMessages
+from edvr_cli.video.writing.hdr_messages import HdrMessages, is_byte_stream
 from edvr_cli.video.writing.output_formats import PICTURES
 
 SUFFIX = ".edvr.mkv"
@@ -89,9 +89,10 @@ class VideoWriter:
             raise OutputError(f"{self.path} cannot be written: {reason(error)}.") from error
         self._stream = stream
         self._messages: HdrMessages | None = None
-        if plan.hdr and plan.codec_id == "hevc":
+        headers = stream.codec_context.extradata or b""
+        if plan.hdr and plan.codec_id == "hevc" and is_byte_stream(headers):
             self._messages = HdrMessages(plan.hdr)
-            self._messages.found_in(stream.codec_context.extradata or b"")
+            self._messages.found_in(headers)
 
     def __enter__(self) -> Self:
         return self

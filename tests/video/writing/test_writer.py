@@ -18,6 +18,7 @@ from edvr_cli.video.reading.info import VideoInfo
 from edvr_cli.video.reading.sources import probe
 from edvr_cli.video.writing.encoder_options import QUALITY
 from edvr_cli.video.writing.encoders import EncoderPlan, plan_encoder
+from edvr_cli.video.writing.hdr_messages import is_byte_stream
 from edvr_cli.video.writing.options import CODEC_ALIASES, Encoding
 from edvr_cli.video.writing.writer import EncodedVideo, VideoWriter
 from tests.support.clips import frame_times, make_clip
@@ -192,6 +193,15 @@ def test_hdr_messages_of_the_encoder_are_not_repeated(tmp_path: Path, info: Vide
     by_encoder = write(tmp_path / "own.mkv", replace(plan, hdr=None)).path.read_bytes()
     assert by_encoder.count(display) > 0
     assert write(tmp_path / "both.mkv", plan).path.read_bytes().count(display) == by_encoder.count(display)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [(b"", True), (b"\x00\x00\x00\x01\x40\x01", True), (b"\x00\x00\x01\x40", True), (b"\x01\x02\x20\x00\x00", False)],
+)
+def test_only_byte_streams_are_completed(headers: bytes, expected: bool):
+    """Where lengths stand before units, as in hvcC, a length of 256 to 511 looks like a start code."""
+    assert is_byte_stream(headers) is expected
 
 
 def test_lost_hdr_metadata_is_said(info: VideoInfo):
