@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,18 +16,25 @@ from edvr_cli.cli.types import DEVICE_NAME, FILE, FOLDER, NEW_FILE, Count, Finit
 from edvr_cli.models.registry import find_model
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+    from edvr_cli.train.clips import Clip
+    from edvr_cli.train.device.pool import Pool
     from edvr_cli.train.device.trainer import Speedup
 
 __all__ = ["finetune_command"]
 
 _VERSIONS = 4  # compressed versions of each tile
+_BLURRED_VERSIONS = 2  # of each blurred tile: there are more tiles
 _KEEP_EVERY = 60.0  # seconds
 
 
 @click.command("finetune", cls=ReadableCommand, no_args_is_help=True)
 @click.argument("footage", type=FOLDER)
 @click.argument("target", metavar="MODEL.safetensors", type=NEW_FILE)
-@click.option("--start", metavar="MODEL", default="edvr-s-x4", show_default=True, help="Model to begin with; ×4 only.")
+@click.option("--start", metavar="MODEL", default="edvr-s-x4", show_default=True, help="Model to begin with.")
 @click.option(
     "--minutes", type=Finite(0, min_open=True), default=8.0, show_default=True, help="Duration of the training."
 )
@@ -50,9 +58,10 @@ def finetune_command(
     teacher: Path | None, sharpen: float, batch: int, patch: int, frames: int, steps: int | None, cache: Path | None,
     pull: bool, device: str, seed: int,
 ) -> None:  # fmt: skip
-    """Train a ×4 model further on the videos, or folders of frames, in FOOTAGE, within a given time.
+    """Train a model further on the videos, or folders of frames, in FOOTAGE, within a given time.
 
-    All footage is held in the device's memory and samples are cut there, which is what keeps a fast GPU busy. The model
+    A model that deblurs is trained on blur made from the footage: a camera that pans or shakes, and things that move.
+    Everything is held in the device's memory and samples are cut there, which is what keeps a fast GPU busy. The model
     is written every minute, so that stopping early costs little. For long or first runs, which can be resumed, use
     edvr train.
     """
@@ -60,32 +69,27 @@ def finetune_command(
         raise click.UsageError(f"{target} must be named .safetensors")
     for name in filter(None, (start, teacher)):
         find_model(available(str(name), agreed=pull))
-    import torch  # noqa: PLC0415 (torch takes seconds)
-
+    from edvr_cli.models.checkpoint import load_model  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.system.hardware import resolve_device  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.train.clips import build_cache  # noqa: PLC0415 (torch takes seconds)
-    from edvr_cli.train.device.footage import cut_tiles  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.train.device.phase import Phase  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.train.device.phases import run_phases  # noqa: PLC0415 (torch takes seconds)
-    from edvr_cli.train.device.pool import make_pool  # noqa: PLC0415 (torch takes seconds)
-    from edvr_cli.train.teacher.checkpoint import load_teacher  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.video.clip_folders import sources_in  # noqa: PLC0415 (torch takes seconds)
 
     on_device = resolve_device(device)
+    deblurs = load_model(start).config.scale == 1
+    if deblurs and (teacher or sharpen):
+        raise click.UsageError(f"{start} deblurs: --teacher and --sharpen are for models that enlarge")
     say = Messages().print
     clips = build_cache(
         sources_in(footage), cache or target.with_suffix(".cache"), on_clip=lambda name: say(f"decoding {name}")
     )
-    tiles = cut_tiles(clips, versions=_VERSIONS if degraded else 0, max_frames=frames, seed=seed)
-    guide = None if teacher is None else load_teacher(teacher, on_device)
-    with torch.inference_mode():
-        pool = make_pool(
-            tiles.truth, tiles.degraded, tiles.shots, on_device,
-            flow=None if guide is None else guide.flow, teacher=guide,
-        )  # fmt: skip
-    say(f"{len(tiles.shots)} tiles, {len(tiles.truth)} frames on {on_device}")
+    make = _blurred_pool if deblurs else partial(_small_pool, teacher=teacher)
+    pool = make(clips, on_device, frames=frames, degraded=degraded, seed=seed)
+    say(f"{len(pool.shots)} tiles, {len(pool.truth)} frames on {on_device}")
     phase = Phase(
-        target.stem, start, 60 * minutes, rate=learning_rate, trunk_rate=0.5, degraded=degraded, sharpen=sharpen,
+        target.stem, start, 60 * minutes, task="deblur" if deblurs else "sr", relative=deblurs, rate=learning_rate,
+        trunk_rate=1.0 if deblurs else 0.5, degraded=degraded, sharpen=sharpen,
         supervision=0.05 if teacher else 0.0, taught=0.4 if teacher else 0.0, batch=batch, patch=patch,
         steps=steps or 0, keep_every=_KEEP_EVERY,
     )  # fmt: skip
@@ -95,3 +99,33 @@ def finetune_command(
     except ValueError as error:  # a patch that does not fit
         raise click.UsageError(str(error)) from error
     echo_path(target)
+
+
+def _small_pool(
+    clips: Sequence[Clip], device: torch.device, *, frames: int, degraded: float, seed: int, teacher: Path | None
+) -> Pool:
+    """The footage and its small versions."""
+    import torch  # noqa: PLC0415 (torch takes seconds)
+
+    from edvr_cli.train.device.footage import cut_tiles  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.train.device.pool import make_pool  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.train.teacher.checkpoint import load_teacher  # noqa: PLC0415 (torch takes seconds)
+
+    tiles = cut_tiles(clips, versions=_VERSIONS if degraded else 0, max_frames=frames, seed=seed)
+    guide = None if teacher is None else load_teacher(teacher, device)
+    with torch.inference_mode():
+        return make_pool(
+            tiles.truth, tiles.degraded, tiles.shots, device,
+            flow=None if guide is None else guide.flow, teacher=guide,
+        )  # fmt: skip
+
+
+def _blurred_pool(clips: Sequence[Clip], device: torch.device, *, frames: int, degraded: float, seed: int) -> Pool:
+    """Blurred clips made from the footage."""
+    from edvr_cli.system.limits import cpu_count  # noqa: PLC0415 (only here)
+    from edvr_cli.train.device.blurred_footage import blur_tiles  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.train.device.pool import make_pool  # noqa: PLC0415 (torch takes seconds)
+
+    versions = _BLURRED_VERSIONS if degraded else 0
+    tiles = blur_tiles(clips, max_frames=frames, versions=versions, seed=seed, workers=cpu_count())
+    return make_pool(tiles.truth, tiles.degraded, tiles.shots, device, clean=tiles.clean)

@@ -18,8 +18,9 @@ from torch.utils.data import DataLoader, Dataset
 from edvr_cli.errors import InputError
 from edvr_cli.train.clips import Clip
 from edvr_cli.train.degradation import clean, real, simulate_camera
+from edvr_cli.train.motion_paths import random_path
 from edvr_cli.train.recipe import Recipe
-from edvr_cli.train.synthetic_motion import Scene, random_path
+from edvr_cli.train.synthetic_motion import Scene
 from edvr_cli.train.synthetic_pictures import line_art
 
 __all__ = ["Batch", "Samples", "batches"]

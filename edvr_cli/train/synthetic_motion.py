@@ -10,38 +10,15 @@ Shapes: N instants, H W pixels rendered.
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["Path", "Scene", "random_path"]
+from edvr_cli.train.motion_paths import Motion, Path
+
+__all__ = ["Scene"]
 
 _GAMMA = 2.2
-
-
-@dataclass(frozen=True)
-class Path:
-    """Where a layer is at each instant: a scene point q lies on the layer's point A(t) q + b(t)."""
-
-    velocity: tuple[float, float] = (0.0, 0.0)  # pixels per frame
-    acceleration: tuple[float, float] = (0.0, 0.0)  # pixels per frame²
-    shake: tuple[float, float] = (0.0, 0.0)  # amplitude in pixels
-    shake_rate: float = 1.0  # radians per frame
-    spin: float = 0.0  # radians per frame
-    zoom: float = 0.0  # change of the logarithm of the size per frame
-
-    def at(self, times: Tensor) -> Tensor:
-        """Affine maps (N, 2, 3) at ``times`` (N,); the identity at time 0."""
-        scale, angle = torch.exp(self.zoom * times), self.spin * times
-        cosine, sine = scale * torch.cos(angle), scale * torch.sin(angle)
-        wave = torch.sin(self.shake_rate * times)
-        x, y = (
-            v * times + a * times**2 + s * wave
-            for v, a, s in zip(self.velocity, self.acceleration, self.shake, strict=True)
-        )
-        rows = torch.stack((cosine, -sine, x), -1), torch.stack((sine, cosine, y), -1)
-        return torch.stack(rows, dim=-2)
 
 
 @dataclass(frozen=True)
@@ -49,10 +26,14 @@ class Scene:
     """A background still and, where ``mask`` (1, S, S) is one, another in front: (3, S, S) each, in [0, 1]."""
 
     background: Tensor
-    camera: Path
+    camera: Motion
     foreground: Tensor | None = None
     mask: Tensor | None = None
-    object: Path = Path()
+    object: Motion | None = None
+
+    @property
+    def _object(self) -> Motion:
+        return self.object or Path()
 
     def render(self, times: Tensor, size: int) -> Tensor:
         """The middle ``size`` pixels at ``times``: (N, 3, size, size), in [0, 1]."""
@@ -60,7 +41,7 @@ class Scene:
         picture = _sample(self.background, _transform(self.camera.at(times), grid))
         if self.foreground is None or self.mask is None:
             return picture
-        points = _transform(self.object.at(times), grid)
+        points = _transform(self._object.at(times), grid)
         cover = _sample(self.mask, points)
         return picture * (1 - cover) + _sample(self.foreground, points) * cover
 
@@ -83,7 +64,7 @@ class Scene:
     def _travel(self, times: Tensor, size: int) -> float:
         """The longest path of a corner over ``times``, in pixels."""
         corners = _grid(size)[:: size - 1, :: size - 1]
-        paths = [self.camera] if self.foreground is None else [self.camera, self.object]
+        paths = [self.camera] if self.foreground is None else [self.camera, self._object]
         ways = [_transform(path.at(times), corners).diff(dim=0).norm(dim=-1).sum(dim=0).max() for path in paths]
         return float(torch.stack(ways).max())
 
@@ -93,24 +74,8 @@ class Scene:
         moved = _transform(_inverse(self.camera.at(times)), grid) - grid
         if self.mask is not None:
             cover = (_sample(self.mask, grid[None]) > 0.5).permute(0, 2, 3, 1)
-            moved = torch.where(cover, _transform(_inverse(self.object.at(times)), grid) - grid, moved)
+            moved = torch.where(cover, _transform(_inverse(self._object.at(times)), grid) - grid, moved)
         return moved.flip(-1).permute(0, 3, 1, 2)
-
-
-def random_path(rng: np.random.Generator, speed: float, *, slowness: float = 1.5) -> Path:
-    """A path of at most about ``speed`` pixels per frame; with ``slowness`` above 1, slow paths are more likely."""
-    v, direction = speed * rng.random() ** slowness, rng.uniform(0, 2 * math.pi)
-    velocity = v * math.cos(direction), v * math.sin(direction)
-    bend, shake = rng.normal(scale=0.08 * v, size=2), rng.normal(scale=0.2 * v, size=2) * (rng.random() < 0.5)
-    turn = rng.normal(scale=0.006 * min(1, speed / 4), size=2)
-    return Path(
-        velocity,
-        (float(bend[0]), float(bend[1])),
-        (float(shake[0]), float(shake[1])),
-        float(rng.uniform(0.5, 2.5)),
-        float(turn[0]),
-        float(turn[1]),
-    )
 
 
 def _grid(size: int) -> Tensor:

@@ -34,3 +34,24 @@ def test_a_model_is_trained_on(tmp_path: Path, start: Path):
     run = CliRunner().invoke(edvr, [*map(str, arguments), "--device", "cpu"])
     assert run.exit_code == 2
     assert "patch must be a multiple of 8 and at most" in run.output
+
+
+def test_a_deblurring_model_is_trained_on_blur_of_the_footage(tmp_path: Path):
+    torch.manual_seed(0)
+    start = tmp_path / "start.safetensors"
+    config = EDVRConfig(
+        features=8, groups=2, extraction_blocks=1, reconstruction_blocks=1, tail=4, predeblur=True, hr_in=True
+    )
+    save_model(EDVR(config), start)
+    footage = tmp_path / "footage"
+    footage.mkdir()
+    make_clip(footage / "a.mkv", frames=6, width=288, height=288, audio=())
+    target = tmp_path / "mine.safetensors"
+    arguments = ["finetune", footage, target, "--start", start, "--steps", 2, "--batch", 2, "--patch", 48]
+    run = CliRunner().invoke(edvr, [*map(str, arguments), "--frames", "18", "--degraded", "0.5", "--device", "cpu"])
+    assert run.exit_code == 0, run.output
+    assert "2 tiles, 18 frames" in run.output
+    assert load_model(target).config.scale == 1
+    run = CliRunner().invoke(edvr, [*map(str, arguments), "--sharpen", "0.5", "--device", "cpu"])
+    assert run.exit_code == 2
+    assert "--sharpen" in run.output

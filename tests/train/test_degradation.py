@@ -8,7 +8,8 @@ import torch
 
 from edvr_cli.image.resize import benchmark_lr
 from edvr_cli.train.degradation import Degradation, clean, compress, real, simulate_camera
-from edvr_cli.train.synthetic_motion import Path, Scene, random_path
+from edvr_cli.train.motion_paths import Path, random_path
+from edvr_cli.train.synthetic_motion import Scene
 from edvr_cli.train.synthetic_pictures import line_art
 from edvr_cli.video.quality_scales import CODECS
 from edvr_cli.video.recompress import recompress

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from edvr_cli.errors import InputError
 from edvr_cli.image.resize import resize
 from edvr_cli.models.checkpoint import load_model, save_model
 from edvr_cli.network.edvr import EDVR, EDVRConfig
@@ -12,13 +14,14 @@ from edvr_cli.train.clips import Clip
 from edvr_cli.train.degradation import clean
 from edvr_cli.train.device import footage as device_footage
 from edvr_cli.train.device import trainer
-from edvr_cli.train.device.blur import BlurSampler
+from edvr_cli.train.device.blurred_footage import blur_tiles
 from edvr_cli.train.device.optimizer import StackedOptimizer
 from edvr_cli.train.device.phase import Phase
 from edvr_cli.train.device.phases import run_phases
 from edvr_cli.train.device.pool import Pool, Shot, make_pool
 from edvr_cli.train.device.sampler import Sampler
 from edvr_cli.train.device.validation import validate
+from edvr_cli.train.synthetic_pictures import line_art
 
 SHIFT = 4  # truth pixels per frame that the test footage moves to the left: one input pixel
 
@@ -150,27 +153,66 @@ def test_a_gradient_that_is_not_finite_moves_nothing():
     assert int(optimizer.refused) == 1
 
 
-def test_blurred_windows_are_of_their_sharp_frames(pool: Pool):
-    """With next to no exposure the middle frame is the truth; with one it has less contrast."""
-    blurred = BlurSampler(pool, torch.Generator().manual_seed(5), batch=32, patch=48).draw()
-    assert blurred.window.shape == (32, 5, 3, 48, 48)
-    error = (blurred.window[:, 2] - blurred.truth).abs().mean(dim=(1, 2, 3))
-    assert error.min() < 0.5 / 255  # next to no exposure, or no motion
-    assert error.max() > 2 / 255
-    most = error.argmax()
-    assert blurred.window[most, 2].std() < blurred.truth[most].std()
-    assert blurred.window.min() >= 0
-    assert blurred.window.max() <= 1
+@pytest.fixture(scope="module")
+def stills() -> list[Clip]:
+    rng = np.random.default_rng(2)
+    return [Clip("drawn", np.stack([line_art(rng, 160) for _ in range(3)]))]
 
 
-def test_a_deblurring_model_is_trained_on_blur(pool: Pool, tmp_path: Path):
+def test_blurred_tiles_are_of_their_sharp_frames(stills: list[Clip]):
+    """Some stay as sharp as the truth although they move; most lose contrast, and a codec takes more."""
+    tiles = blur_tiles(stills, versions=2, max_frames=14 * 9, seed=3)
+    assert tiles.clean is not None
+    assert tiles.degraded is not None
+    assert tiles.truth.shape == tiles.clean.shape == (14 * 9, 3, 160, 160)
+    assert [shot.length for shot in tiles.shots] == [9] * 14
+    lost = (tiles.clean.float() - tiles.truth.float()).abs().mean(dim=(1, 2, 3)).view(14, 9).mean(dim=1)
+    moved = (tiles.truth[1:].float() - tiles.truth[:-1].float()).abs().mean(dim=(1, 2, 3))[::9]
+    sharp = lost == 0
+    assert 0 < int(sharp.sum()) < 7
+    assert moved[sharp].min() > 1
+    contrast = [
+        t.float().std(dim=(2, 3)).mean(dim=1).view(14, 9).mean(dim=1)[~sharp] for t in (tiles.clean, tiles.truth)
+    ]
+    assert bool((contrast[0] < contrast[1] + 0.5).all())
+    assert contrast[0].mean() < 0.97 * contrast[1].mean()
+    error = [(t.float() - tiles.clean.float()).abs().mean() for t in tiles.degraded]
+    assert 0 < error[0] < error[1]
+
+
+def test_a_blurred_tile_depends_on_its_number_alone(stills: list[Clip]):
+    few, many = (blur_tiles(stills, max_frames=9 * count, seed=4) for count in (2, 3))
+    assert torch.equal(few.truth, many.truth[:18])
+    assert few.clean is not None
+    assert many.clean is not None
+    assert torch.equal(few.clean, many.clean[:18])
+    other = blur_tiles(stills, max_frames=18, seed=5)
+    assert not torch.equal(few.truth, other.truth)
+
+
+def test_small_stills_make_small_tiles_and_tiny_ones_a_message():
+    small = [Clip("small", np.zeros((1, 3, 70, 90), np.uint8))]
+    assert blur_tiles(small, max_frames=9).truth.shape[-1] == 64
+    with pytest.raises(InputError, match="64×64"):
+        blur_tiles([Clip("tiny", np.zeros((1, 3, 40, 90), np.uint8))], max_frames=9)
+
+
+def test_a_deblurring_model_is_trained_on_blur(stills: list[Clip], tmp_path: Path):
     torch.manual_seed(0)
     start = tmp_path / "start.safetensors"
     config = EDVRConfig(
         features=8, groups=2, extraction_blocks=1, reconstruction_blocks=1, tail=4, predeblur=True, hr_in=True
     )
     save_model(EDVR(config), start)
-    phase = Phase("sharp", str(start), 1, steps=2, batch=2, patch=48, task="deblur", relative=True)
+    tiles = blur_tiles(stills, versions=1, max_frames=18)
+    pool = make_pool(tiles.truth, tiles.degraded, tiles.shots, torch.device("cpu"), clean=tiles.clean)
+    assert pool.scale == 1
+    drawn = Sampler(pool, torch.Generator().manual_seed(0), batch=4, patch=48, degraded=0.5, motion=False).draw()
+    assert drawn.truth.shape == (4, 3, 48, 48)
+    # The truth of a window is its middle frame's: nearer to it than to the others.
+    away = (drawn.window - drawn.truth[:, None]).abs().mean(dim=(0, 2, 3, 4))
+    assert away.argmin() == 2
+    phase = Phase("sharp", str(start), 1, steps=2, batch=2, patch=48, task="deblur", relative=True, degraded=0.5)
     run_phases([phase], pool, tmp_path, say=lambda _: None)
     assert load_model(tmp_path / "sharp.safetensors").config.hr_in
 

@@ -1,6 +1,6 @@
 """Clips cut into tiles of one size, with compressed versions of each: what a pool is made from.
 
-Shapes: F frames of all tiles in a row, V compressed versions, S pixels on a side of a tile.
+Shapes: F frames of all tiles in a row, V compressed versions, S pixels on a side of a tile, s the scale.
 """
 
 from collections.abc import Sequence
@@ -28,8 +28,9 @@ class Footage(NamedTuple):
     """Tiles in a row."""
 
     truth: Tensor  # (F, 3, S, S) uint8
-    degraded: Tensor | None  # (V, F, 3, S / 4, S / 4) uint8
+    degraded: Tensor | None  # (V, F, 3, S / s, S / s) uint8
     shots: list[Shot]
+    clean: Tensor | None = None  # (F, 3, S / s, S / s) uint8: the inputs before compression; None: the truth, reduced
 
 
 def cut_tiles(

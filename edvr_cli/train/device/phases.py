@@ -11,7 +11,6 @@ import torch
 from edvr_cli.models.checkpoint import load_model, save_model
 from edvr_cli.network.edvr import EDVR
 from edvr_cli.network.model import Model
-from edvr_cli.train.device.blur import BlurSampler
 from edvr_cli.train.device.phase import Phase
 from edvr_cli.train.device.pool import Pool
 from edvr_cli.train.device.sampler import Sampler
@@ -56,9 +55,7 @@ def _save(average: EDVR, *, start: Model, phase: Phase, folder: Path) -> None:
     save_model(replace(start, network=average), folder / f"{phase.name}.safetensors", name=phase.name, task=phase.task)
 
 
-def _sampler(phase: Phase, pool: Pool, generator: torch.Generator, frames: int) -> Sampler | BlurSampler:
-    if phase.task == "deblur":
-        return BlurSampler(pool, generator, frames=frames, batch=phase.batch, patch=phase.patch)
+def _sampler(phase: Phase, pool: Pool, generator: torch.Generator, frames: int) -> Sampler:
     return Sampler(
         pool,
         generator,

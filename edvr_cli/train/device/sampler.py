@@ -1,6 +1,6 @@
 """Batches cut from a pool on its device: windows of frames, the truth of the middle one, and the motion to it.
 
-Shapes: B samples, T frames of a window, P input pixels on a side of a patch.
+Shapes: B samples, T frames of a window, P input pixels on a side of a patch, s the scale.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from edvr_cli.train.device.pool import CELL, FLOW_DISTANCES, SCALE, Pool
+from edvr_cli.train.device.pool import CELL, FLOW_DISTANCES, Pool
 
 __all__ = ["DeviceBatch", "Sampler"]
 
@@ -21,7 +21,7 @@ class DeviceBatch(NamedTuple):
     """Samples side by side."""
 
     window: Tensor  # (B, T, 3, P, P) float32 in [0, 1]
-    truth: Tensor  # (B, 3, 4P, 4P) float32 in [0, 1]
+    truth: Tensor  # (B, 3, s·P, s·P) float32 in [0, 1]
     flow: Tensor | None  # (B, T, 2, P, P) float32: (dy, dx) from the middle frame to each; NaN where unknown
     degraded: Tensor  # (B,) bool: whether the window is of a compressed version
     taught: Tensor | None = None  # like the truth: what a teacher restored from the clean frames
@@ -59,7 +59,7 @@ class Sampler:
     @torch.no_grad()
     def draw(self) -> DeviceBatch:
         """The next batch."""
-        pool, B, T, P = self.pool, self.batch, self.frames, self.patch
+        pool, B, T, P, s = self.pool, self.batch, self.frames, self.patch, self.pool.scale
         device, middle = pool.truth.device, self.frames // 2
         shot = torch.searchsorted(self._chance, self._uniform(B))
         stride = torch.where(self._uniform(B) < _SLOW, 1, 2)
@@ -76,7 +76,7 @@ class Sampler:
             version = torch.where(self._uniform(B) < self.degraded, drawn, 0)
         mirrored = self._uniform(3 * B).view(3, B) < 0.5  # rows, columns, axes swapped
         rows, columns = (self._axis(at, P, mirrored[n]) for n, at in enumerate((top, left)))
-        big_rows, big_columns = (self._axis(SCALE * at, SCALE * P, mirrored[n]) for n, at in enumerate((top, left)))
+        big_rows, big_columns = (self._axis(s * at, s * P, mirrored[n]) for n, at in enumerate((top, left)))
         channel = torch.arange(3, device=device)[:, None, None]
         window = pool.versions[
             version[:, None, None, None, None], index[:, :, None, None, None], channel,

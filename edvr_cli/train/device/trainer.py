@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edvr_cli.network.edvr import EDVR, ResBlock
-from edvr_cli.train.device.blur import BlurSampler
 from edvr_cli.train.device.objective import displacement, offset_distance, restore_windows, sharpen
 from edvr_cli.train.device.optimizer import StackedOptimizer
 from edvr_cli.train.device.phase import Phase
@@ -35,7 +34,7 @@ _TRUNKS = ("feature_extraction.", "reconstruction.")
 def train_phase(
     phase: Phase,
     model: EDVR,
-    sampler: Sampler | BlurSampler,
+    sampler: Sampler,
     *,
     speedups: frozenset[Speedup],
     say: Callable[[str], None],
@@ -109,7 +108,7 @@ def _own_stream(device: torch.device) -> Iterator[None]:
 class _Steps:
     """The steps of a phase. All that changes from step to step lies on the device, so that one can be recorded."""
 
-    def __init__(self, phase: Phase, model: EDVR, sampler: Sampler | BlurSampler) -> None:
+    def __init__(self, phase: Phase, model: EDVR, sampler: Sampler) -> None:
         self.phase, self.model, self.sampler = phase, model, sampler
         factors = {p: phase.trunk_rate if name.startswith(_TRUNKS) else 1.0 for name, p in model.named_parameters()}
         self.optimizer = StackedOptimizer(factors, kind=phase.optimizer)
