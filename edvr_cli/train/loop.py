@@ -27,6 +27,7 @@ from edvr_cli.train.init_passthrough import let_picture_through
 from edvr_cli.train.objective import objective, to_float
 from edvr_cli.train.optimizer import MixedOptimizer, make_optimizer
 from edvr_cli.train.recipe import Recipe
+from edvr_cli.train.revival import living_channels, revive
 from edvr_cli.train.run_log import RunLog
 from edvr_cli.train.samples import Batch, Samples, batches
 from edvr_cli.train.skeleton import carry_through
@@ -37,6 +38,7 @@ __all__ = ["train"]
 
 _MAX_ROLLBACKS = 12
 _MAX_LEFT_OUT, _OF_STEPS = 5, 100  # more rejected batches than these mean divergence
+_MAX_DEAD = 0.25  # share of channels in residual blocks that may do nothing without a word
 _VALIDATION_BATCHES = 4
 _MAX_PSNR = 60.0  # dB, of frames that equal the truth or nearly so
 
@@ -94,6 +96,8 @@ def train(
             if validation and (event.step % recipe.validate_every == 0 or event.step == recipe.steps):
                 emit(trainer.validate(validation))
                 log.draw()
+            if event.step % recipe.validate_every == 0 and (warning := trainer.dying()):
+                emit(warning)
             out_of_time = until is not None and time.monotonic() >= until
             if out_of_time:
                 trainer.settle()
@@ -158,6 +162,7 @@ class _Trainer:
                 let_picture_through(model)
             if stage.name == "align":
                 self._prepare(model)
+        self._revive(model, stage)
         self._enter(stage, model)
         self.save()
 
@@ -217,6 +222,8 @@ class _Trainer:
             transfer_weights(self.average, model)
             if self.stage.name == "skeleton":
                 self._add_alignment(model, stage)
+            if dead := self._revive(model, stage):
+                yield Notice(f"{dead} channels in residual blocks did nothing any more: they begin anew")
             self._enter(stage, model)
             self.save()
             yield Notice(f"stage {stage.name!r}: steps {stage.first} to {stage.last}")
@@ -266,6 +273,19 @@ class _Trainer:
         with_time, without = torch.stack(scores).mean(dim=0).tolist()
         return Validated(self.step, with_time, with_time - without)
 
+    def dying(self) -> Notice | None:
+        """A warning where many channels of residual blocks no longer do anything."""
+        window = to_float(self.samples.batch(self.step).window).to(self.device)
+        living = living_channels(self.model, lambda: self.model(window)).values()
+        channels = sum(map(len, living))
+        dead = channels - sum(int(alive.sum()) for alive in living)
+        if dead <= _MAX_DEAD * channels:
+            return None
+        return Notice(
+            f"{dead} of {channels} channels in residual blocks no longer do anything, and this run cannot bring them back: "
+            "begin another with --start and this model, at a smaller learning rate"
+        )
+
     def _prepare(self, model: EDVR) -> None:
         """Start the alignment of ``model`` from features of known motion, unless it aligns already."""
         if aligns(model):
@@ -280,6 +300,13 @@ class _Trainer:
                 self._prepare(model)
         frame = to_float(self.samples.batch(stage.first).window)[:, self.recipe.frames // 2]
         carry_through(model, frame)
+
+    def _revive(self, model: EDVR, stage: Stage) -> int:
+        """New weights for residual blocks' channels that do nothing, where ``stage`` trains them; how many."""
+        if stage.name == "align":
+            return 0
+        window = to_float(self.samples.batch(stage.first).window)
+        return revive(model, lambda: model(window), torch.Generator().manual_seed(self.recipe.seed))[0]
 
     def _enter(self, stage: Stage, model: EDVR) -> None:
         self.stage = stage

@@ -259,6 +259,36 @@ def test_a_phase_that_is_stopped_leaves_its_weights(pool: Pool, tmp_path: Path, 
     assert any(not torch.equal(a, b) for a, b in zip(model.parameters(), tiny.parameters(), strict=True))
 
 
+def test_lost_alignment_sends_a_phase_back(pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The loss can look usual: what offsets far outside gather is nothing."""
+    torch.manual_seed(0)
+    lost = EDVR(EDVRConfig(features=8, groups=2, extraction_blocks=1, reconstruction_blocks=1, tail=4))
+    lost.pcd_align.dcn_pack["l1"].conv_offset.bias.data[:36] = 400.0
+    save_model(lost, tmp_path / "lost.safetensors")
+    monkeypatch.setattr(trainer, "_LOOK_EVERY", 1)
+    said: list[str] = []
+    phase = Phase("back", str(tmp_path / "lost.safetensors"), 1, steps=1, batch=2, patch=16)
+    run_phases([phase], pool, tmp_path, say=said.append)
+    assert any("back to the last good weights" in line for line in said)
+
+
+def test_a_network_with_dead_blocks_is_revived_before_it_is_trained(pool: Pool, tmp_path: Path):
+    torch.manual_seed(0)
+    dead = EDVR(EDVRConfig(features=8, groups=2, extraction_blocks=1, reconstruction_blocks=1, tail=4))
+    dead.reconstruction[0].conv1.bias.data.fill_(-100.0)
+    save_model(dead, tmp_path / "dead.safetensors")
+    said: list[str] = []
+    run_phases(
+        [Phase("alive", str(tmp_path / "dead.safetensors"), 1, steps=1, batch=2, patch=16)],
+        pool,
+        tmp_path,
+        say=said.append,
+    )
+    assert "channels in residual blocks did nothing: they begin anew" in said[0]
+    revived = load_model(tmp_path / "alive.safetensors").network.reconstruction[0].conv1.bias
+    assert float(revived.min()) > -50
+
+
 def test_tiles_are_compressed_with_frames_before_them(monkeypatch: pytest.MonkeyPatch):
     """As many as each version draws, none where the clip begins; what is kept is of the tile's own frames."""
     lengths: list[int] = []

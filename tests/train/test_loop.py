@@ -1,6 +1,7 @@
 """A run from its first step to its model file: stages, resumption, explosions, the log."""
 
 import csv
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -325,8 +326,9 @@ def test_training_starts_from_the_weights_it_is_given(tmp_path):
     assert all(torch.equal(value, start.state_dict()[key]) for key, value in weights(tmp_path).items())
 
 
-def test_an_alignment_stage_keeps_what_a_start_has_learned(tmp_path):
+def test_an_alignment_stage_keeps_what_a_start_has_learned(tmp_path, monkeypatch: pytest.MonkeyPatch):
     """Only its offset branches and coarse levels are trained, from where they are; attention is not dropped."""
+    monkeypatch.setattr(loop, "revive", lambda *_: (0, 0))  # of channels that do nothing on these few pixels
     start = random_network(features=8, groups=8, tail=8)
     recipe = replace(SHORT, steps=2, align=1, attention=1.0, fusion=0, learning_rate=0.0, align_rate=1e-4, ema=0.0)
     run(tmp_path, recipe, start=start)
@@ -436,3 +438,22 @@ def test_the_learning_rate_warms_up_and_restarts():
     assert max(rates) == pytest.approx(recipe.learning_rate, rel=0.01)
     assert rates[499] < 0.03 * recipe.learning_rate < rates[500]
     assert rates[999] < 0.03 * recipe.learning_rate
+
+
+def test_blocks_that_died_begin_anew(tmp_path):
+    """A ReLU that is never positive gets no gradient: such a run goes on for hours, and its loss still falls."""
+    start = random_network(features=8, groups=8, tail=8)
+    start.feature_extraction[0].conv1.bias.data.fill_(-100)
+    recipe = replace(SHORT, steps=2, align=0, attention=1.0, fusion=0, learning_rate=1e-4, validate_every=1)
+    events = run(tmp_path, recipe, start=start)
+    assert float(weights(tmp_path)["feature_extraction.0.conv1.bias"].min()) > -10
+    assert not any("no longer do anything" in event.message for event in events if isinstance(event, Notice))
+
+
+def test_blocks_that_die_are_reported(tmp_path, monkeypatch: pytest.MonkeyPatch):
+    start = random_network(features=8, groups=8, tail=8)
+    start.feature_extraction[0].conv1.bias.data.fill_(-100)
+    monkeypatch.setattr(loop, "revive", lambda *_: (0, 0))
+    recipe = replace(SHORT, steps=1, align=0, attention=1.0, fusion=0, validate_every=1)
+    warnings = [event.message for event in run(tmp_path, recipe, start=start) if isinstance(event, Notice)]
+    assert any(re.search(r"\d+ of \d+ channels in residual blocks no longer do anything", text) for text in warnings)

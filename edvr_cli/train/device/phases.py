@@ -11,13 +11,17 @@ import torch
 from edvr_cli.models.checkpoint import load_model, save_model
 from edvr_cli.network.edvr import EDVR
 from edvr_cli.network.model import Model
+from edvr_cli.train.device.objective import restore_windows
 from edvr_cli.train.device.phase import Phase
 from edvr_cli.train.device.pool import Pool
 from edvr_cli.train.device.sampler import Sampler
 from edvr_cli.train.device.trainer import Speedup, train_phase
 from edvr_cli.train.device.validation import validate
+from edvr_cli.train.revival import revive
 
 __all__ = ["run_phases"]
+
+_LOOKS = 2  # batches that show which channels do something
 
 
 def run_phases(
@@ -42,6 +46,7 @@ def run_phases(
         network = copy.deepcopy(start.network).to(device)
         generator = torch.Generator(device).manual_seed(seed * 1000 + number)
         sampler = _sampler(phase, pool, generator, start.config.frames)
+        _revive(network, replace(sampler, generator=torch.Generator(device).manual_seed(seed)), seed, say)
         keep = partial(_save, start=start, phase=phase, folder=folder)
         average = train_phase(phase, network, sampler, speedups=frozenset(speedups), say=say, keep=keep)
         ended[phase.name] = replace(start, network=network.cpu())
@@ -49,6 +54,16 @@ def run_phases(
             keep(average)
         if validation is not None and phase.task == "sr":
             say(f"{phase.name}: {validate(average, validation)}")
+
+
+def _revive(network: EDVR, sampler: Sampler, seed: int, say: Callable[[str], None]) -> None:
+    def run() -> None:
+        for _ in range(_LOOKS):
+            restore_windows(network, sampler.draw().window)
+
+    dead, channels = revive(network, run, torch.Generator().manual_seed(seed))
+    if dead:
+        say(f"{dead} of {channels} channels in residual blocks did nothing: they begin anew")
 
 
 def _save(average: EDVR, *, start: Model, phase: Phase, folder: Path) -> None:

@@ -25,6 +25,7 @@ Speedup = Literal["graph", "blocks"]
 """``graph``: record a step once and replay it (CUDA); ``blocks``: compile the residual blocks, which takes seconds."""
 _LOOK_EVERY = 25  # steps between checks of the loss
 _EXPLODED = 3.0  # times the usual loss at which a phase returns to its last good weights
+_MAX_OFFSET = 50.0  # pixels, mean; the same happens beyond: a loss can look usual while alignment is lost
 _GOOD = 1.3  # times the usual loss up to which weights count as good
 _WARM_UP = 4  # steps before one is recorded
 _SAME = 0.02  # relative difference of losses up to which a recording counts as correct
@@ -78,8 +79,9 @@ def _train(
             f"{phase.name} {count:6d}  {time.perf_counter() - began:6.1f} s  loss {loss:.5f}  offset {pixels:.2f}  "
             f"refused {int(steps.optimizer.refused)}"
         )
-        if not loss < _EXPLODED * usual:
-            say(f"{phase.name}: the loss is {loss / usual:.1f} times the usual; back to the last good weights")
+        if not (loss < _EXPLODED * usual and pixels < _MAX_OFFSET):
+            what = f"the loss is {loss / usual:.1f} times the usual, the mean |offset| {pixels:.1f} pixels"
+            say(f"{phase.name}: {what}; back to the last good weights")
             steps.go_back(good)
         elif loss < _GOOD * usual:
             torch._foreach_copy_(good, [p.data for p in model.parameters()])
