@@ -282,7 +282,7 @@ class _Trainer:
         if dead <= _MAX_DEAD * channels:
             return None
         return Notice(
-            f"{dead} of {channels} channels in residual blocks no longer do anything, and this run cannot bring them back: "
+            f"{dead} of {channels} channels in residual blocks no longer do anything, nor can this run bring them back: "
             "begin another with --start and this model, at a smaller learning rate"
         )
 
