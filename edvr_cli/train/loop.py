@@ -282,8 +282,8 @@ class _Trainer:
         if dead <= _MAX_DEAD * channels:
             return None
         return Notice(
-            f"{dead} of {channels} channels in residual blocks no longer do anything, nor can this run bring them back: "
-            "begin another with --start and this model, at a smaller learning rate"
+            f"{dead} of {channels} channels in residual blocks no longer do anything, and stay so in this run: begin "
+            "another with --start and this model, at a smaller learning rate"
         )
 
     def _prepare(self, model: EDVR) -> None:
