@@ -74,7 +74,7 @@ def _center(channels: Tensor) -> Callable[[nn.Conv2d, tuple[Tensor, ...]], None]
     def hook(conv: nn.Conv2d, inputs: tuple[Tensor, ...]) -> None:
         assert conv.bias is not None
         response = F.conv2d(inputs[0].to(conv.weight), conv.weight[channels], padding=conv.padding)
-        conv.bias[channels] = -response.mean(dim=(0, 2, 3))
+        conv.bias[channels] = -response.mean(dim=(0, 2, 3)).to(conv.bias)
 
     return hook
 
