@@ -70,3 +70,15 @@ def test_revived_channels_learn(network: EDVR, window: torch.Tensor):
     assert gradient() == 0
     revive(network, lambda: network(window))
     assert gradient() > 0
+
+
+def test_revival_under_autocast(network: EDVR, window: torch.Tensor):
+    """As training runs it: the new bias is float32, whatever the convolution computes in."""
+
+    def run() -> None:
+        with torch.autocast("cpu", torch.bfloat16):
+            network(window)
+
+    revive(network, run)
+    assert bool(living_channels(network, run)["feature_extraction.0"].any())
+    assert network.feature_extraction[0].conv1.bias.dtype == torch.float32
