@@ -20,7 +20,7 @@ from edvr_cli.train.clips import Clip
 from edvr_cli.train.degradation import clean, real, simulate_camera
 from edvr_cli.train.motion_paths import random_path
 from edvr_cli.train.recipe import Recipe
-from edvr_cli.train.synthetic_motion import Scene
+from edvr_cli.train.synthetic_motion import Scene, random_mask
 from edvr_cli.train.synthetic_pictures import line_art
 
 __all__ = ["Batch", "Samples", "batches"]
@@ -86,7 +86,7 @@ class Samples(Dataset[Batch]):
         two = rng.random() < 0.5
         background = self._still(rng)
         foreground = self._still(rng) if two else None
-        mask = _blob(rng, size + 2 * _MARGIN) if two else None
+        mask = random_mask(rng, size + 2 * _MARGIN) if two else None
         # Slow scenes are hardly blurred: there is little to learn from them.
         slowness = 1.5 if recipe.task == "sr" else 1.0
         camera, thing = (random_path(rng, speed, slowness=slowness) for _ in range(2))
@@ -196,10 +196,3 @@ def _turned(frames: Tensor, rng: np.random.Generator) -> Tensor:
 def _texture(crop: np.ndarray) -> float:
     """Mean change of a crop (3, H, W) from row to row."""
     return float(np.abs(np.diff(crop[1, ::2].astype(np.int16), axis=0)).mean())
-
-
-def _blob(rng: np.random.Generator, side: int) -> Tensor:
-    """A random soft-edged shape: (1, side, side) in [0, 1]."""
-    coarse = torch.from_numpy(rng.standard_normal((1, 1, 6, 6), dtype=np.float32))
-    smooth = torch.nn.functional.interpolate(coarse, size=(side, side), mode="bicubic")
-    return ((smooth[0] - 0.5) * (side / 20) + 0.5).clamp(0, 1)

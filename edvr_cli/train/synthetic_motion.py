@@ -10,13 +10,14 @@ Shapes: N instants, H W pixels rendered.
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from edvr_cli.train.motion_paths import Motion, Path
 
-__all__ = ["Scene"]
+__all__ = ["Scene", "random_mask"]
 
 _GAMMA = 2.2
 
@@ -76,6 +77,13 @@ class Scene:
             cover = (_sample(self.mask, grid[None]) > 0.5).permute(0, 2, 3, 1)
             moved = torch.where(cover, _transform(_inverse(self._object.at(times)), grid) - grid, moved)
         return moved.flip(-1).permute(0, 3, 1, 2)
+
+
+def random_mask(rng: np.random.Generator, side: int) -> Tensor:
+    """A random soft-edged shape: (1, side, side) in [0, 1]."""
+    coarse = torch.from_numpy(rng.standard_normal((1, 1, 6, 6), dtype=np.float32))
+    smooth = F.interpolate(coarse, size=(side, side), mode="bicubic")
+    return ((smooth[0] - 0.5) * (side / 20) + 0.5).clamp(0, 1)
 
 
 def _grid(size: int) -> Tensor:

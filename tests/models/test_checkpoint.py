@@ -5,6 +5,7 @@ import pickle
 import re
 import zipfile
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,12 @@ from edvr_cli.models.checkpoint import config_of, load_model, read_state_dict, s
 from edvr_cli.models.registry import MODELS, default_model, find_model, model_folders
 from edvr_cli.network.edvr import EDVR, EDVRConfig
 from edvr_cli.network.model import Model
+from edvr_cli.train.revival import living_channels
+from edvr_cli.video.clip_folders import read_frames
 from tests.support.errors import raises
 from tests.support.networks import TINY, random_network
 
+EXAMPLE = Path(__file__).parents[2] / "examples/bbb.mp4"
 CONFIGURATIONS = [
     {},
     {"features": 24, "groups": 6, "tail": 12},
@@ -478,3 +482,12 @@ def test_counterparts_are_models_that_are_known():
             other = MODELS[entry.clean]
             assert (other.task, other.padding, other.parameters) == (entry.task, entry.padding, entry.parameters)
             assert not other.clean
+
+
+@pytest.mark.parametrize("name", [name for name, entry in MODELS.items() if entry.shipped])
+def test_the_residual_blocks_of_a_shipped_model_do_something(name):
+    """A model was shipped once whose residual blocks were all dead: every ReLU in them at zero, on any picture."""
+    model = load_model(name).network
+    frames = torch.stack(list(islice(read_frames(EXAMPLE), 5)))[None, ..., :96, :128] / 255
+    living = living_channels(model, lambda: model(frames)).values()
+    assert sum(int(alive.sum()) for alive in living) > 0.5 * sum(map(len, living))

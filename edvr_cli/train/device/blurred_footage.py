@@ -22,7 +22,7 @@ from edvr_cli.train.degradation import Degradation, compress, simulate_camera
 from edvr_cli.train.device.footage import Footage
 from edvr_cli.train.device.pool import Shot
 from edvr_cli.train.motion_paths import Motion, random_path, random_shake
-from edvr_cli.train.synthetic_motion import Scene
+from edvr_cli.train.synthetic_motion import Scene, random_mask
 
 __all__ = ["blur_tiles"]
 
@@ -89,7 +89,7 @@ class _Tiles(Dataset[_Tile]):
         rng = np.random.default_rng((self.seed, number))
         two = rng.random() < _OBJECTS
         background, front = self._still(rng), self._still(rng)
-        mask = _blob(rng, front.shape[-1]) if two else None
+        mask = random_mask(rng, front.shape[-1]) if two else None
         scene = Scene(background, _path(rng), front if two else None, mask, _path(rng))
         times = torch.arange(_FRAMES) - (_FRAMES - 1) / 2
         truth = scene.render(times, self.side)
@@ -124,13 +124,6 @@ def _path(rng: np.random.Generator) -> Motion:
     if rng.random() < _SHAKEN:
         return random_shake(rng, _SPEED)
     return random_path(rng, _SPEED, slowness=1.0)
-
-
-def _blob(rng: np.random.Generator, side: int) -> Tensor:
-    """A random shape with an edge of about two pixels: (1, side, side) in [0, 1]."""
-    coarse = torch.from_numpy(rng.standard_normal((1, 1, 5, 5), dtype=np.float32))
-    smooth = F.interpolate(coarse, (side, side), mode="bicubic", align_corners=False)[0]
-    return ((smooth - 0.4) * 30).sigmoid()
 
 
 def _defocused(frames: Tensor, rng: np.random.Generator) -> Tensor:
