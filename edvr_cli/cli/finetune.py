@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,11 +89,13 @@ def finetune_command(
     pool = make(clips, on_device, frames=frames, degraded=degraded, seed=seed)
     say(f"{len(pool.shots)} tiles, {len(pool.truth)} frames on {on_device}")
     phase = Phase(
-        target.stem, start, 60 * minutes, task="deblur" if deblurs else "sr", relative=deblurs, rate=learning_rate,
-        trunk_rate=1.0 if deblurs else 0.5, degraded=degraded, sharpen=sharpen,
+        target.stem, start, 60 * minutes, rate=learning_rate, trunk_rate=0.5, degraded=degraded, sharpen=sharpen,
         supervision=0.05 if teacher else 0.0, taught=0.4 if teacher else 0.0, batch=batch, patch=patch,
         steps=steps or 0, keep_every=_KEEP_EVERY,
     )  # fmt: skip
+    if deblurs:
+        # Sharp samples counted fully would teach to do nothing, which is the quickest way to leave them alone.
+        phase = replace(phase, task="deblur", relative=True, slight=0.005, trunk_rate=1.0, bias_rate=0.3)
     speedups: list[Speedup] = ["graph"] if on_device.type == "cuda" else []
     try:
         run_phases([phase], pool, target.parent, seed=seed, speedups=speedups, say=say)

@@ -122,7 +122,10 @@ def charbonnier(output: Tensor, truth: Tensor) -> Tensor:
     return ((output - truth).square() + _EPSILON**2).sqrt().mean(dim=(1, 2, 3))
 
 
-def relative_loss(losses: Tensor, nothing: Tensor) -> Tensor:
-    """The mean ratio of each sample's loss (B,) to that of the unrestored frame: slight blur counts like strong."""
+def relative_loss(losses: Tensor, nothing: Tensor, slight: float = _SLIGHT_LOSS) -> Tensor:
+    """The mean ratio of each sample's loss (B,) to that of the unrestored frame: slight blur counts like strong.
+
+    ``slight`` is a loss of the unrestored frame at which there is little to gain; samples below it count less.
+    """
     # Gradients keep the magnitude of the plain loss's, for which clipping and supervision are set.
-    return _USUAL_LOSS * (losses / (nothing + _SLIGHT_LOSS)).mean()
+    return _USUAL_LOSS * (losses / (nothing + slight)).mean()

@@ -1,8 +1,8 @@
 """Channels of residual blocks that no longer do anything, found and brought back.
 
 A ReLU whose input is never positive puts out zeros and lets no gradient through: whatever the training, its channel
-stays dead. One step that was too long is enough. The first `edvr-s-deblur` was trained for most of its 136,000 samples
-with every channel of every residual block dead; the loss fell, and nothing told.
+stays dead. One step that was too long is enough. The first `edvr-s-deblur` shipped with every channel of every residual
+block dead; its loss had fallen all the same, and nothing told.
 """
 
 from collections.abc import Callable, Iterator

@@ -21,6 +21,7 @@ from edvr_cli.train.device.phases import run_phases
 from edvr_cli.train.device.pool import Pool, Shot, make_pool
 from edvr_cli.train.device.sampler import Sampler
 from edvr_cli.train.device.validation import validate
+from edvr_cli.train.objective import relative_loss
 from edvr_cli.train.synthetic_pictures import line_art
 
 SHIFT = 4  # truth pixels per frame that the test footage moves to the left: one input pixel
@@ -257,6 +258,28 @@ def test_a_phase_that_is_stopped_leaves_its_weights(pool: Pool, tmp_path: Path, 
         run_phases([phase], pool, tmp_path, say=say)
     model = load_model(tmp_path / "stopped.safetensors").network
     assert any(not torch.equal(a, b) for a, b in zip(model.parameters(), tiny.parameters(), strict=True))
+
+
+def test_biases_have_a_rate_of_their_own(pool: Pool, tmp_path: Path):
+    torch.manual_seed(0)
+    start = tmp_path / "start.safetensors"
+    tiny = EDVR(EDVRConfig(features=8, groups=2, extraction_blocks=1, reconstruction_blocks=1, tail=4))
+    save_model(tiny, start)
+    run_phases(
+        [Phase("still", str(start), 1, steps=2, batch=2, patch=16, bias_rate=0.0)], pool, tmp_path, say=lambda _: None
+    )
+    before, after = (load_model(path).network for path in (start, tmp_path / "still.safetensors"))
+    assert torch.equal(before.conv_last.bias, after.conv_last.bias)
+    assert not torch.equal(before.conv_last.weight, after.conv_last.weight)
+
+
+def test_samples_with_little_to_gain_count_less():
+    """Sharp ones counted fully teach a network to do nothing."""
+    losses, nothing = torch.tensor([0.02, 0.004]), torch.tensor([0.02, 0.001])
+    fully, less = relative_loss(losses, nothing), relative_loss(losses, nothing, slight=0.005)
+    blurred, sharp = 0.02 * 0.02 / 0.025 / 2, 0.02 * 0.004 / 0.006 / 2
+    assert float(less) == pytest.approx(blurred + sharp)
+    assert float(fully) > float(less)
 
 
 def test_lost_alignment_sends_a_phase_back(pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

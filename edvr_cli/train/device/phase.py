@@ -24,7 +24,9 @@ class Phase:
     sharpen: float = 0.0  # strength of an unsharp mask on the truth
     batch: int = 16
     patch: int = 64  # input pixels, a multiple of 16
+    bias_rate: float = 1.0  # factor of the rate for biases: a step too long makes a ReLU zero for good
     relative: bool = False  # each sample's loss is divided by that of the unrestored frame
+    slight: float = 0.002  # a loss of the unrestored frame at which there is little to gain, where relative
     average: float = 0.998  # of the weights, per step
     warm_up: int = 50  # steps
     keep: bool = True  # whether the average is written

@@ -112,7 +112,10 @@ class _Steps:
 
     def __init__(self, phase: Phase, model: EDVR, sampler: Sampler) -> None:
         self.phase, self.model, self.sampler = phase, model, sampler
-        factors = {p: phase.trunk_rate if name.startswith(_TRUNKS) else 1.0 for name, p in model.named_parameters()}
+        factors = {
+            p: (phase.trunk_rate if name.startswith(_TRUNKS) else 1.0) * (phase.bias_rate if p.dim() == 1 else 1.0)
+            for name, p in model.named_parameters()
+        }
         self.optimizer = StackedOptimizer(factors, kind=phase.optimizer)
         self.parameters = list(model.parameters())
         self.average = [p.detach().clone() for p in self.parameters]
@@ -167,7 +170,8 @@ class _Steps:
         size = torch.stack([displacement(o).abs().mean() for o in offsets.values()]).mean()
         total = loss
         if phase.relative:
-            total = relative_loss(losses, charbonnier(batch.window[:, batch.window.shape[1] // 2], truth))
+            nothing = charbonnier(batch.window[:, batch.window.shape[1] // 2], truth)
+            total = relative_loss(losses, nothing, phase.slight)
         if phase.supervision and batch.flow is not None:
             total = total + self.supervision * offset_distance(offsets, batch.window, batch.flow)
         return total, loss, size
