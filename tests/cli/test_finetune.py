@@ -55,3 +55,7 @@ def test_a_deblurring_model_is_trained_on_blur_of_the_footage(tmp_path: Path):
     run = CliRunner().invoke(edvr, [*map(str, arguments), "--sharpen", "0.5", "--device", "cpu"])
     assert run.exit_code == 2
     assert "--sharpen" in run.output
+    arguments[arguments.index("--patch") + 1] = 72
+    run = CliRunner().invoke(edvr, [*map(str, arguments), "--frames", "9", "--device", "cpu"])
+    assert run.exit_code == 2
+    assert "patch must be a multiple of 16, got 72" in run.output

@@ -61,11 +61,16 @@ def blur_tiles(
         raise InputError(f"no clip has frames of at least {_MIN_SIDE}×{_MIN_SIDE} pixels to make blur from")
     stills = [clip.frames for clip in clips if min(clip.frames.shape[2:]) >= side]
     count = max(1, max_frames // _FRAMES)
+    truth = torch.empty(count * _FRAMES, 3, side, side, dtype=torch.uint8)
+    blurred, degraded = torch.empty_like(truth), truth.new_empty((versions, *truth.shape))
     recipe = _Tiles(stills, count, versions, seed, side)
-    made = list(DataLoader(recipe, batch_size=None, num_workers=workers, worker_init_fn=_one_thread))
-    truth, blurred = (torch.cat(parts) for parts in list(zip(*made, strict=True))[:2])
-    degraded = torch.cat([tile.degraded for tile in made], dim=1) if versions else None
-    return Footage(truth, degraded, [Shot(n * _FRAMES, _FRAMES) for n in range(count)], blurred)
+    made = DataLoader(recipe, batch_size=None, num_workers=workers, worker_init_fn=_one_thread)
+    for number, tile in enumerate(made):
+        # Copied at once: what comes from another process holds a file open as long as it lives.
+        place = slice(number * _FRAMES, (number + 1) * _FRAMES)
+        truth[place], blurred[place], degraded[:, place] = tile
+    shots = [Shot(n * _FRAMES, _FRAMES) for n in range(count)]
+    return Footage(truth, degraded if versions else None, shots, blurred)
 
 
 def _one_thread(worker: int) -> None:

@@ -36,13 +36,15 @@ def run_phases(
 ) -> None:
     """Train every phase in turn and write its averaged weights to ``folder`` as ``<name>.safetensors``.
 
-    Raises ModelError for a start that is not an EDVR network.
+    Raises ModelError for a start that is not an EDVR network, ValueError for a patch that does not fit it or the pool.
     """
     device = pool.truth.device
     ended: dict[str, Model] = {}
     folder.mkdir(parents=True, exist_ok=True)
     for number, phase in enumerate(phases):
         start = ended.get(phase.start) or load_model(phase.start)
+        if phase.patch % start.config.multiple:
+            raise ValueError(f"patch must be a multiple of {start.config.multiple}, got {phase.patch}")
         network = copy.deepcopy(start.network).to(device)
         generator = torch.Generator(device).manual_seed(seed * 1000 + number)
         sampler = _sampler(phase, pool, generator, start.config.frames)
