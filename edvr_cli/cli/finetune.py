@@ -78,7 +78,10 @@ def finetune_command(
     from edvr_cli.video.clip_folders import sources_in  # noqa: PLC0415 (torch takes seconds)
 
     on_device = resolve_device(device)
-    deblurs = load_model(start).config.scale == 1
+    config = load_model(start).config
+    if patch % config.multiple:
+        raise click.UsageError(f"--patch must be a multiple of {config.multiple} for {start}, got {patch}")
+    deblurs = config.scale == 1
     if deblurs and (teacher or sharpen):
         raise click.UsageError(f"{start} deblurs: --teacher and --sharpen are for models that enlarge")
     say = Messages().print

@@ -58,4 +58,4 @@ def test_a_deblurring_model_is_trained_on_blur_of_the_footage(tmp_path: Path):
     arguments[arguments.index("--patch") + 1] = 72
     run = CliRunner().invoke(edvr, [*map(str, arguments), "--frames", "9", "--device", "cpu"])
     assert run.exit_code == 2
-    assert "patch must be a multiple of 16, got 72" in run.output
+    assert "--patch must be a multiple of 16 for" in run.output
