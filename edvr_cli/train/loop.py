@@ -283,7 +283,7 @@ class _Trainer:
             return None
         return Notice(
             f"{dead} of {channels} channels in residual blocks no longer do anything, and stay so in this run: begin "
-            "another with --start and this model, at a smaller learning rate"
+            "another from this model, at a smaller learning rate"
         )
 
     def _prepare(self, model: EDVR) -> None:
