@@ -4,10 +4,10 @@ Takes the first frame of each video or image folder in STILLS, which should be f
 moves it along smooth camera paths, without and with an object in front (another still) on a path of its own. With
 --shake the camera is in a hand instead, as a gyroscope would record it: shifts and turns whose speed is smoothed noise
 (models are trained on sums of waves). A blurred frame is the mean of 33 instants over the exposure in linear light; its
-truth is the middle instant. With --still nothing is blurred, although it moves. Writes SET/sharp and SET/blurred:
-lossless RGB videos of the same names, for
+truth is the middle instant. Writes SET/sharp and SET/blurred: lossless RGB videos of the same names, for
 
     edvr eval SET/sharp --inputs SET/blurred -n edvr-s-deblur
+    edvr eval SET/sharp --inputs SET/sharp -n edvr-s-deblur   (what is sharp should stay so)
     edvr eval SET/sharp --inputs SET/blurred -n bicubic   (of equal size: the blurred frames themselves)
 """
 
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edvr_cli.train.motion_paths import Motion, random_path
+from edvr_cli.train.motion_paths import Motion, affine, random_path
 from edvr_cli.train.synthetic_motion import Scene
 from edvr_cli.video.clip_folders import read_frames, sources_in
 
@@ -38,7 +38,6 @@ def main() -> None:
     parser.add_argument("set", type=Path)
     parser.add_argument("--seed", type=int, default=0, help="another one gives other crops and paths")
     parser.add_argument("--shake", action="store_true", help="a camera in a hand, in place of smooth paths")
-    parser.add_argument("--still", action="store_true", help="no blur: what is sharp should stay as it is")
     arguments = parser.parse_args()
     for name in ("sharp", "blurred"):
         (arguments.set / name).mkdir(parents=True, exist_ok=True)
@@ -53,8 +52,7 @@ def main() -> None:
                 name = f"{source.stem}-{speed:.0f}px{'-object' if objects else ''}"
                 print(name, flush=True)
                 _write(arguments.set / "sharp" / f"{name}.mkv", scene.render(times, SIDE))
-                positions = 1 if arguments.still else INSTANTS
-                blurred = scene.expose(times, SIDE, shutter=0 if arguments.still else SHUTTER, positions=positions)
+                blurred = scene.expose(times, SIDE, shutter=SHUTTER, positions=INSTANTS)
                 _write(arguments.set / "blurred" / f"{name}.mkv", blurred)
 
 
@@ -69,8 +67,7 @@ class _Recording:
         place = times.double() * READINGS + self.readings.shape[1] // 2
         before = place.floor().long().clamp(0, self.readings.shape[1] - 2)
         x, y, angle = torch.lerp(self.readings[:, before], self.readings[:, before + 1], (place - before).float())
-        rows = torch.stack((angle.cos(), -angle.sin(), x), -1), torch.stack((angle.sin(), angle.cos(), y), -1)
-        return torch.stack(rows, dim=-2)
+        return affine(torch.ones_like(x), angle, x, y)
 
 
 def _hand(rng: np.random.Generator, speed: float) -> _Recording:

@@ -7,7 +7,7 @@ the last checkpoint and on nothing else, so a killed run resumes to the same wei
 import copy
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -26,8 +26,9 @@ from edvr_cli.train.events import Event, Finished, Notice, OnEvent, Progress, Ro
 from edvr_cli.train.init_passthrough import let_picture_through
 from edvr_cli.train.objective import objective, to_float
 from edvr_cli.train.optimizer import MixedOptimizer, make_optimizer
+from edvr_cli.train.pace import Pace
 from edvr_cli.train.recipe import Recipe
-from edvr_cli.train.revival import living_channels, revive
+from edvr_cli.train.revival import dead_channels, revive
 from edvr_cli.train.run_log import RunLog
 from edvr_cli.train.samples import Batch, Samples, batches
 from edvr_cli.train.skeleton import carry_through
@@ -71,12 +72,13 @@ def train(
     if teacher is not None:
         teacher = teacher.to(device)
     trainer = _Trainer(recipe, Samples(clips, recipe), run, torch.device(device), teacher)
+    revived = None
     if resume:
         trainer.load()
     elif trainer.state_file.exists():
         raise ModelError(f"{run} holds a run already: resume it, or give another folder")
     else:
-        trainer.begin(start)
+        revived = trainer.begin(start)
     log = RunLog(run, first=trainer.step)
     validation = Samples(held_out, replace(recipe, known=0.0, seed=recipe.seed + 1)) if held_out else None
     began, first = time.monotonic(), trainer.step
@@ -87,6 +89,8 @@ def train(
         if on_event is not None:
             on_event(event)
 
+    if revived is not None:
+        emit(revived)
     out_of_time = False
     while trainer.step < recipe.steps and not out_of_time:
         for event in trainer.steps(workers):
@@ -110,29 +114,6 @@ def train(
     emit(Finished(target, trainer.step, complete=trainer.step >= recipe.steps, samples_per_second=pace))
 
 
-@dataclass
-class _Pace:
-    """Samples per second, and the share of the time spent waiting for them."""
-
-    working: float = 0.0
-    waiting: float = 0.0
-    samples: float = 0.0
-
-    def add(self, waited: float, worked: float, samples: int) -> None:
-        # Old steps fade, so that the figures are those of the last hundred or so.
-        self.waiting = 0.99 * self.waiting + waited
-        self.working = 0.99 * self.working + worked
-        self.samples = 0.99 * self.samples + samples
-
-    @property
-    def samples_per_second(self) -> float:
-        return self.samples / max(self.waiting + self.working, 1e-9)
-
-    @property
-    def waiting_share(self) -> float:
-        return self.waiting / max(self.waiting + self.working, 1e-9)
-
-
 class _Trainer:
     """A run in memory. ``step`` steps are done; ``stage`` is the one that the network and optimizer are of."""
 
@@ -150,8 +131,8 @@ class _Trainer:
         self.rate_factor = 1.0
         self.rollbacks = 0
 
-    def begin(self, start: EDVR | None) -> None:
-        """First weights, first stage, first checkpoint."""
+    def begin(self, start: EDVR | None) -> Notice | None:
+        """First weights, first stage, first checkpoint; returns what there is to say of the weights."""
         stage = stages(self.recipe)[0]
         model = rebuild(self.recipe, stage)
         with torch.random.fork_rng():
@@ -162,9 +143,10 @@ class _Trainer:
                 let_picture_through(model)
             if stage.name == "align":
                 self._prepare(model)
-        self._revive(model, stage)
+        revived = self._revive(model, stage) if start is not None else None
         self._enter(stage, model)
         self.save()
+        return revived
 
     def load(self) -> None:
         """Go back, or on, to the checkpoint. Raises ModelError where it is of another recipe."""
@@ -222,12 +204,13 @@ class _Trainer:
             transfer_weights(self.average, model)
             if self.stage.name == "skeleton":
                 self._add_alignment(model, stage)
-            if dead := self._revive(model, stage):
-                yield Notice(f"{dead} channels in residual blocks did nothing any more: they begin anew")
+            revived = self._revive(model, stage)
             self._enter(stage, model)
             self.save()
             yield Notice(f"stage {stage.name!r}: steps {stage.first} to {stage.last}")
-        pace = _Pace()
+            if revived:
+                yield revived
+        pace = Pace()
         left_out: list[int] = []  # steps
         asked = time.monotonic()
         for batch in batches(self.samples, self.step, stage.last, workers=workers, pin=self.device.type == "cuda"):
@@ -276,9 +259,7 @@ class _Trainer:
     def dying(self) -> Notice | None:
         """A warning where many channels of residual blocks no longer do anything."""
         window = to_float(self.samples.batch(self.step).window).to(self.device)
-        living = living_channels(self.model, lambda: self.model(window)).values()
-        channels = sum(map(len, living))
-        dead = channels - sum(int(alive.sum()) for alive in living)
+        dead, channels = dead_channels(self.model, lambda: self.model(window))
         if dead <= _MAX_DEAD * channels:
             return None
         return Notice(
@@ -301,12 +282,14 @@ class _Trainer:
         frame = to_float(self.samples.batch(stage.first).window)[:, self.recipe.frames // 2]
         carry_through(model, frame)
 
-    def _revive(self, model: EDVR, stage: Stage) -> int:
-        """New weights for residual blocks' channels that do nothing, where ``stage`` trains them; how many."""
+    def _revive(self, model: EDVR, stage: Stage) -> Notice | None:
+        """Give dead channels of residual blocks new weights, where ``stage`` trains them; says how many there were."""
         if stage.name == "align":
-            return 0
+            return None
         window = to_float(self.samples.batch(stage.first).window)
-        return revive(model, lambda: model(window), torch.Generator().manual_seed(self.recipe.seed))[0]
+        dead, channels = revive(model, lambda: model(window), torch.Generator().manual_seed(self.recipe.seed))
+        said = f"{dead} of {channels} channels in residual blocks did nothing and got new weights"
+        return Notice(said) if dead else None
 
     def _enter(self, stage: Stage, model: EDVR) -> None:
         self.stage = stage

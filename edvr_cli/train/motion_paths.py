@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["HandShake", "Motion", "Path", "random_path", "random_shake"]
+__all__ = ["HandShake", "Motion", "Path", "affine", "random_path", "random_shake"]
 
 _WAVES = 6  # of a hand's shake in each direction
 _RATES = 0.15, 3.5  # radians per frame: at 30 frames a second from 0.7 to 17 Hz, where hands tremble
@@ -43,7 +43,7 @@ class Path:
             v * times + a * times**2 + s * wave
             for v, a, s in zip(self.velocity, self.acceleration, self.shake, strict=True)
         )
-        return _affine(torch.exp(self.zoom * times), self.spin * times, x, y)
+        return affine(torch.exp(self.zoom * times), self.spin * times, x, y)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class HandShake:
         """Affine maps (N, 2, 3) at ``times`` (N,); the identity at time 0."""
         waves = torch.sin(self.rates * times[:, None, None] + self.phases) - torch.sin(self.phases)
         x, y, angle = (waves * self.sizes).sum(dim=-1).unbind(dim=-1)
-        return _affine(torch.ones_like(times), angle, x, y)
+        return affine(torch.ones_like(times), angle, x, y)
 
 
 def random_path(rng: np.random.Generator, speed: float, *, slowness: float = 1.5) -> Path:
@@ -88,7 +88,8 @@ def random_shake(rng: np.random.Generator, speed: float) -> HandShake:
     return HandShake(*(torch.from_numpy(part).float() for part in (rates, speeds / rates, phases)))
 
 
-def _affine(scale: Tensor, angle: Tensor, x: Tensor, y: Tensor) -> Tensor:
+def affine(scale: Tensor, angle: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Maps (N, 2, 3) that scale, turn (radians) and shift (pixels); (N,) each."""
     cosine, sine = scale * torch.cos(angle), scale * torch.sin(angle)
     rows = torch.stack((cosine, -sine, x), -1), torch.stack((sine, cosine, y), -1)
     return torch.stack(rows, dim=-2)

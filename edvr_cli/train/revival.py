@@ -2,10 +2,10 @@
 
 A ReLU whose input is never positive puts out zeros and lets no gradient through: whatever the training, its channel
 stays dead. One step that was too long is enough. The first `edvr-s-deblur` shipped with every channel of every residual
-block dead; its loss had fallen all the same, and nothing told.
+block dead; its loss had fallen all the same, and nothing showed it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from edvr_cli.network.edvr import EDVR, ResBlock
 
-__all__ = ["living_channels", "revive"]
+__all__ = ["dead_channels", "living_channels", "revive"]
 
 
 @torch.no_grad()
@@ -38,6 +38,11 @@ def living_channels(model: EDVR, run: Callable[[], object]) -> dict[str, Tensor]
         for hook in hooks:
             hook.remove()
     return found
+
+
+def dead_channels(model: EDVR, run: Callable[[], object]) -> tuple[int, int]:
+    """How many channels inside residual blocks do nothing while ``run`` runs ``model``, and how many there are."""
+    return _counted(living_channels(model, run))
 
 
 @torch.no_grad()
@@ -65,7 +70,12 @@ def revive(model: EDVR, run: Callable[[], object], generator: torch.Generator | 
     finally:
         for hook in hooks:
             hook.remove()
-    return sum(int(lost.sum()) for lost in dead.values()), sum(len(alive) for alive in living.values())
+    return _counted(living)
+
+
+def _counted(living: Mapping[str, Tensor]) -> tuple[int, int]:
+    channels = sum(map(len, living.values()))
+    return channels - sum(int(alive.sum()) for alive in living.values()), channels
 
 
 def _center(channels: Tensor) -> Callable[[nn.Conv2d, tuple[Tensor, ...]], None]:

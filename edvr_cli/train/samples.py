@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from edvr_cli.errors import InputError
 from edvr_cli.train.clips import Clip
+from edvr_cli.train.crops import one_thread, texture, turned
 from edvr_cli.train.degradation import clean, real, simulate_camera
 from edvr_cli.train.motion_paths import random_path
 from edvr_cli.train.recipe import Recipe
@@ -128,7 +129,7 @@ class Samples(Dataset[Batch]):
                 rng.integers(n + 1) for n in (len(clip) - span, clip.shape[2] - size, clip.shape[3] - size)
             )
             crops.append(clip[start : start + span : stride, :, top : top + size, left : left + size])
-        truth = _turned(torch.from_numpy(max(crops, key=lambda crop: _texture(crop[0])).copy()), rng)
+        truth = turned(torch.from_numpy(max(crops, key=lambda crop: texture(crop[0])).copy()), rng)
         if rng.random() < 0.5:
             truth = truth.flip(0)
         window, truth = (frames[-recipe.frames :] for frames in (self._degrade(truth, rng, step), truth))
@@ -162,7 +163,7 @@ class Samples(Dataset[Batch]):
         for _ in range(_TRIES):
             n, top, left = rng.integers(len(clip)), *(rng.integers(k - side + 1) for k in clip.shape[2:])
             crops.append(clip[n, :, top : top + side, left : left + side])
-        return _turned(torch.from_numpy(max(crops, key=_texture).copy()), rng).float() / 255
+        return turned(torch.from_numpy(max(crops, key=texture).copy()), rng).float() / 255
 
     def _clip(self, rng: np.random.Generator) -> np.ndarray:
         """The frames of a random clip that is large enough, long and large ones more often."""
@@ -175,24 +176,5 @@ def batches(samples: Samples, first: int, last: int, *, workers: int = 0, pin: b
     """The batches of steps ``first`` to ``last`` − 1, in order, made ahead of time by ``workers`` processes."""
     yield from DataLoader(
         samples, batch_size=None, sampler=range(first, last), num_workers=workers, pin_memory=pin,
-        prefetch_factor=4 if workers else None, worker_init_fn=_one_thread,
+        prefetch_factor=4 if workers else None, worker_init_fn=one_thread,
     )  # fmt: skip
-
-
-def _one_thread(worker: int) -> None:
-    torch.set_num_threads(1)
-
-
-def _turned(frames: Tensor, rng: np.random.Generator) -> Tensor:
-    """One of the eight flips and rotations of a square."""
-    turn = rng.integers(8)
-    if turn & 1:
-        frames = frames.flip(-1)
-    if turn & 2:
-        frames = frames.flip(-2)
-    return frames.transpose(-1, -2) if turn & 4 else frames
-
-
-def _texture(crop: np.ndarray) -> float:
-    """Mean change of a crop (3, H, W) from row to row."""
-    return float(np.abs(np.diff(crop[1, ::2].astype(np.int16), axis=0)).mean())

@@ -8,7 +8,7 @@ Shapes: N instants, H W pixels rendered.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -30,11 +30,7 @@ class Scene:
     camera: Motion
     foreground: Tensor | None = None
     mask: Tensor | None = None
-    object: Motion | None = None
-
-    @property
-    def _object(self) -> Motion:
-        return self.object or Path()
+    object: Motion = field(default_factory=Path)
 
     def render(self, times: Tensor, size: int) -> Tensor:
         """The middle ``size`` pixels at ``times``: (N, 3, size, size), in [0, 1]."""
@@ -42,7 +38,7 @@ class Scene:
         picture = _sample(self.background, _transform(self.camera.at(times), grid))
         if self.foreground is None or self.mask is None:
             return picture
-        points = _transform(self._object.at(times), grid)
+        points = _transform(self.object.at(times), grid)
         cover = _sample(self.mask, points)
         return picture * (1 - cover) + _sample(self.foreground, points) * cover
 
@@ -65,7 +61,7 @@ class Scene:
     def _travel(self, times: Tensor, size: int) -> float:
         """The longest path of a corner over ``times``, in pixels."""
         corners = _grid(size)[:: size - 1, :: size - 1]
-        paths = [self.camera] if self.foreground is None else [self.camera, self._object]
+        paths = [self.camera] if self.foreground is None else [self.camera, self.object]
         ways = [_transform(path.at(times), corners).diff(dim=0).norm(dim=-1).sum(dim=0).max() for path in paths]
         return float(torch.stack(ways).max())
 
@@ -75,7 +71,7 @@ class Scene:
         moved = _transform(_inverse(self.camera.at(times)), grid) - grid
         if self.mask is not None:
             cover = (_sample(self.mask, grid[None]) > 0.5).permute(0, 2, 3, 1)
-            moved = torch.where(cover, _transform(_inverse(self._object.at(times)), grid) - grid, moved)
+            moved = torch.where(cover, _transform(_inverse(self.object.at(times)), grid) - grid, moved)
         return moved.flip(-1).permute(0, 3, 1, 2)
 
 

@@ -440,13 +440,14 @@ def test_the_learning_rate_warms_up_and_restarts():
     assert rates[999] < 0.03 * recipe.learning_rate
 
 
-def test_blocks_that_died_begin_anew(tmp_path):
+def test_blocks_that_died_get_new_weights(tmp_path):
     """A ReLU that is never positive gets no gradient: such a run goes on for hours, and its loss still falls."""
     start = random_network(features=8, groups=8, tail=8)
     start.feature_extraction[0].conv1.bias.data.fill_(-100)
     recipe = replace(SHORT, steps=2, align=0, attention=1.0, fusion=0, learning_rate=1e-4, validate_every=1)
     events = run(tmp_path, recipe, start=start)
     assert float(weights(tmp_path)["feature_extraction.0.conv1.bias"].min()) > -10
+    assert any("did nothing and got new weights" in event.message for event in events if isinstance(event, Notice))
     assert not any("no longer do anything" in event.message for event in events if isinstance(event, Notice))
 
 

@@ -1,4 +1,4 @@
-"""Residual blocks: channels that do nothing are found, and begin anew without changing what the network puts out."""
+"""Channels of residual blocks that do nothing are found, and get new weights that leave the output as it is."""
 
 import pytest
 import torch

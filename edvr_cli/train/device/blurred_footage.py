@@ -1,6 +1,6 @@
 """Blurred clips made from sharp stills: what a pool for deblurring is made from.
 
-A still moves as before a camera that pans or shakes, often with another still in front of it, and is averaged over an
+A still is filmed by a camera that pans or shakes, often with another still moving in front of it, and averaged over an
 exposure in linear light. Some clips are sharp although they move, so that what is sharp stays as it is.
 
 Shapes: F frames of all tiles in a row, V compressed versions, S pixels on a side of a tile.
@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from edvr_cli.errors import InputError
 from edvr_cli.train.clips import Clip
+from edvr_cli.train.crops import one_thread, texture, turned
 from edvr_cli.train.degradation import Degradation, compress, simulate_camera
 from edvr_cli.train.device.footage import Footage
 from edvr_cli.train.device.pool import Shot
@@ -64,17 +65,13 @@ def blur_tiles(
     truth = torch.empty(count * _FRAMES, 3, side, side, dtype=torch.uint8)
     blurred, degraded = torch.empty_like(truth), truth.new_empty((versions, *truth.shape))
     recipe = _Tiles(stills, count, versions, seed, side)
-    made = DataLoader(recipe, batch_size=None, num_workers=workers, worker_init_fn=_one_thread)
+    made = DataLoader(recipe, batch_size=None, num_workers=workers, worker_init_fn=one_thread)
     for number, tile in enumerate(made):
         # Copied at once: what comes from another process holds a file open as long as it lives.
         place = slice(number * _FRAMES, (number + 1) * _FRAMES)
         truth[place], blurred[place], degraded[:, place] = tile
     shots = [Shot(n * _FRAMES, _FRAMES) for n in range(count)]
     return Footage(truth, degraded if versions else None, shots, blurred)
-
-
-def _one_thread(worker: int) -> None:
-    torch.set_num_threads(1)
 
 
 @dataclass(frozen=True)
@@ -119,10 +116,7 @@ class _Tiles(Dataset[_Tile]):
         for _ in range(2):  # the one with more texture
             top, left = (int(rng.integers(n - side + 1)) for n in frame.shape[1:])
             crops.append(frame[:, top : top + side, left : left + side])
-        crop = max(crops, key=lambda c: float(np.abs(np.diff(c[1, ::2].astype(np.int16), axis=0)).mean()))
-        turned = np.rot90(crop, int(rng.integers(4)), axes=(1, 2))
-        turned = turned[..., ::-1] if rng.random() < 0.5 else turned
-        return torch.from_numpy(turned.copy()).float() / 255
+        return turned(torch.from_numpy(max(crops, key=texture).copy()), rng).float() / 255
 
 
 def _path(rng: np.random.Generator) -> Motion:

@@ -65,7 +65,7 @@ def _revive(network: EDVR, sampler: Sampler, seed: int, say: Callable[[str], Non
 
     dead, channels = revive(network, run, torch.Generator().manual_seed(seed))
     if dead:
-        say(f"{dead} of {channels} channels in residual blocks did nothing: they begin anew")
+        say(f"{dead} of {channels} channels in residual blocks did nothing and got new weights")
 
 
 def _save(average: EDVR, *, start: Model, phase: Phase, folder: Path) -> None:
