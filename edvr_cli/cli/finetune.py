@@ -47,6 +47,9 @@ _KEEP_EVERY = 60.0  # seconds
     "--sharpen", type=float, default=0.0, show_default=True, help="Strength of sharpening applied to the truth."
 )
 @click.option("--batch", type=Count(1), default=16, show_default=True)
+@click.option("--singles", type=Count(0),
+              help="Samples of one frame in each step, besides the windows; each costs a third.  "
+              "[default: 0; three times the batch for deblurring]")  # fmt: skip
 @click.option("--patch", type=Count(16), default=64, show_default=True, help="Side of an input patch.")
 @click.option("--frames", type=Count(5), default=4000, show_default=True, help="Maximum number of frames in memory.")
 @click.option("--steps", type=Count(1), help="Steps instead of minutes, for a trial.")
@@ -56,8 +59,8 @@ _KEEP_EVERY = 60.0  # seconds
 @click.option("--seed", type=int, default=0, show_default=True)
 def finetune_command(
     footage: Path, target: Path, start: str, minutes: float, learning_rate: float, degraded: float,
-    teacher: Path | None, sharpen: float, batch: int, patch: int, frames: int, steps: int | None, cache: Path | None,
-    pull: bool, device: str, seed: int,
+    teacher: Path | None, sharpen: float, batch: int, singles: int | None, patch: int, frames: int, steps: int | None,
+    cache: Path | None, pull: bool, device: str, seed: int,
 ) -> None:  # fmt: skip
     """Train a model further on the videos, or folders of frames, in FOOTAGE, within a given time.
 
@@ -93,12 +96,15 @@ def finetune_command(
     say(f"{len(pool.shots)} tiles, {len(pool.truth)} frames on {on_device}")
     phase = Phase(
         target.stem, start, 60 * minutes, rate=learning_rate, trunk_rate=0.5, degraded=degraded, sharpen=sharpen,
-        supervision=0.05 if teacher else 0.0, taught=0.4 if teacher else 0.0, batch=batch, patch=patch,
-        steps=steps or 0, keep_every=_KEEP_EVERY,
+        supervision=0.05 if teacher else 0.0, taught=0.4 if teacher else 0.0, batch=batch, singles=singles or 0,
+        patch=patch, steps=steps or 0, keep_every=_KEEP_EVERY,
     )  # fmt: skip
     if deblurs:
         # Sharp samples counted fully would teach to do nothing, which is the quickest way to leave them alone.
-        phase = replace(phase, task="deblur", relative=True, slight=0.005, trunk_rate=1.0, bias_rate=0.3)
+        phase = replace(phase, task="deblur", relative=True, slight=0.005, trunk_rate=1.0, bias_rate=0.1, leak=0.1)
+        if singles is None:
+            # Windows alone teach to take what is sharp from neighbors, and nothing about blur that all frames share.
+            phase = replace(phase, singles=3 * batch)
     speedups: list[Speedup] = ["graph"] if on_device.type == "cuda" else []
     try:
         run_phases([phase], pool, target.parent, seed=seed, speedups=speedups, say=say)

@@ -15,6 +15,8 @@ from edvr_cli.train.degradation import clean
 from edvr_cli.train.device import blurred_footage, trainer
 from edvr_cli.train.device import footage as device_footage
 from edvr_cli.train.device.blurred_footage import blur_tiles
+from edvr_cli.train.device.leak import leak
+from edvr_cli.train.device.objective import restore_singles
 from edvr_cli.train.device.optimizer import StackedOptimizer
 from edvr_cli.train.device.phase import Phase
 from edvr_cli.train.device.phases import run_phases
@@ -261,6 +263,41 @@ def test_a_phase_that_is_stopped_leaves_its_weights(pool: Pool, tmp_path: Path, 
     assert any(not torch.equal(a, b) for a, b in zip(model.parameters(), tiny.parameters(), strict=True))
 
 
+@pytest.mark.parametrize("deblurs", [False, True])
+def test_a_single_frame_is_restored_as_a_window_of_copies(deblurs: bool):
+    torch.manual_seed(0)
+    config = EDVRConfig(
+        features=8, groups=2, extraction_blocks=1, reconstruction_blocks=1, tail=4, predeblur=deblurs, hr_in=deblurs
+    )
+    model = EDVR(config)
+    for layer in model.pcd_align.dcn_pack.values():
+        torch.nn.init.normal_(layer.conv_offset.weight, std=0.1)
+    frame = torch.rand(2, 3, 32, 48)
+    with torch.no_grad():
+        whole = model(frame.unsqueeze(1).expand(-1, 5, -1, -1, -1).contiguous())
+        assert (restore_singles(model, frame) - whole).abs().max() < 1e-5
+
+
+def test_singles_are_trained_on_beside_windows(pool: Pool, tmp_path: Path):
+    """A step with them has another loss than one without, and counts them as samples."""
+    torch.manual_seed(0)
+    start = tmp_path / "start.safetensors"
+    save_model(EDVR(EDVRConfig(features=8, groups=2, extraction_blocks=1, reconstruction_blocks=1, tail=4)), start)
+    losses = []
+    for singles in (0, 5):
+        drawn = Sampler(pool, torch.Generator().manual_seed(3), batch=2, patch=16, taught=True)
+        model = load_model(start).network.train().requires_grad_(True)
+        phase = Phase("singles", str(start), 1, batch=2, singles=singles, patch=16, taught=0.5)
+        total, loss, _ = trainer._Steps(phase, model, drawn).loss()
+        total.backward()
+        assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+        losses.append(float(loss.detach()))
+    assert losses[0] != losses[1]
+    said: list[str] = []
+    run_phases([Phase("both", str(start), 1, steps=1, batch=2, singles=5, patch=16)], pool, tmp_path, say=said.append)
+    assert "1 steps" in said[-1]
+
+
 def test_biases_have_a_rate_of_their_own(pool: Pool, tmp_path: Path):
     torch.manual_seed(0)
     start = tmp_path / "start.safetensors"
@@ -272,6 +309,40 @@ def test_biases_have_a_rate_of_their_own(pool: Pool, tmp_path: Path):
     before, after = (load_model(path).network for path in (start, tmp_path / "still.safetensors"))
     assert torch.equal(before.conv_last.bias, after.conv_last.bias)
     assert not torch.equal(before.conv_last.weight, after.conv_last.weight)
+
+
+def test_a_dead_channel_gets_a_gradient_where_blocks_leak():
+    """The output stays as it is; without the leak its weights have none."""
+    torch.manual_seed(0)
+    model = EDVR(EDVRConfig(features=8, groups=2, extraction_blocks=1, reconstruction_blocks=1, tail=4))
+    model.reconstruction[0].conv1.bias.data[3] = -100.0
+    frame = torch.rand(1, 3, 16, 16)
+    gradients, outputs = [], []
+    for share in (0.0, 0.1):
+        if share:
+            leak(model, share)
+        output = restore_singles(model, frame)
+        model.zero_grad()
+        output.square().mean().backward()
+        gradient = model.reconstruction[0].conv1.weight.grad
+        assert gradient is not None
+        gradients.append(gradient.clone())
+        outputs.append(output.detach())
+    assert torch.allclose(outputs[0], outputs[1], atol=1e-6)
+    assert not gradients[0][3].any()
+    assert gradients[1][3].any()
+
+
+def test_blocks_leak_during_a_phase_alone(pool: Pool, tmp_path: Path):
+    torch.manual_seed(0)
+    start = tmp_path / "start.safetensors"
+    save_model(EDVR(EDVRConfig(features=8, groups=2, extraction_blocks=1, reconstruction_blocks=1, tail=4)), start)
+    drawn = Sampler(pool, torch.Generator().manual_seed(3), batch=2, patch=16)
+    network = load_model(start).network
+    phase = Phase("leaks", str(start), 1, steps=1, batch=2, patch=16, leak=0.1)
+    average = trainer.train_phase(phase, network, drawn, speedups=frozenset(), say=lambda _: None)
+    for model in (network, average):
+        assert not any("forward" in vars(module) for module in model.modules())
 
 
 def test_samples_with_little_to_gain_count_less():

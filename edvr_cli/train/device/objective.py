@@ -10,7 +10,7 @@ from torch import Tensor
 from edvr_cli.image.sharpen import sharpened
 from edvr_cli.network.edvr import EDVR
 
-__all__ = ["displacement", "offset_distance", "restore_windows", "sharpen"]
+__all__ = ["displacement", "offset_distance", "restore_singles", "restore_windows", "sharpen"]
 
 _SHARPEN_SIGMA = 3.0  # truth pixels
 _FLAT = 0.03  # contrast below which a pixel says little about motion
@@ -40,6 +40,16 @@ def restore_windows(model: EDVR, window: Tensor) -> tuple[Tensor, dict[str, Tens
         for hook in hooks:
             hook.remove()
     return model.rebuild(model.fuse(aligned.unflatten(0, (B, T))), window[:, model.config.reference]), found
+
+
+def restore_singles(model: EDVR, frame: Tensor) -> Tensor:
+    """What :meth:`EDVR.forward` makes of windows that repeat one frame, for about a third of the time.
+
+    frame (B, 3, h, w) in [0, 1]. Returns (B, 3, s·h, s·w).
+    """
+    pyramid = model.extract(frame.contiguous(memory_format=torch.channels_last))
+    aligned = model.pcd_align(pyramid, pyramid).unsqueeze(1).expand(-1, model.config.frames, -1, -1, -1)
+    return model.rebuild(model.fuse(aligned), frame)
 
 
 def displacement(packed: Tensor) -> Tensor:

@@ -23,8 +23,10 @@ class Phase:
     taught: float = 0.0  # share of the teacher's frames in the target; the truth has the rest
     sharpen: float = 0.0  # strength of an unsharp mask on the truth
     batch: int = 16
+    singles: int = 0  # samples of one frame in each step, besides the batch of windows; a third of a window's cost
     patch: int = 64  # input pixels, a multiple of 16
     bias_rate: float = 1.0  # factor of the rate for biases: a step too long makes a ReLU zero for good
+    leak: float = 0.0  # share of the gradient that zeros of the residual blocks' ReLU pass: dead channels come back
     relative: bool = False  # each sample's loss is divided by that of the unrestored frame
     slight: float = 0.002  # a loss of the unrestored frame at which there is little to gain, where relative
     average: float = 0.998  # of the weights, per step

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from typing import Literal
 
@@ -13,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edvr_cli.network.edvr import EDVR, ResBlock
-from edvr_cli.train.device.objective import displacement, offset_distance, restore_windows, sharpen
+from edvr_cli.train.device.leak import leak
+from edvr_cli.train.device.objective import displacement, offset_distance, restore_singles, restore_windows, sharpen
 from edvr_cli.train.device.optimizer import StackedOptimizer
 from edvr_cli.train.device.phase import Phase
 from edvr_cli.train.device.sampler import DeviceBatch, Sampler
@@ -46,13 +48,15 @@ def train_phase(
     ``keep`` is given the average so far every ``phase.keep_every`` seconds.
     """
     model.train().requires_grad_(True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if "blocks" in speedups:
+    if phase.leak:
+        leak(model, phase.leak)
+    elif "blocks" in speedups:
         _compile_blocks(model)
     steps = _Steps(phase, model, sampler)
     with _own_stream(steps.losses.device):
         _train(steps, speedups, say, keep)
     for module in model.modules():
-        vars(module).pop("forward", None)  # of compiled blocks
+        vars(module).pop("forward", None)  # of blocks that leak or are compiled
     return steps.averaged()
 
 
@@ -92,7 +96,7 @@ def _train(
             keep(steps.averaged())
             kept = time.perf_counter()
     seconds = time.perf_counter() - began
-    say(f"{phase.name}: {count} steps, {count * phase.batch / seconds:.1f} samples per second")
+    say(f"{phase.name}: {count} steps, {count * (phase.batch + phase.singles) / seconds:.1f} samples per second")
 
 
 @contextmanager
@@ -112,6 +116,7 @@ class _Steps:
 
     def __init__(self, phase: Phase, model: EDVR, sampler: Sampler) -> None:
         self.phase, self.model, self.sampler = phase, model, sampler
+        self.singles = replace(sampler, frames=1, batch=phase.singles, motion=False) if phase.singles else None
         factors = {
             p: (phase.trunk_rate if name.startswith(_TRUNKS) else 1.0) * (phase.bias_rate if p.dim() == 1 else 1.0)
             for name, p in model.named_parameters()
@@ -134,8 +139,7 @@ class _Steps:
 
     def run(self) -> None:
         """One step."""
-        batch = self.sampler.draw()
-        total, loss, offset = self.loss(batch)
+        total, loss, offset = self.loss()
         total.backward()
         self.optimizer.step(self.rate)
         change = torch._foreach_sub([p.detach() for p in self.parameters], self.average)
@@ -147,9 +151,15 @@ class _Steps:
         """A new network with the average of the weights so far."""
         average = copy.deepcopy(self.model)
         for module in average.modules():
-            vars(module).pop("forward", None)  # of compiled blocks
+            vars(module).pop("forward", None)  # of blocks that leak or are compiled
         torch._foreach_copy_([p.data for p in average.parameters()], self.average)
         return average.requires_grad_(False).eval()
+
+    def renew_generator(self) -> None:
+        """Draw from a new generator, where recording has spoilt the one in use."""
+        fresh = torch.Generator(self.losses.device).manual_seed(self.sampler.generator.seed())
+        for sampler in filter(None, (self.sampler, self.singles)):
+            sampler.generator = fresh
 
     def go_back(self, good: list[Tensor]) -> None:
         """Return to ``good`` weights and continue at half the rate."""
@@ -157,24 +167,37 @@ class _Steps:
         torch._foreach_copy_(self.average, good)
         self.slowness /= 2
 
-    def loss(self, batch: DeviceBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """The loss to minimize, the restoration's part of it, and the mean |offset| in pixels."""
-        phase = self.phase
-        truth = sharpen(batch.truth, phase.sharpen) if phase.sharpen else batch.truth
-        with torch.autocast(batch.window.device.type, torch.bfloat16):
+    def loss(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The next samples: the loss to minimize, the restoration's part of it, and the mean |offset| in pixels."""
+        phase, batch = self.phase, self.sampler.draw()
+        with self._autocast():
             output, offsets = restore_windows(self.model, batch.window)
-        losses = charbonnier(output.float(), truth)
-        if batch.taught is not None:
-            losses = losses.lerp(charbonnier(output.float(), batch.taught), phase.taught)
+        losses, nothing = self._distances(output.float(), batch)
+        if self.singles is not None:
+            single = self.singles.draw()
+            with self._autocast():
+                output = restore_singles(self.model, single.window[:, 0])
+            more = self._distances(output.float(), single)
+            losses, nothing = torch.cat((losses, more[0])), torch.cat((nothing, more[1]))
         loss = losses.mean()
         size = torch.stack([displacement(o).abs().mean() for o in offsets.values()]).mean()
-        total = loss
-        if phase.relative:
-            nothing = charbonnier(batch.window[:, batch.window.shape[1] // 2], truth)
-            total = relative_loss(losses, nothing, phase.slight)
+        total = relative_loss(losses, nothing, phase.slight) if phase.relative else loss
         if phase.supervision and batch.flow is not None:
             total = total + self.supervision * offset_distance(offsets, batch.window, batch.flow)
         return total, loss, size
+
+    def _distances(self, output: Tensor, batch: DeviceBatch) -> tuple[Tensor, Tensor]:
+        """Of each sample (B,): the distance of ``output`` from its targets, and, where it counts, the input's."""
+        phase = self.phase
+        truth = sharpen(batch.truth, phase.sharpen) if phase.sharpen else batch.truth
+        losses = charbonnier(output, truth)
+        nothing = charbonnier(batch.window[:, batch.window.shape[1] // 2], truth) if phase.relative else losses
+        if batch.taught is not None:
+            losses = losses.lerp(charbonnier(output, batch.taught), phase.taught)
+        return losses, nothing
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.losses.device.type, torch.bfloat16)
 
 
 def _recorded(steps: _Steps, say: Callable[[str], None]) -> Callable[[], None]:
@@ -195,7 +218,7 @@ def _recorded(steps: _Steps, say: Callable[[str], None]) -> Callable[[], None]:
             raise RuntimeError(reason)
     except RuntimeError as error:
         say(f"steps run one by one, since recording one failed: {error}")
-        steps.sampler.generator = torch.Generator(steps.losses.device).manual_seed(steps.sampler.generator.seed())
+        steps.renew_generator()
         return steps.run
     return graph.replay
 
@@ -209,7 +232,7 @@ def _why_not_replayed(graph: torch.cuda.CUDAGraph, steps: _Steps) -> str | None:
     steps.rate.zero_()
     state = steps.sampler.generator.get_state()
     with torch.no_grad():
-        run = float(steps.loss(steps.sampler.draw())[1])
+        run = float(steps.loss()[1])
     steps.sampler.generator.set_state(state)
     replayed = []
     for _ in range(2):
