@@ -184,6 +184,15 @@ def test_blurred_tiles_are_of_their_sharp_frames(stills: list[Clip], monkeypatch
     assert 0 < error[0] < error[1]
 
 
+def test_some_stills_are_drawn(monkeypatch: pytest.MonkeyPatch):
+    """From black footage come black tiles, and others."""
+    black = [Clip("black", np.zeros((2, 3, 96, 96), np.uint8))]
+    monkeypatch.setattr(blurred_footage, "_DRAWN", 0.2)
+    tiles = blur_tiles(black, max_frames=12 * 9, seed=1)
+    drawn = tiles.truth.flatten(1).any(dim=1).view(12, 9).any(dim=1)
+    assert 0 < int(drawn.sum()) < 12
+
+
 def test_a_blurred_tile_depends_on_its_number_alone(stills: list[Clip]):
     few, many = (blur_tiles(stills, max_frames=9 * count, seed=4) for count in (2, 3))
     assert torch.equal(few.truth, many.truth[:18])

@@ -24,6 +24,7 @@ from edvr_cli.train.device.footage import Footage
 from edvr_cli.train.device.pool import Shot
 from edvr_cli.train.motion_paths import Motion, random_path, random_shake
 from edvr_cli.train.synthetic_motion import Scene, random_mask
+from edvr_cli.train.synthetic_pictures import line_art
 
 __all__ = ["blur_tiles"]
 
@@ -37,6 +38,7 @@ _SPACING = 1.0  # pixels between them
 _SPEED = 12.0  # pixels per frame, at most
 _SHAKEN = 0.5  # share of paths that are a hand's
 _OBJECTS = 0.4  # share of tiles with something moving in front
+_DRAWN = 0.07  # share of stills that are drawn: text, lines and flat shapes, which footage has little of
 _SHARP = 0.06  # share of tiles that move and are sharp
 _DEFOCUSED = 0.12  # share of the others whose focus wanders
 _DEFOCUS = 1.8  # pixels, deviation of the Gaussian, at most
@@ -109,6 +111,8 @@ class _Tiles(Dataset[_Tile]):
 
     def _still(self, rng: np.random.Generator) -> Tensor:
         """A random square of a random frame, turned: (3, s, s) in [0, 1], larger than a tile where it can be."""
+        if rng.random() < _DRAWN:
+            return torch.from_numpy(line_art(rng, self.side + 2 * _MARGIN)).float() / 255
         frames = self.stills[int(rng.integers(len(self.stills)))]
         side = min(self.side + 2 * _MARGIN, *frames.shape[2:])
         frame: np.ndarray = frames[int(rng.integers(len(frames)))]
