@@ -288,7 +288,7 @@ def test_a_single_frame_is_restored_as_a_window_of_copies(deblurs: bool):
 
 
 def test_singles_are_trained_on_beside_windows(pool: Pool, tmp_path: Path):
-    """A step with them has another loss than one without, and counts them as samples."""
+    """They count in the loss like windows, and a phase with them runs."""
     torch.manual_seed(0)
     start = tmp_path / "start.safetensors"
     save_model(EDVR(EDVRConfig(features=8, groups=2, extraction_blocks=1, reconstruction_blocks=1, tail=4)), start)

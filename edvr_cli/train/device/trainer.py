@@ -156,7 +156,7 @@ class _Steps:
         return average.requires_grad_(False).eval()
 
     def renew_generator(self) -> None:
-        """Draw from a new generator, where recording has spoilt the one in use."""
+        """Draw from a new generator, where recording has spoiled the one in use."""
         fresh = torch.Generator(self.losses.device).manual_seed(self.sampler.generator.seed())
         for sampler in filter(None, (self.sampler, self.singles)):
             sampler.generator = fresh
