@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from edvr_cli.train.clips import Clip
     from edvr_cli.train.device.pool import Pool
-    from edvr_cli.train.device.trainer import Speedup
 
 __all__ = ["finetune_command"]
 
@@ -94,20 +93,19 @@ def finetune_command(
     make = _blurred_pool if deblurs else partial(_small_pool, teacher=teacher)
     pool = make(clips, on_device, frames=frames, degraded=degraded, seed=seed)
     say(f"{len(pool.shots)} tiles, {len(pool.truth)} frames on {on_device}")
+    if singles is None:
+        # Windows alone teach to take what is sharp from neighbors, and nothing about blur that all frames share.
+        singles = 3 * batch if deblurs else 0
     phase = Phase(
         target.stem, start, 60 * minutes, rate=learning_rate, trunk_rate=0.5, degraded=degraded, sharpen=sharpen,
-        supervision=0.05 if teacher else 0.0, taught=0.4 if teacher else 0.0, batch=batch, singles=singles or 0,
+        supervision=0.05 if teacher else 0.0, taught=0.4 if teacher else 0.0, batch=batch, singles=singles,
         patch=patch, steps=steps or 0, keep_every=_KEEP_EVERY,
     )  # fmt: skip
     if deblurs:
         # Sharp samples counted fully would teach to do nothing, which is the quickest way to leave them alone.
         phase = replace(phase, task="deblur", relative=True, slight=0.005, trunk_rate=1.0, bias_rate=0.1, leak=0.1)
-        if singles is None:
-            # Windows alone teach to take what is sharp from neighbors, and nothing about blur that all frames share.
-            phase = replace(phase, singles=3 * batch)
-    speedups: list[Speedup] = ["graph"] if on_device.type == "cuda" else []
     try:
-        run_phases([phase], pool, target.parent, seed=seed, speedups=speedups, say=say)
+        run_phases([phase], pool, target.parent, seed=seed, record=on_device.type == "cuda", say=say)
     except ValueError as error:  # a patch that does not fit
         raise click.UsageError(str(error)) from error
     echo_path(target)

@@ -241,7 +241,7 @@ def test_phases_follow_one_another_and_leave_models(pool: Pool, tmp_path: Path):
             Phase("one", str(start), 1, steps=3, batch=2, patch=16, supervision=0.1, taught=0.5, keep=False),
             Phase("two", "one", 1, steps=3, batch=2, patch=16, degraded=0.5, sharpen=0.5, schedule="constant"),
         ],
-        pool, tmp_path, validation=pool, speedups=["graph"], say=said.append,
+        pool, tmp_path, validation=pool, record=True, say=said.append,
     )  # fmt: skip
     assert not (tmp_path / "one.safetensors").exists()
     model = load_model(tmp_path / "two.safetensors").network
@@ -349,7 +349,7 @@ def test_blocks_leak_during_a_phase_alone(pool: Pool, tmp_path: Path):
     drawn = Sampler(pool, torch.Generator().manual_seed(3), batch=2, patch=16)
     network = load_model(start).network
     phase = Phase("leaks", str(start), 1, steps=1, batch=2, patch=16, leak=0.1)
-    average = trainer.train_phase(phase, network, drawn, speedups=frozenset(), say=lambda _: None)
+    average = trainer.train_phase(phase, network, drawn, say=lambda _: None)
     for model in (network, average):
         assert not any("forward" in vars(module) for module in model.modules())
 

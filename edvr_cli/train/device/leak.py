@@ -1,8 +1,8 @@
 """Residual blocks whose dead channels can come back: in training, zeros of their ReLU pass some gradient.
 
 Where a channel is zero on every picture its weights get no gradient, and nothing brings it back; with small batches of
-blur, hundreds of channels end so. What the network computes stays as it is. Using another gradient than ReLU's own has
-been studied by C. Horuz et al., "The Resurrection of the ReLU" (2025).
+blur, hundreds of channels end that way. What the network computes stays as it is. Using another gradient than ReLU's
+own has been studied by C. Horuz et al., "The Resurrection of the ReLU" (2025).
 """
 
 from typing import Any
@@ -16,10 +16,7 @@ __all__ = ["leak"]
 
 
 def leak(model: EDVR, share: float) -> None:
-    """Let the residual blocks of ``model`` pass ``share`` of the gradient where their ReLU is zero.
-
-    Undone by removing ``forward`` from the blocks' attributes.
-    """
+    """Let the residual blocks of ``model`` pass ``share`` of the gradient where their ReLU is zero; 0 undoes it."""
 
     def forward(block: ResBlock, x: Tensor) -> Tensor:
         hidden: Tensor = _LeakingReLU.apply(block.conv1(x), share)  # type: ignore[no-untyped-call]
@@ -28,7 +25,9 @@ def leak(model: EDVR, share: float) -> None:
 
     for module in model.modules():
         if isinstance(module, ResBlock):
-            module.forward = forward.__get__(module)  # type: ignore[method-assign]
+            vars(module).pop("forward", None)
+            if share:
+                module.forward = forward.__get__(module)  # type: ignore[method-assign]
 
 
 class _LeakingReLU(torch.autograd.Function):

@@ -1,7 +1,7 @@
 """A plan of training on the device: phase after phase, each within its time."""
 
 import copy
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from edvr_cli.train.device.objective import restore_windows
 from edvr_cli.train.device.phase import Phase
 from edvr_cli.train.device.pool import Pool
 from edvr_cli.train.device.sampler import Sampler
-from edvr_cli.train.device.trainer import Speedup, train_phase
+from edvr_cli.train.device.trainer import train_phase
 from edvr_cli.train.device.validation import validate
 from edvr_cli.train.revival import revive
 
@@ -31,7 +31,7 @@ def run_phases(
     *,
     validation: Pool | None = None,
     seed: int = 0,
-    speedups: Collection[Speedup] = (),
+    record: bool = False,
     say: Callable[[str], None] = print,
 ) -> None:
     """Train every phase in turn and write its averaged weights to ``folder`` as ``<name>.safetensors``.
@@ -50,7 +50,7 @@ def run_phases(
         sampler = _sampler(phase, pool, generator, start.config.frames)
         _revive(network, replace(sampler, generator=torch.Generator(device).manual_seed(seed)), seed, say)
         keep = partial(_save, start=start, phase=phase, folder=folder)
-        average = train_phase(phase, network, sampler, speedups=frozenset(speedups), say=say, keep=keep)
+        average = train_phase(phase, network, sampler, record=record, say=say, keep=keep)
         ended[phase.name] = replace(start, network=network.cpu())
         if phase.keep:
             keep(average)

@@ -6,14 +6,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import lru_cache
-from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from edvr_cli.network.edvr import EDVR, ResBlock
+from edvr_cli.network.edvr import EDVR
 from edvr_cli.train.device.leak import leak
 from edvr_cli.train.device.objective import displacement, offset_distance, restore_singles, restore_windows, sharpen
 from edvr_cli.train.device.optimizer import StackedOptimizer
@@ -21,10 +18,8 @@ from edvr_cli.train.device.phase import Phase
 from edvr_cli.train.device.sampler import DeviceBatch, Sampler
 from edvr_cli.train.objective import charbonnier, relative_loss
 
-__all__ = ["Speedup", "train_phase"]
+__all__ = ["train_phase"]
 
-Speedup = Literal["graph", "blocks"]
-"""``graph``: record a step once and replay it (CUDA); ``blocks``: compile the residual blocks, which takes seconds."""
 _LOOK_EVERY = 25  # steps between checks of the loss
 _EXPLODED = 3.0  # times the usual loss at which a phase returns to its last good weights
 _MAX_OFFSET = 50.0  # pixels, mean; the same happens beyond: a loss can look usual while alignment is lost
@@ -39,30 +34,25 @@ def train_phase(
     model: EDVR,
     sampler: Sampler,
     *,
-    speedups: frozenset[Speedup],
+    record: bool = False,
     say: Callable[[str], None],
     keep: Callable[[EDVR], None] = lambda average: None,
 ) -> EDVR:
     """Train ``model`` for the phase's seconds and leave its last weights in it; returns the averaged network.
 
-    ``keep`` is given the average so far every ``phase.keep_every`` seconds.
+    ``keep`` is given the average so far every ``phase.keep_every`` seconds. ``record``: on a GPU, record a step once
+    and replay it.
     """
     model.train().requires_grad_(True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if phase.leak:
-        leak(model, phase.leak)
-    elif "blocks" in speedups:
-        _compile_blocks(model)
+    leak(model, phase.leak)
     steps = _Steps(phase, model, sampler)
     with _own_stream(steps.losses.device):
-        _train(steps, speedups, say, keep)
-    for module in model.modules():
-        vars(module).pop("forward", None)  # of blocks that leak or are compiled
+        _train(steps, record, say, keep)
+    leak(model, 0.0)
     return steps.averaged()
 
 
-def _train(
-    steps: "_Steps", speedups: frozenset[Speedup], say: Callable[[str], None], keep: Callable[[EDVR], None]
-) -> None:
+def _train(steps: "_Steps", record: bool, say: Callable[[str], None], keep: Callable[[EDVR], None]) -> None:
     phase, model, step = steps.phase, steps.model, steps.run
     good, usual = [p.detach().clone() for p in model.parameters()], math.inf
     began, count, seen = time.perf_counter(), 0, 0
@@ -72,7 +62,7 @@ def _train(
         if done >= 1:
             break
         steps.prepare(count, done)
-        if "graph" in speedups and count == _WARM_UP:
+        if record and count == _WARM_UP:
             step = _recorded(steps, say)
         step()
         count += 1
@@ -150,8 +140,7 @@ class _Steps:
     def averaged(self) -> EDVR:
         """A new network with the average of the weights so far."""
         average = copy.deepcopy(self.model)
-        for module in average.modules():
-            vars(module).pop("forward", None)  # of blocks that leak or are compiled
+        leak(average, 0.0)
         torch._foreach_copy_([p.data for p in average.parameters()], self.average)
         return average.requires_grad_(False).eval()
 
@@ -243,25 +232,3 @@ def _why_not_replayed(graph: torch.cuda.CUDAGraph, steps: _Steps) -> str | None:
     if not abs(replayed[0] - run) < _SAME * run:
         return f"its loss is {replayed[0]:.5f} where a step that is run has {run:.5f}"
     return "it draws the same samples each time" if replayed[0] == replayed[1] else None
-
-
-def _compile_blocks(model: EDVR) -> None:
-    for blocks in (model.feature_extraction, model.reconstruction):
-        for block in blocks:
-            block.forward = _compiled_block.__get__(block)
-
-
-def _block(x: Tensor, weight1: Tensor, bias1: Tensor | None, weight2: Tensor, bias2: Tensor | None) -> Tensor:
-    y = F.relu(F.conv2d(x, weight1, bias1, padding=1))
-    return x + F.conv2d(y, weight2, bias2, padding=1)
-
-
-@lru_cache
-def _compiled() -> Callable[..., Tensor]:
-    """:func:`_block` in one piece; made on first use, since compilers take seconds to import."""
-    return torch.compile(_block, dynamic=False)
-
-
-def _compiled_block(block: ResBlock, x: Tensor) -> Tensor:
-    first, second = block.conv1, block.conv2
-    return _compiled()(x, first.weight, first.bias, second.weight, second.bias)

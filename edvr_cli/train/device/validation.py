@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from edvr_cli.network.edvr import EDVR
-from edvr_cli.train.device.objective import restore_windows
+from edvr_cli.train.device.objective import restore_singles, restore_windows
 from edvr_cli.train.device.pool import Pool
 
 __all__ = ["validate"]
@@ -27,14 +27,15 @@ def validate(model: EDVR, pool: Pool, *, per_shot: int = 6) -> dict[str, float]:
         for n in range(0, shot.length - T + 1, max(1, (shot.length - T + 1) // per_shot))
     ]
     index = torch.tensor([[start + t for t in range(T)] for start in starts], device=pool.truth.device)
-    ways = {"clean": (0, index), "copies": (0, index[:, middle, None].expand_as(index))}
+    ways = {"clean": (0, index), "copies": (0, index[:, middle, None])}
     ways |= {f"version {n}": (n, index) for n in range(1, len(pool.versions))}
     found: dict[str, float] = {}
     for label, (version, windows) in ways.items():
         scores = []
         for row, of_truth in zip(windows, index[:, middle], strict=True):
             with torch.autocast(pool.truth.device.type, torch.bfloat16):
-                output, _ = restore_windows(model, pool.versions[version][row][None].float() / 255)
+                frames = pool.versions[version][row].float() / 255
+                output = restore_singles(model, frames) if len(frames) == 1 else restore_windows(model, frames[None])[0]
             scores.append(_psnr((output[0].float() * 255).round().clamp(0, 255), pool.truth[of_truth].float()))
         found[label] = round(float(torch.stack(scores).mean()), 3)
     return found
