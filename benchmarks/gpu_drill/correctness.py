@@ -2,6 +2,7 @@
 
 import copy
 from functools import partial
+from importlib.util import find_spec
 
 import torch
 import torch.nn.functional as F
@@ -21,8 +22,10 @@ from benchmarks.gpu_drill.inputs import (
 from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.ops.conv import _finished
-from edvr_cli.ops.deform_conv import deform_conv2d_packed, implementation
-from edvr_cli.ops.deform_conv_reference import deform_conv2d_packed_reference
+from edvr_cli.ops.deform_conv import deform_conv2d_packed, implementation, training_kernel
+from edvr_cli.ops.deform_conv_fallback import deform_conv2d_torchvision
+from edvr_cli.ops.deform_conv_reference import deform_conv2d_packed_reference, split_packed
+from edvr_cli.ops.selftest import check_gradients
 from edvr_cli.ops.triton.deform_conv import deform_conv2d_packed_triton
 from edvr_cli.ops.triton.epilogue import epilogue_triton
 
@@ -152,20 +155,27 @@ def tiles(drill: Drill, found: Results) -> None:
 
 
 def backward(drill: Drill, found: Results) -> None:
-    """Gradients of what training uses against the definition's in float64, and its time."""
-    given = deform_arguments(2, 16, 12, 20, torch.float32, drill.device)
-    gradients = []
-    for dtype, operation in ((torch.float32, deform_conv2d_packed), (torch.float64, deform_conv2d_packed_reference)):
-        leaves = [t.detach().to(dtype).requires_grad_() for t in given]
-        with tf32(False):
-            operation(*leaves, SLOPE).square().sum().backward()
-        gradients.append([leaf.grad for leaf in leaves])
-    found["errors"] = [relative(a, b) for a, b in zip(*gradients, strict=True)]
-    found["implementation"] = implementation(given[0].requires_grad_(), *given[1:])
+    """Gradients of what training uses against the definition's in float64, and the time of a step there and back."""
+    for word, dtype in TYPES.items() if drill.cuda else ():
+        given = deform_arguments(2, 32, 12, 20, dtype, drill.device)
+        arguments = tuple(t.requires_grad_() for t in given)
+        found[f"{word} uses"] = training_kernel(*arguments) or implementation(*arguments)
+        for features in (32, 64, 128):
+            check_gradients(drill.device, dtype, features)
     N, C, H, W = (1, 16, 8, 9) if drill.dry else (16, 64, 64, 64)
-    leaves = [t.requires_grad_() for t in deform_arguments(N, C, H, W, torch.float32, drill.device)]
-    for name, operation in (("used", deform_conv2d_packed), ("definition", deform_conv2d_packed_reference)):
-        found[f"{name}, forward and backward ms"] = round(
-            drill.time(lambda o=operation: o(*leaves, SLOPE).sum().backward(), 0.3) * 1e3, 2
-        )
+    operations = {"used": deform_conv2d_packed, "definition": deform_conv2d_packed_reference}
+    if find_spec("torchvision") and drill.cuda:
+        operations["torchvision"] = _torchvision
+    for word in ("bf16", "fp32") if drill.cuda else ("fp32",):
+        leaves = [t.requires_grad_() for t in deform_arguments(N, C, H, W, TYPES[word], drill.device)]
+        for name, operation in operations.items():
+            found[f"{word} {name} ms"] = round(
+                drill.time(lambda o=operation, given=leaves: o(*given, SLOPE).sum().backward(), 0.3) * 1e3,
+                3,  # type: ignore[misc]
+            )
     show("gradients", found)
+
+
+def _torchvision(x: Tensor, packed: Tensor, weight: Tensor, bias: Tensor, slope: float) -> Tensor:
+    offset, mask = split_packed(packed, 3)
+    return F.leaky_relu(deform_conv2d_torchvision(x, offset, mask.sigmoid(), weight, bias), slope)

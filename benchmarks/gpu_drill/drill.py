@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from edvr_cli.ops.triton_status import triton_fault
+
 Results = dict[str, Any]
 Part = Callable[["Drill", Results], None]
 
@@ -27,6 +29,7 @@ class Drill:
         self.device = torch.device("cuda", torch.cuda.current_device()) if self.cuda else torch.device("cpu")
         self.path = Path(os.environ.get("OUT") or ".", "gpu_drill.json")
         self.results: Results = {"parts": {}, "errors": {}}
+        self._known: set[str] = set()  # faults of kernels that were told
         self._began = time.perf_counter()
 
     @property
@@ -49,6 +52,10 @@ class Drill:
             except Exception as error:
                 self.results["errors"][name] = traceback.format_exc()
                 print(f"!! {name}: {type(error).__name__}: {str(error)[:600]}", flush=True)
+            if self.cuda and (missing := triton_fault(self.device)) and str(missing) not in self._known:
+                self._known.add(str(missing))
+                self.results["errors"][f"{name}: kernels"] = missing.reason
+                print(f"!! {name}: {missing.reason}", flush=True)
             found["seconds"] = round(time.perf_counter() - began, 1)
             self.save()
 

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from edvr_cli.ops.triton_status import attempt, fuses, is_pixels_first
 
-__all__ = ["Conv", "UpConv", "activated_sum"]
+__all__ = ["EPILOGUE", "Conv", "UpConv", "activated_sum"]
+
+EPILOGUE = "the sum after a convolution"  # the name of its Triton kernel
 
 
 class Conv(nn.Conv2d):
@@ -41,7 +43,7 @@ class UpConv(Conv):
         """x (N, C, H, W) → (N, O, 2·H, 2·W); ``add`` has four times the outputs, before the shuffle."""
         if add is None and fuses(x, self.weight, self.bias):
             whole = self._conv_forward(x, self.weight, None)
-            y = attempt(x.device, lambda: _shuffled_by_triton(whole, self.bias, negative_slope))
+            y = attempt(x.device, "pixel-shuffle", lambda: _shuffled_by_triton(whole, self.bias, negative_slope))
             return _shuffled(_fused(whole, self.bias, None, negative_slope, in_place=True)) if y is None else y
         y = super().forward(x, negative_slope, add)
         # Torch's own keeps channels side by side on a CPU alone; elsewhere they would be brought together again.
@@ -64,7 +66,7 @@ def _fused(x: Tensor, bias: Tensor | None, add: Tensor | None, negative_slope: f
             return None
         return epilogue_triton(x, bias, add, negative_slope, in_place=in_place)
 
-    y = attempt(x.device, launch)
+    y = attempt(x.device, EPILOGUE, launch)
     return _finished(x, bias, add, negative_slope, in_place=in_place) if y is None else y
 
 

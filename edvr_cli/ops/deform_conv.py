@@ -24,8 +24,18 @@ from edvr_cli.ops.deform_conv_reference import split_packed
 from edvr_cli.ops.numba_status import numba_fault
 from edvr_cli.ops.triton_status import attempt, triton_fault
 
-__all__ = ["deform_conv2d", "deform_conv2d_packed", "implementation", "missing_kernel"]
+__all__ = [
+    "KERNEL",
+    "TRAINING_KERNEL",
+    "deform_conv2d",
+    "deform_conv2d_packed",
+    "implementation",
+    "missing_kernel",
+    "training_kernel",
+]
 
+KERNEL = "the deformable convolution"
+TRAINING_KERNEL = "the deformable convolution's gradient"
 _KERNEL_TYPES = (torch.float16, torch.bfloat16, torch.float32)
 _COMPILED_TYPES = (torch.bfloat16, torch.float32)
 
@@ -39,7 +49,7 @@ def deform_conv2d(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias:
     _check(x, offset, mask, weight, bias)
     name = implementation(x, offset, mask, weight, bias)
     if name == "triton":
-        y = attempt(x.device, lambda: _by_triton(x, offset, mask, weight, bias))
+        y = attempt(x.device, KERNEL, lambda: _by_triton(x, offset, mask, weight, bias))
         if y is not None:
             return y
         name = implementation(x, offset, mask, weight, bias)  # the next one, now that Triton has failed
@@ -69,13 +79,19 @@ def deform_conv2d_packed(
         return _opaque(x, packed, weight, bias, negative_slope)
     offset, mask = split_packed(packed, weight.shape[-1])
     _check(x, offset, mask, weight, bias)
-    if bias is not None and _trains_compiled(x, packed, weight, bias):
+    trained = training_kernel(x, packed, weight, bias)
+    if trained == "compiled":
         from edvr_cli.ops.cpu.deform_conv_grad import deform_conv2d_packed_trained  # noqa: PLC0415
 
+        assert bias is not None
         return deform_conv2d_packed_trained(x, packed, weight, bias, negative_slope)
+    if trained == "triton":
+        y = attempt(x.device, TRAINING_KERNEL, lambda: _trained_by_triton(x, packed, weight, bias, negative_slope))
+        if y is not None:
+            return y
     name = implementation(x, packed, weight, bias)
     if name == "triton":
-        fused = attempt(x.device, lambda: _packed_by_triton(x, packed, weight, bias, negative_slope))
+        fused = attempt(x.device, KERNEL, lambda: _packed_by_triton(x, packed, weight, bias, negative_slope))
         if fused is not None:
             return fused
         name = implementation(x, packed, weight, bias)  # the next one, now that Triton has failed
@@ -94,6 +110,12 @@ def _packed_by_triton(x: Tensor, packed: Tensor, weight: Tensor, bias: Tensor | 
     return deform_conv2d_packed_triton(x, packed, weight, bias, negative_slope)
 
 
+def _trained_by_triton(x: Tensor, packed: Tensor, weight: Tensor, bias: Tensor | None, negative_slope: float) -> Tensor:
+    from edvr_cli.ops.triton.deform_conv_grad import deform_conv2d_packed_trained_triton  # noqa: PLC0415
+
+    return deform_conv2d_packed_trained_triton(x, packed, weight, bias, negative_slope)
+
+
 @torch.library.custom_op("edvr::deform_conv2d_packed", mutates_args=())
 def _opaque(x: Tensor, packed: Tensor, weight: Tensor, bias: Tensor | None, negative_slope: float) -> Tensor:
     """:func:`deform_conv2d_packed` as one operation that compilers do not look into; the output is channels_last."""
@@ -110,9 +132,9 @@ def _(x: Tensor, packed: Tensor, weight: Tensor, bias: Tensor | None, negative_s
 def implementation(x: Tensor, *others: Tensor | None) -> str:
     """Name the implementation for these tensors: ``"triton"``, ``"torchvision"``, ``"compiled"`` or ``"reference"``.
 
-    The fastest that works on their device. Triton's and the compiled kernel have no backward: training takes
-    torchvision's where it is installed on a GPU's default stream, for the packed form on a CPU a compiled kernel of its
-    own, and the reference elsewhere.
+    The fastest that works on their device. Triton's and the compiled kernel have no backward: training takes, for the
+    packed form, kernels of its own (:func:`training_kernel`), otherwise torchvision's where it is installed on a GPU's
+    default stream, and the reference elsewhere.
     """
     tensors = [x, *(t for t in others if t is not None)]
     trains = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
@@ -128,17 +150,30 @@ def implementation(x: Tensor, *others: Tensor | None) -> str:
     return "reference"
 
 
-def _trains_compiled(x: Tensor, packed: Tensor, weight: Tensor, bias: Tensor) -> bool:
-    """Whether the compiled backward takes these: up to float32, and groups a power of two wide."""
-    tensors = x, packed, weight, bias
+def training_kernel(x: Tensor, packed: Tensor, weight: Tensor, bias: Tensor | None) -> str:
+    """Name the kernels with a way back for the packed form of these tensors: ``"triton"``, ``"compiled"`` or ``""``.
+
+    They take groups a power of two wide. "" also where no gradient is wanted.
+    """
+    tensors = [t for t in (x, packed, weight, bias) if t is not None]
     if not torch.is_grad_enabled() or not any(t.requires_grad for t in tensors):
-        return False
-    lanes = x.shape[1] * 3 * weight.shape[-1] ** 2 // packed.shape[1]
-    return (
-        lanes & (lanes - 1) == 0
-        and all(t.device.type == "cpu" and t.dtype in _COMPILED_TYPES for t in tensors)
+        return ""
+    _, C, H, W = x.shape
+    pairs = packed.shape[1] // 3
+    width = C * weight.shape[-1] ** 2 // pairs
+    if width & (width - 1) or any(t.device != x.device for t in tensors):
+        return ""
+    if x.is_cuda:
+        small = H * W * pairs * max(width, 3) < 2**31  # the samples of an image within 32-bit indexes
+        known = all(t.dtype in _KERNEL_TYPES for t in tensors)
+        return "triton" if small and known and triton_fault(x.device, TRAINING_KERNEL) is None else ""
+    compiled = (
+        x.device.type == "cpu"
+        and bias is not None
+        and all(t.dtype in _COMPILED_TYPES for t in tensors)
         and numba_fault() is None
     )
+    return "compiled" if compiled else ""
 
 
 def missing_kernel(device: torch.device) -> str:
@@ -151,7 +186,7 @@ def missing_kernel(device: torch.device) -> str:
         return fault.reason if fault else ""
     if device.type != "cuda":
         return f"there is none for {device.type}"
-    fault = triton_fault(device)
+    fault = triton_fault(device, KERNEL)
     return fault.reason if fault else ""
 
 

@@ -13,11 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edvr_cli.errors import DeviceError
-from edvr_cli.ops.deform_conv import deform_conv2d_packed, implementation
+from edvr_cli.ops.conv import EPILOGUE
+from edvr_cli.ops.deform_conv import KERNEL, TRAINING_KERNEL, deform_conv2d_packed, implementation, training_kernel
 from edvr_cli.ops.deform_conv_reference import deform_conv2d_packed_reference
 from edvr_cli.ops.triton_status import attempt
 
-__all__ = ["check_kernel", "check_operation"]
+__all__ = ["check_gradients", "check_kernel", "check_operation"]
 
 _SLOPE = 0.1
 _ALLOWANCE = 2  # times plain torch's own error at the same precision
@@ -36,12 +37,12 @@ def check_kernel(device: torch.device, dtype: torch.dtype, features: int = 64, g
     """
     arguments = _random_arguments(device, dtype, features, groups)
     if implementation(*arguments) == "triton":
-        attempt(device, lambda: _verify_triton(arguments))
+        attempt(device, KERNEL, lambda: _verify_deform(arguments))
+        attempt(device, EPILOGUE, lambda: _verify_epilogue(arguments))
 
 
-def _verify_triton(arguments: tuple[Tensor, ...]) -> None:
+def _verify_deform(arguments: tuple[Tensor, ...]) -> None:
     from edvr_cli.ops.triton.deform_conv import deform_conv2d_packed_triton  # noqa: PLC0415 (triton is optional)
-    from edvr_cli.ops.triton.epilogue import epilogue_triton  # noqa: PLC0415
     from edvr_cli.ops.triton.tiles import products_of_torch, tiles_on  # noqa: PLC0415 (triton is optional)
 
     x, packed, weight, _ = arguments
@@ -50,7 +51,24 @@ def _verify_triton(arguments: tuple[Tensor, ...]) -> None:
     for tiles in {tiles_on(x.device, pixels, weight, groups) for pixels in (1, 2**30)}:
         with _matrix_products(products_of_torch()):
             verify(partial(deform_conv2d_packed_triton, tiles=tiles), arguments)
+
+
+def _verify_epilogue(arguments: tuple[Tensor, ...]) -> None:
+    from edvr_cli.ops.triton.epilogue import epilogue_triton  # noqa: PLC0415 (triton is optional)
+
     verify_epilogue(partial(epilogue_triton, in_place=False), arguments)
+
+
+@lru_cache
+def check_gradients(device: torch.device, dtype: torch.dtype, features: int = 64, groups: int = 8) -> None:
+    """Compare the kernels that train on ``device`` with their definition's gradients, as :func:`check_kernel` does."""
+    x, packed, weight, bias = _random_arguments(device, dtype, features, groups)
+    # Halves of pixels: at whole ones the gradient jumps, and rounding decides on which side a sample lies.
+    offsets = packed.shape[1] // 3 * 2
+    packed = torch.cat((packed[:, :offsets].floor() + 0.5, packed[:, offsets:]), dim=1)
+    arguments = tuple(t.detach().requires_grad_() for t in (x, packed, weight, bias))
+    if training_kernel(*arguments) == "triton":
+        attempt(device, TRAINING_KERNEL, lambda: verify_gradients(deform_conv2d_packed, arguments))
 
 
 @contextmanager
@@ -87,7 +105,29 @@ def verify(operation: Operation, arguments: tuple[Tensor, ...]) -> None:
     with torch.no_grad():
         exact = deform_conv2d_packed_reference(x.double(), packed.double(), weight.double(), bias.double(), _SLOPE)
         plain = deform_conv2d_packed_reference(x, packed, weight, bias, _SLOPE)
-        _compare("the deformable convolution", _attempt(operation, arguments), plain, exact)
+        _compare(KERNEL, _attempt(operation, arguments), plain, exact)
+
+
+def verify_gradients(operation: Operation, arguments: tuple[Tensor, ...]) -> None:
+    """Hold the gradients of ``operation`` against the definition's in float64, or raise DeviceError."""
+
+    def gradients(operation: Operation, dtype: torch.dtype) -> list[Tensor]:
+        x, packed, weight, bias = given = [t.detach().to(dtype).requires_grad_() for t in arguments]
+        y = operation(x, packed, weight, bias, _SLOPE)
+        weights = torch.linspace(-1, 1, y.numel(), device=y.device, dtype=y.dtype).view_as(y)
+        return list(torch.autograd.grad((y * weights).sum(), given))
+
+    ours, plain, exact = (
+        gradients(op, dtype)
+        for op, dtype in (
+            (operation, arguments[0].dtype),
+            (deform_conv2d_packed_reference, arguments[0].dtype),
+            (deform_conv2d_packed_reference, torch.float64),
+        )
+    )
+    names = "features", "offsets", "weight", "bias"
+    for name, *gradient in zip(names, ours, plain, exact, strict=True):
+        _compare(f"{TRAINING_KERNEL} of the {name}", *gradient)
 
 
 def verify_epilogue(operation: Callable[..., Tensor], arguments: tuple[Tensor, ...]) -> None:
@@ -101,7 +141,7 @@ def verify_epilogue(operation: Callable[..., Tensor], arguments: tuple[Tensor, .
 
     with torch.no_grad():
         exact, plain = steps(x.double(), bias.double(), add.double()), steps(x, bias, add)
-        _compare("the sum after a convolution", operation(x, bias, add, _SLOPE), plain, exact)
+        _compare(EPILOGUE, operation(x, bias, add, _SLOPE), plain, exact)
 
 
 def _compare(what: str, result: Tensor, plain: Tensor, exact: Tensor) -> None:

@@ -1,7 +1,8 @@
 """Whether Triton works on a GPU: checked before the first use, and remembered after a failure.
 
 Triton compiles at run time, with tools and libraries of the machine. When that fails, torch can compute the same:
-:func:`attempt` is the one place that catches such a failure.
+:func:`attempt` is the one place that catches such a failure. What the machine lacks stops all kernels; an error in
+one of them leaves the others in use.
 """
 
 import subprocess
@@ -28,29 +29,41 @@ class Fault:
 
     reason: str
     remedy: str
+    of_kernel: bool = False  # of one kernel, not of the machine
 
 
 _TYPES = (torch.float16, torch.bfloat16, torch.float32)
-_failures: dict[torch.device, Fault] = {}
+_failures: dict[tuple[torch.device, str], Fault] = {}  # of a kernel, or "" of the machine
 
 
-def triton_fault(device: torch.device) -> Fault | None:
-    """Why Triton is not used on the CUDA ``device``; None where it is."""
-    return _failures.get(device) or _known_fault(device)
+def triton_fault(device: torch.device, kernel: str | None = None) -> Fault | None:
+    """Why Triton is not used on the CUDA ``device``; None where it is.
 
-
-def attempt(device: torch.device, work: Callable[[], T]) -> T | None:
-    """The result of ``work``, which launches a Triton kernel on ``device``; None where Triton fails.
-
-    A failure is remembered: from then on :func:`triton_fault` reports it. Errors of the package itself, a lack of
-    memory, and errors after which the device is unusable are raised.
+    Asked for a ``kernel``, by the name that :func:`attempt` was given: why that one is not used. For "", what stops
+    all of them; without a name, the first fault of any.
     """
+    if fault := _known_fault(device) or _failures.get((device, "")):
+        return fault
+    if kernel is None:
+        return next((fault for (where, _), fault in _failures.items() if where == device), None)
+    return _failures.get((device, kernel))
+
+
+def attempt(device: torch.device, kernel: str, work: Callable[[], T]) -> T | None:
+    """The result of ``work``, which launches the Triton ``kernel`` on ``device``; None where Triton fails.
+
+    A failure is remembered: from then on :func:`triton_fault` reports it, and ``work`` is not called. Errors of the
+    package itself, a lack of memory, and errors after which the device is unusable are raised.
+    """
+    if triton_fault(device, kernel) is not None:
+        return None
     try:
         return work()
     except Exception as error:
         if isinstance(error, EdvrError) or is_out_of_memory(error) or leaves_device_unusable(error):
             raise
-        _failures[device] = _diagnosed(error)
+        fault = _diagnosed(error, kernel)
+        _failures[device, kernel if fault.of_kernel else ""] = fault
     return None
 
 
@@ -60,7 +73,7 @@ def fuses(x: Tensor, *others: Tensor | None) -> bool:
         x.is_cuda
         and not torch.compiler.is_compiling()
         and not (torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, *others)))
-        and triton_fault(x.device) is None
+        and triton_fault(x.device, "") is None
     )
 
 
@@ -78,8 +91,8 @@ def _known_fault(device: torch.device) -> Fault | None:
     return None
 
 
-def _diagnosed(error: Exception) -> Fault:
-    """The cause of a failure, by what Triton 3.2 to 3.9 raise."""
+def _diagnosed(error: Exception, kernel: str) -> Fault:
+    """The cause of a failure of ``kernel``, by what Triton 3.2 to 3.9 raise."""
     text = " ".join(str(error).split())
     kind = type(error).__name__
     for matches, reason, remedy in (
@@ -121,7 +134,8 @@ def _diagnosed(error: Exception) -> Fault:
     ):
         if matches:
             return Fault(f"{reason} ({_shortened(text) or kind})", remedy)
-    return Fault(f"Triton failed: {kind}: {_shortened(text)}", "update PyTorch and Triton")
+    reason = f"Triton failed on {kernel}: {kind}: {_shortened(text)}"
+    return Fault(reason, "update PyTorch and Triton", of_kernel=True)
 
 
 def _shortened(text: str, length: int = 160) -> str:

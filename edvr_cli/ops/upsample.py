@@ -11,7 +11,7 @@ __all__ = ["concat_upsampled"]
 
 def concat_upsampled(a: Tensor, b: Tensor, factor: float = 1.0) -> Tensor:
     """cat(a, factor · b twice as large, bilinear): (N, A, 2·h, 2·w) and (N, B, h, w) → (N, A + B, 2·h, 2·w)."""
-    y = attempt(a.device, lambda: _by_triton(a, b, factor)) if fuses(a, b) else None
+    y = attempt(a.device, "enlarging", lambda: _by_triton(a, b, factor)) if fuses(a, b) else None
     if y is not None:
         return y
     b = F.interpolate(b, scale_factor=2, mode="bilinear", align_corners=False)

@@ -250,6 +250,22 @@ def test_tf32_rounds_and_does_not_cut(interpreted: Callable):
     assert spoiled[0, :, 7:].isfinite().all()
 
 
+def in_half_by_default(dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The kernel as the engine calls it where torch convolves float32 in TF32, its default, and the definition."""
+    from edvr_cli.ops.triton.deform_conv import deform_conv2d_packed_triton
+
+    given = arguments(Case(dtype), "cpu")
+    torch.backends.cudnn.allow_tf32 = True
+    return deform_conv2d_packed_triton(*given, SLOPE), definition(Case(dtype), *given)
+
+
+@pytest.mark.parametrize("dtype", [HALF, BFLOAT])
+def test_half_precision_has_no_use_for_tf32(interpreted: Callable, dtype: torch.dtype):
+    """Torch's setting is for float32: the kernel that rounds to TF32 does not compile for anything else."""
+    result, expected = interpreted(in_half_by_default, dtype)
+    assert (result - expected).abs().max() < 0.02
+
+
 def products_after(allowed: bool) -> str:
     from edvr_cli.ops.triton.tiles import products_of_torch
 

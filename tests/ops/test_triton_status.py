@@ -42,15 +42,19 @@ def raising(error):
         (subprocess.CalledProcessError(255, ["ptxas", "--gpu-name=sm_120"]), "assembler failed", "update Triton"),
         (RuntimeError("Triton Error [CUDA]: device kernel image is invalid"), "driver does not load", "driver"),
         (ImportError("undefined symbol: _ZN4llvm"), "cannot be imported", "reinstall PyTorch and Triton"),
-        (RuntimeError("PassManager::run failed"), "Triton failed: RuntimeError: PassManager", "update PyTorch"),
-        (IndexError(), "Triton failed: IndexError", "update PyTorch and Triton"),
+        (
+            RuntimeError("PassManager::run failed"),
+            "Triton failed on a kernel: RuntimeError: PassManager",
+            "update PyTorch",
+        ),
+        (IndexError(), "Triton failed on a kernel: IndexError", "update PyTorch and Triton"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
 def test_a_failure_is_remembered_with_its_reason_and_remedy(error, reason, remedy):
     """And leaves other devices alone."""
     assert triton_fault(GPU) is None
-    assert attempt(GPU, raising(error)) is None
+    assert attempt(GPU, "a kernel", raising(error)) is None
     fault = triton_fault(GPU)
     assert reason in fault.reason
     assert remedy in fault.remedy
@@ -72,12 +76,26 @@ def test_a_failure_is_remembered_with_its_reason_and_remedy(error, reason, remed
 def test_what_no_other_implementation_can_mend_is_raised(error):
     """Wrong values, a lack of memory, and a GPU that no longer answers."""
     with pytest.raises(type(error)) as raised:
-        attempt(GPU, raising(error))
+        attempt(GPU, "a kernel", raising(error))
     assert raised.value is error
     assert triton_fault(GPU) is None
 
 
 def test_what_works_is_given_back():
     """Nothing is remembered."""
-    assert attempt(GPU, lambda: 7) == 7
+    assert attempt(GPU, "a kernel", lambda: 7) == 7
     assert triton_fault(GPU) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "others"),
+    [(RuntimeError("PassManager::run failed"), 7), (RuntimeError("Failed to find C compiler."), None)],
+    ids=["of a kernel", "of the machine"],
+)
+def test_an_error_in_one_kernel_leaves_the_others_in_use(error, others):
+    """On an H200 the kernel of one precision did not compile, and training lost its own, which did."""
+    attempt(GPU, "a kernel", raising(error))
+    assert attempt(GPU, "a kernel", lambda: 7) is None
+    assert attempt(GPU, "another", lambda: 7) == others
+    assert (triton_fault(GPU, "another") is None) == (others == 7)
+    assert triton_fault(GPU) is not None

@@ -17,7 +17,7 @@ from torch import Tensor
 from edvr_cli.ops.triton.deform_kernels import deform_kernel, group_kernel
 from edvr_cli.ops.triton.tiles import Products, Tiles, products_of_torch, tiles_on
 
-__all__ = ["deform_conv2d_packed_triton", "deform_conv2d_triton", "grouped"]
+__all__ = ["deform_conv2d_packed_triton", "deform_conv2d_triton", "grouped", "pixels_first"]
 
 
 def deform_conv2d_triton(
@@ -37,7 +37,7 @@ def deform_conv2d_triton(
     float32 alone; by default it is what torch is set to do in convolutions. ``tiles`` are for measuring.
     Raises ValueError on an x of another type.
     """
-    return _launch(x, _pixels_first(offset), _pixels_first(mask), weight, bias, 1.0, products, tiles, packed=False)
+    return _launch(x, pixels_first(offset), pixels_first(mask), weight, bias, 1.0, products, tiles, packed=False)
 
 
 def deform_conv2d_packed_triton(
@@ -54,7 +54,7 @@ def deform_conv2d_packed_triton(
 
     Types, layout and options as in :func:`deform_conv2d_triton`.
     """
-    pixels = _pixels_first(packed)
+    pixels = pixels_first(packed)
     split = packed.shape[1] // 3 * 2
     offset, mask = pixels[..., :split], pixels[..., split:]
     return _launch(x, offset, mask, weight, bias, negative_slope, products, tiles, packed=True)
@@ -64,7 +64,7 @@ def grouped(x: Tensor, G: int) -> Tensor:
     """(N, C, H, W) as a contiguous (N, G, H, W, C / G): neighboring samples of a group share a cache line."""
     N, C, H, W = x.shape
     if G == 1:
-        return _pixels_first(x)
+        return pixels_first(x)
     if not x.is_contiguous(memory_format=torch.channels_last):
         return x.reshape(N, G, C // G, H, W).permute(0, 1, 3, 4, 2).contiguous()
     y = torch.empty((N, G, H, W, C // G), dtype=x.dtype, device=x.device)
@@ -84,7 +84,7 @@ def grouped(x: Tensor, G: int) -> Tensor:
     return y
 
 
-def _pixels_first(maps: Tensor) -> Tensor:
+def pixels_first(maps: Tensor) -> Tensor:
     """(N, C, H, W) as a contiguous (N, H, W, C): a view where the memory is channels_last already."""
     return maps.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
 
@@ -136,7 +136,7 @@ def _launch(
             MASK_IS_LOGIT=packed,
             WIDE=_needs_wide_index(H * W, C, O, pairs),
             TAPS_FIRST=tiles.taps_first,
-            PRODUCTS=products or products_of_torch(),
+            PRODUCTS=(products or products_of_torch()) if x.dtype == torch.float32 else "ieee",
             PIXELS=tiles.pixels,
             PAIRS=tiles.columns // channels,
             CHANNELS=channels,

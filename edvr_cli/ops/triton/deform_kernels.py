@@ -1,12 +1,13 @@
 """The Triton kernels of the deformable convolution: features brought together by group, then sampled and multiplied.
 
-A *pair* is one tap of one deformable group: what shares an offset and a mask value.
+For training sampling stands alone, and there is a way back from the samples' gradient. A *pair* is one tap of one
+deformable group: what shares an offset and a mask value.
 """
 
 import triton
 import triton.language as tl
 
-__all__ = ["deform_kernel", "group_kernel"]
+__all__ = ["deform_kernel", "group_kernel", "sample_grad_kernel", "sample_kernel"]
 
 
 @triton.jit(do_not_specialize=["pixels"])
@@ -42,6 +43,20 @@ def _rounded_to_tf32(x):  # type: ignore[no-untyped-def]
     """float32 values with 10 bits of mantissa, the rest zero; infinities and NaN stay what they are."""
     bits = x.to(tl.int32, bitcast=True)
     return tl.where(x == x, ((bits + 0x1000) & -0x2000).to(tl.float32, bitcast=True), x)  # noqa: PLR0124 (NaN)
+
+
+@triton.jit
+def _corner(at_y, at_x, H, W):  # type: ignore[no-untyped-def]
+    """Where a position's four neighbors begin: (whether any is inside, top, left, the parts of the lower and right).
+
+    Also not inside is NaN, whose address must not be read.
+    """
+    inside = (at_y > -1) & (at_y < H) & (at_x > -1) & (at_x < W)
+    at_y = tl.where(inside, at_y, 0.0)
+    at_x = tl.where(inside, at_x, 0.0)
+    top = tl.floor(at_y)
+    left = tl.floor(at_x)
+    return inside, top.to(tl.int32), left.to(tl.int32), at_y - top, at_x - left
 
 
 @triton.jit(do_not_specialize=["H", "W", "negative_slope"])
@@ -120,19 +135,11 @@ def deform_kernel(  # type: ignore[no-untyped-def]
             share = tl.sigmoid(share)
         at_y = dy + (row[:, None] + (tap // KERNEL - KERNEL // 2)[None, :])
         at_x = dx + (column[:, None] + (tap % KERNEL - KERNEL // 2)[None, :])
-        # Also false for NaN, whose address must not be read.
-        inside = (at_y > -1) & (at_y < H) & (at_x > -1) & (at_x < W)
-        at_y = tl.where(inside, at_y, 0.0)
-        at_x = tl.where(inside, at_x, 0.0)
+        inside, top, left, lower_part, right_part = _corner(at_y, at_x, H, W)
         share = tl.where(inside, share, 0.0)
-        top = tl.floor(at_y)
-        left = tl.floor(at_x)
-        lower = (at_y - top) * share
+        lower = lower_part * share
         upper = share - lower
-        right_part = at_x - left
         left_part = 1 - right_part
-        top = top.to(tl.int32)
-        left = left.to(tl.int32)
         upper = tl.where(top >= 0, upper, 0.0)
         lower = tl.where(top < H - 1, lower, 0.0)
         left_part = tl.where(left >= 0, left_part, 0.0)
@@ -186,3 +193,135 @@ def deform_kernel(  # type: ignore[no-untyped-def]
         total.to(y.dtype.element_ty),
         mask=(place < H * W)[:, None] & (out < O)[None, :],
     )
+
+
+@triton.jit
+def _position(packed, place, H, W, G: tl.constexpr, KERNEL: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Of pairs of pixels in a row: (the first of each pair's group's rows, its corner as above, its mask)."""
+    K: tl.constexpr = KERNEL * KERNEL
+    pixel = place // (G * K)
+    pair = place % (G * K)
+    tap = pair % K
+    offset = packed + (pixel * (3 * G * K) + 2 * pair)
+    at_y = tl.load(offset).to(tl.float32) + (pixel // W + tap // KERNEL - KERNEL // 2).to(tl.float32)
+    at_x = tl.load(offset + 1).to(tl.float32) + (pixel % W + tap % KERNEL - KERNEL // 2).to(tl.float32)
+    share = tl.sigmoid(tl.load(packed + (pixel * (3 * G * K) + 2 * G * K + pair)).to(tl.float32))
+    inside, top, left, lower, right = _corner(at_y, at_x, H, W)
+    return (pair // K) * H, inside, top, left, lower, right, share
+
+
+@triton.jit(do_not_specialize=["H", "W"])
+def sample_kernel(  # type: ignore[no-untyped-def]
+    # pointers: x (N, G, H, W, GROUP), packed (N, H, W, 3·G·K), columns (N, H, W, G·K, GROUP)
+    x,
+    packed,
+    columns,
+    H,
+    W,
+    G: tl.constexpr,
+    GROUP: tl.constexpr,
+    KERNEL: tl.constexpr,
+    PAIRS: tl.constexpr,
+):
+    """PAIRS pairs of one image: their samples times their mask."""
+    GK: tl.constexpr = G * KERNEL * KERNEL
+    image = tl.program_id(1).to(tl.int64) * H * W
+    x += image * (G * GROUP)
+    packed += image * (3 * GK)
+    columns += image * (GK * GROUP)
+    place = tl.program_id(0) * PAIRS + tl.arange(0, PAIRS)
+    stored = place < H * W * GK
+    place = tl.minimum(place, H * W * GK - 1)
+    first, inside, top, left, lower, right, share = _position(packed, place, H, W, G, KERNEL)
+    share = tl.where(inside, share, 0.0)
+    lower = lower * share
+    upper = tl.where(top >= 0, share - lower, 0.0)
+    lower = tl.where(top < H - 1, lower, 0.0)
+    left_part = tl.where(left >= 0, 1 - right, 0.0)
+    right = tl.where(left < W - 1, right, 0.0)
+    up = (first + tl.maximum(top, 0)) * W
+    down = (first + tl.minimum(top + 1, H - 1)) * W
+    west = tl.maximum(left, 0)
+    east = tl.minimum(left + 1, W - 1)
+    channel = tl.arange(0, GROUP)[None, :]
+    samples = tl.load(x + (((up + west) * GROUP)[:, None] + channel)) * (upper * left_part)[:, None]
+    samples += tl.load(x + (((up + east) * GROUP)[:, None] + channel)) * (upper * right)[:, None]
+    samples += tl.load(x + (((down + west) * GROUP)[:, None] + channel)) * (lower * left_part)[:, None]
+    samples += tl.load(x + (((down + east) * GROUP)[:, None] + channel)) * (lower * right)[:, None]
+    target = columns + ((place * GROUP)[:, None] + channel)
+    tl.store(target, samples.to(columns.dtype.element_ty), mask=stored[:, None])
+
+
+@triton.jit(do_not_specialize=["H", "W"])
+def sample_grad_kernel(  # type: ignore[no-untyped-def]
+    # pointers: as above, the gradient of columns, and what to write: to_x (N, G, H, W, GROUP) float32 zeros, to_packed
+    x,
+    packed,
+    gradient,
+    to_x,
+    to_packed,
+    H,
+    W,
+    G: tl.constexpr,
+    GROUP: tl.constexpr,
+    KERNEL: tl.constexpr,
+    PAIRS: tl.constexpr,
+):
+    """PAIRS pairs of one image: the gradients of their offsets and mask, and what they add to the features'."""
+    GK: tl.constexpr = G * KERNEL * KERNEL
+    image = tl.program_id(1).to(tl.int64) * H * W
+    x += image * (G * GROUP)
+    to_x += image * (G * GROUP)
+    packed += image * (3 * GK)
+    to_packed += image * (3 * GK)
+    gradient += image * (GK * GROUP)
+    place = tl.program_id(0) * PAIRS + tl.arange(0, PAIRS)
+    stored = place < H * W * GK
+    place = tl.minimum(place, H * W * GK - 1)
+    first, inside, top, left, lower, right, share = _position(packed, place, H, W, G, KERNEL)
+    # Which of the four neighbors there are: 1 or 0.
+    inside = inside & stored
+    has_up = (inside & (top >= 0)).to(tl.float32)
+    has_down = (inside & (top < H - 1)).to(tl.float32)
+    has_west = (left >= 0).to(tl.float32)
+    has_east = (left < W - 1).to(tl.float32)
+    up = (first + tl.maximum(top, 0)) * W
+    down = (first + tl.minimum(top + 1, H - 1)) * W
+    west = tl.maximum(left, 0)
+    east = tl.minimum(left + 1, W - 1)
+    channel = tl.arange(0, GROUP)[None, :]
+    up_west = ((up + west) * GROUP)[:, None] + channel
+    up_east = ((up + east) * GROUP)[:, None] + channel
+    down_west = ((down + west) * GROUP)[:, None] + channel
+    down_east = ((down + east) * GROUP)[:, None] + channel
+    received = tl.load(gradient + ((place * GROUP)[:, None] + channel)).to(tl.float32)
+    # What each neighbor would bring, were its part and the mask one.
+    nw = tl.sum(tl.load(x + up_west).to(tl.float32) * received, axis=1) * (has_up * has_west)
+    ne = tl.sum(tl.load(x + up_east).to(tl.float32) * received, axis=1) * (has_up * has_east)
+    sw = tl.sum(tl.load(x + down_west).to(tl.float32) * received, axis=1) * (has_down * has_west)
+    se = tl.sum(tl.load(x + down_east).to(tl.float32) * received, axis=1) * (has_down * has_east)
+    upper = nw + (ne - nw) * right
+    under = sw + (se - sw) * right
+    pixel = place // GK
+    target = to_packed + (pixel * (3 * GK) + 2 * (place % GK))
+    across = (ne - nw) * (1 - lower) + (se - sw) * lower
+    tl.store(target, ((under - upper) * share).to(to_packed.dtype.element_ty), mask=stored)
+    tl.store(target + 1, (across * share).to(to_packed.dtype.element_ty), mask=stored)
+    of_mask = (upper + (under - upper) * lower) * share * (1 - share)
+    target = to_packed + (pixel * (3 * GK) + 2 * GK + place % GK)
+    tl.store(target, of_mask.to(to_packed.dtype.element_ty), mask=stored)
+    received = received * share[:, None]
+    upper = (1 - lower) * has_up
+    under = lower * has_down
+    left_part = (1 - right) * has_west
+    right_part = right * has_east
+    _add(to_x + up_west, received, upper * left_part)
+    _add(to_x + up_east, received, upper * right_part)
+    _add(to_x + down_west, received, under * left_part)
+    _add(to_x + down_east, received, under * right_part)
+
+
+@triton.jit
+def _add(target, values, part):  # type: ignore[no-untyped-def]
+    """Add ``values`` (pairs, channels) times each pair's ``part``, where there is any."""
+    tl.atomic_add(target, values * part[:, None], mask=(part != 0)[:, None], sem="relaxed")
