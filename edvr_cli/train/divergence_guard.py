@@ -10,7 +10,6 @@ from typing import NamedTuple
 __all__ = ["DivergenceGuard", "StepStats"]
 
 _MEMORY = 100  # steps from which the usual loss and offset are known
-_TRUSTED = 20  # of them, before a jump is recognized
 _FARTHER = 10.0  # times the usual mean |offset|: motion never grows that much between two batches
 _SMALL = 5.0  # pixels; smaller offsets never count as diverging
 
@@ -34,6 +33,7 @@ class DivergenceGuard:
 
     offset_alarm: float
     spike: float
+    trusted: int = 20  # batches that tell what is usual
     _shares: deque[float] = field(default_factory=lambda: deque(maxlen=_MEMORY))
     _offsets: deque[float] = field(default_factory=lambda: deque(maxlen=_MEMORY))
 
@@ -42,12 +42,13 @@ class DivergenceGuard:
         loss, offset, doing_nothing = reading
         if not math.isfinite(loss) or not math.isfinite(offset):
             return "the loss or the offsets are not finite"
-        alarm = min(self.offset_alarm, max(_SMALL, _FARTHER * _usual(self._offsets)))
+        alarm = min(self.offset_alarm, max(_SMALL, _FARTHER * self._usual(self._offsets)))
         if offset > alarm:
             return f"the mean offset is {offset:.1f} pixels (alarm at {alarm:.3g})"
         share = loss / doing_nothing
-        if share > self.spike * _usual(self._shares):
-            return f"the loss is {loss:.4g}, {share / _usual(self._shares):.1f} times the usual on such a batch"
+        usual = self._usual(self._shares)
+        if share > self.spike * usual:
+            return f"the loss is {loss:.4g}, {share / usual:.1f} times the usual on such a batch"
         return None
 
     def add(self, reading: StepStats) -> None:
@@ -67,6 +68,5 @@ class DivergenceGuard:
             self._shares.append(share)
             self._offsets.append(offset)
 
-
-def _usual(values: deque[float]) -> float:
-    return median(values) if len(values) >= _TRUSTED else math.inf
+    def _usual(self, values: deque[float]) -> float:
+        return median(values) if len(values) >= self.trusted else math.inf

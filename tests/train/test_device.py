@@ -373,7 +373,32 @@ def test_lost_alignment_sends_a_phase_back(pool: Pool, tmp_path: Path, monkeypat
     said: list[str] = []
     phase = Phase("back", str(tmp_path / "lost.safetensors"), 1, steps=1, batch=2, patch=16)
     run_phases([phase], pool, tmp_path, say=said.append)
-    assert any("back to the last good weights" in line for line in said)
+    assert any("back to earlier weights" in line for line in said)
+
+
+def test_weights_that_have_begun_to_lose_the_alignment_are_left_behind(
+    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The last weights kept can be beyond help. On an H200, a phase then returned to such weights until it ended."""
+    said: list[str] = []
+    monkeypatch.setattr(trainer, "_LOOK_EVERY", 1)
+    lost = 8  # the step after which the offsets are large, whatever comes
+
+    real, seen = trainer._Steps.loss, []
+
+    def loss(steps):
+        total, loss, offset = real(steps)
+        first = float(steps.parameters[0].detach().flatten()[0])
+        seen.append(first)
+        spoiled = len(seen) > lost and first in seen[lost - 2 : lost]  # also the weights of the look before
+        return total, loss, offset.detach() * 0 + (60.0 if len(seen) == lost or spoiled else 0.1)
+
+    monkeypatch.setattr(trainer._Steps, "loss", loss)
+    phase = Phase("back", "edvr-s-x4", 1, steps=16, batch=2, patch=16, rate=1e-5, warm_up=1)
+    run_phases([phase], pool, tmp_path, say=said.append)
+    objections = [line for line in said if "back to earlier weights" in line]
+    assert 1 < len(objections) < 5
+    assert "offset 0.10" in said[-2]
 
 
 def test_a_network_with_dead_blocks_is_revived_before_it_is_trained(pool: Pool, tmp_path: Path):

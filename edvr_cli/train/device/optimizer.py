@@ -62,6 +62,13 @@ class StackedOptimizer:
         for parameter in self._all:
             parameter.grad = None
 
+    @torch.no_grad()
+    def forget(self) -> None:
+        """Begin anew: without momentum. What a recorded step works on stays where it is."""
+        for part in self._parts:
+            for state in part.state:
+                state.zero_()
+
 
 class _Stack:
     """Kernels of one shape (O, I·k·k), by Muon."""
@@ -70,6 +77,7 @@ class _Stack:
         self.parameters = list(parameters)
         self.momentum = torch.zeros(len(self.parameters), *shape, device=parameters[0].device)
         self.factor = factor * 0.2 * max(shape) ** 0.5
+        self.state = [self.momentum]
 
     def step(self, rate: Tensor, scale: Tensor, fine: Tensor) -> None:
         gradient = torch.stack([_rows(_gradient(p)) for p in self.parameters]).float()
@@ -89,6 +97,7 @@ class _Adam:
         self.mean = torch.zeros(sum(p.numel() for p in parameters), device=device)
         self.square = torch.zeros_like(self.mean)
         self.count = torch.zeros((), device=device)
+        self.state = [self.mean, self.square, self.count]
 
     def step(self, rate: Tensor, scale: Tensor, fine: Tensor) -> None:
         gradient = torch.cat([_gradient(p).flatten() for p in self.parameters]).float()

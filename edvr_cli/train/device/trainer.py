@@ -3,6 +3,7 @@
 import copy
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,19 +12,22 @@ import torch
 from torch import Tensor
 
 from edvr_cli.network.edvr import EDVR
+from edvr_cli.ops.selftest import check_gradients
 from edvr_cli.train.device.leak import leak
 from edvr_cli.train.device.objective import displacement, offset_distance, restore_singles, restore_windows, sharpen
 from edvr_cli.train.device.optimizer import StackedOptimizer
 from edvr_cli.train.device.phase import Phase
 from edvr_cli.train.device.sampler import DeviceBatch, Sampler
+from edvr_cli.train.divergence_guard import DivergenceGuard, StepStats
 from edvr_cli.train.objective import charbonnier, relative_loss
 
 __all__ = ["train_phase"]
 
 _LOOK_EVERY = 25  # steps between checks of the loss
-_EXPLODED = 3.0  # times the usual loss at which a phase returns to its last good weights
+_SPIKE = 3.0  # times the usual loss at which a phase goes back to earlier weights
 _MAX_OFFSET = 50.0  # pixels, mean; the same happens beyond: a loss can look usual while alignment is lost
-_GOOD = 1.3  # times the usual loss up to which weights count as good
+_TRUSTED = 4  # looks that tell what is usual
+_KEPT = 4  # weights of so many looks: where the last ones have begun to lose the alignment, earlier ones have not
 _WARM_UP = 4  # steps before one is recorded
 _SAME = 0.02  # relative difference of losses up to which a recording counts as correct
 _TRUNKS = ("feature_extraction.", "reconstruction.")
@@ -45,8 +49,10 @@ def train_phase(
     """
     model.train().requires_grad_(True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     leak(model, phase.leak)
+    device = sampler.pool.truth.device
+    check_gradients(device, torch.bfloat16, model.config.features, model.config.groups)
     steps = _Steps(phase, model, sampler)
-    with _own_stream(steps.losses.device):
+    with _own_stream(device):
         _train(steps, record, say, keep)
     leak(model, 0.0)
     return steps.averaged()
@@ -54,7 +60,8 @@ def train_phase(
 
 def _train(steps: "_Steps", record: bool, say: Callable[[str], None], keep: Callable[[EDVR], None]) -> None:
     phase, model, step = steps.phase, steps.model, steps.run
-    good, usual = [p.detach().clone() for p in model.parameters()], math.inf
+    guard = DivergenceGuard(_MAX_OFFSET, _SPIKE, _TRUSTED)
+    good = deque([_copied(model)], maxlen=_KEPT)
     began, count, seen = time.perf_counter(), 0, 0
     kept = began
     while True:
@@ -73,13 +80,14 @@ def _train(steps: "_Steps", record: bool, say: Callable[[str], None], keep: Call
             f"{phase.name} {count:6d}  {time.perf_counter() - began:6.1f} s  loss {loss:.5f}  offset {pixels:.2f}  "
             f"refused {int(steps.optimizer.refused)}"
         )
-        if not (loss < _EXPLODED * usual and pixels < _MAX_OFFSET):
-            what = f"the loss is {loss / usual:.1f} times the usual, the mean |offset| {pixels:.1f} pixels"
-            say(f"{phase.name}: {what}; back to the last good weights")
-            steps.go_back(good)
-        elif loss < _GOOD * usual:
-            torch._foreach_copy_(good, [p.data for p in model.parameters()])
-            usual = loss if math.isinf(usual) else 0.8 * usual + 0.2 * loss
+        reading = StepStats(loss, pixels)
+        if objection := guard.reason_to_reject(reading):
+            say(f"{phase.name}: {objection}; back to earlier weights")
+            # Further back each time, until the first that are kept.
+            steps.go_back(good.pop() if len(good) > 1 else good[0])
+        else:
+            guard.add(reading)
+            good.append(_copied(model))
         steps.losses.zero_()
         seen = count
         if phase.keep_every and time.perf_counter() - kept > phase.keep_every:
@@ -87,6 +95,10 @@ def _train(steps: "_Steps", record: bool, say: Callable[[str], None], keep: Call
             kept = time.perf_counter()
     seconds = time.perf_counter() - began
     say(f"{phase.name}: {count} steps, {count * (phase.batch + phase.singles) / seconds:.1f} samples per second")
+
+
+def _copied(model: EDVR) -> list[Tensor]:
+    return [p.detach().clone() for p in model.parameters()]
 
 
 @contextmanager
@@ -113,7 +125,7 @@ class _Steps:
         }
         self.optimizer = StackedOptimizer(factors, kind=phase.optimizer)
         self.parameters = list(model.parameters())
-        self.average = [p.detach().clone() for p in self.parameters]
+        self.average = _copied(model)
         device = self.parameters[0].device
         self.losses = torch.zeros(2, device=device)  # sums since the last look: loss, mean |offset|
         self.rate, self.supervision, self.share = (torch.zeros((), device=device) for _ in range(3))
@@ -151,9 +163,10 @@ class _Steps:
             sampler.generator = fresh
 
     def go_back(self, good: list[Tensor]) -> None:
-        """Return to ``good`` weights and continue at half the rate."""
+        """Return to ``good`` weights and continue at half the rate, without the momentum that led away."""
         torch._foreach_copy_([p.data for p in self.parameters], good)
         torch._foreach_copy_(self.average, good)
+        self.optimizer.forget()
         self.slowness /= 2
 
     def loss(self) -> tuple[Tensor, Tensor, Tensor]:
