@@ -106,7 +106,8 @@ _FIRST = ("task", "preset", "degradation", "steps", "device", "resume")
 @click.option("--cache", type=FILE, help="Folder of decoded frames.  [default: in the run's]")
 @click.option("--clip-frames", type=Count(5), default=150, show_default=True, help="Of each source, at most.")
 @click.option("-d", "--device", type=DEVICE_NAME, default="auto", show_default=True)
-@click.option("--precision", type=click.Choice(["bf16", "fp32"]), default="bf16", show_default=True)
+@click.option("--precision", type=click.Choice(["auto", "bf16", "fp32"]), default="auto", show_default=True,
+              help="auto is bf16 where the device multiplies in it.")  # fmt: skip
 @click.option("--workers", type=Count(0), default=0, show_default=True, help="Processes that make samples.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal.")

@@ -4,6 +4,7 @@ import torch
 
 from edvr_cli.errors import DeviceError
 from edvr_cli.inference.options import PRECISIONS, Precision
+from edvr_cli.system.hardware import multiplies_bfloat16
 
 __all__ = ["dtype_for", "name_of"]
 
@@ -22,7 +23,7 @@ def dtype_for(precision: Precision, device: torch.device) -> torch.dtype:
     if precision == "auto":
         if device.type == "cuda":
             return torch.float16 if _is_fast_in_half(device) else torch.float32
-        return torch.bfloat16 if device.type == "cpu" and _multiplies_bfloat16() else torch.float32
+        return torch.bfloat16 if device.type == "cpu" and multiplies_bfloat16(device) else torch.float32
     if precision == "fp16" and device.type == "cpu":
         raise DeviceError("a CPU has no fast fp16: choose auto, fp32 or bf16", hint="precision")
     return _DTYPES[precision]
@@ -37,8 +38,3 @@ def _is_fast_in_half(device: torch.device) -> bool:
     if not torch.cuda.is_available() or torch.version.hip is not None:
         return True
     return torch.cuda.get_device_capability(device) >= (7, 0)
-
-
-def _multiplies_bfloat16() -> bool:
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

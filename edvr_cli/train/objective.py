@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from edvr_cli.network.edvr import EDVR
+from edvr_cli.system.hardware import multiplies_bfloat16
 from edvr_cli.train.alignment import alignment_loss, mean_offset, recorded_offsets, supervision_loss, texture
 from edvr_cli.train.divergence_guard import StepStats
 from edvr_cli.train.recipe import Recipe
@@ -108,7 +109,8 @@ def to_float(frames: Tensor) -> Tensor:
 
 
 def _autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[object]:
-    return nullcontext() if recipe.precision == "fp32" else torch.autocast(device.type, torch.bfloat16)
+    half = multiplies_bfloat16(device) if recipe.precision == "auto" else recipe.precision == "bf16"
+    return torch.autocast(device.type, torch.bfloat16) if half else nullcontext()
 
 
 def _enlarged(window: Tensor, truth: Tensor) -> Tensor:

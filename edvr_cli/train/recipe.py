@@ -10,7 +10,7 @@ __all__ = ["PRESETS", "DegradationName", "NetworkSize", "OptimizerName", "Precis
 
 DegradationName = Literal["clean", "real"]
 """``clean``: the benchmarks' bicubic, or motion blur alone; ``real``: also what cameras and codecs do."""
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["auto", "fp32", "bf16"]
 OptimizerName = Literal["adam", "muon"]
 
 
@@ -83,7 +83,7 @@ class Recipe:
     spike: float = 4.0  # times the usual loss that counts as divergence
     save_every: int = 250
     validate_every: int = 500
-    precision: Precision = "bf16"
+    precision: Precision = "auto"  # bf16 where the device multiplies in it, else fp32
     seed: int = 0
 
     def __post_init__(self) -> None:

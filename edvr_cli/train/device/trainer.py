@@ -13,6 +13,7 @@ from torch import Tensor
 
 from edvr_cli.network.edvr import EDVR
 from edvr_cli.ops.selftest import check_gradients
+from edvr_cli.system.hardware import multiplies_bfloat16
 from edvr_cli.train.device.leak import leak
 from edvr_cli.train.device.objective import displacement, offset_distance, restore_singles, restore_windows, sharpen
 from edvr_cli.train.device.optimizer import StackedOptimizer
@@ -50,7 +51,8 @@ def train_phase(
     model.train().requires_grad_(True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     leak(model, phase.leak)
     device = sampler.pool.truth.device
-    check_gradients(device, torch.bfloat16, model.config.features, model.config.groups)
+    dtype = torch.bfloat16 if multiplies_bfloat16(device) else torch.float32
+    check_gradients(device, dtype, model.config.features, model.config.groups)
     steps = _Steps(phase, model, sampler)
     with _own_stream(device):
         _train(steps, record, say, keep)
@@ -199,7 +201,8 @@ class _Steps:
         return losses, nothing
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.losses.device.type, torch.bfloat16)
+        device = self.losses.device
+        return torch.autocast(device.type, torch.bfloat16, enabled=multiplies_bfloat16(device))
 
 
 def _recorded(steps: _Steps, say: Callable[[str], None]) -> Callable[[], None]:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from edvr_cli.network.edvr import EDVR
+from edvr_cli.system.hardware import multiplies_bfloat16
 from edvr_cli.train.device.objective import restore_singles, restore_windows
 from edvr_cli.train.device.pool import Pool
 
@@ -19,21 +20,21 @@ def validate(model: EDVR, pool: Pool, *, per_shot: int = 6) -> dict[str, float]:
 
     ``clean``: bicubic frames; ``copies``: the same with copies of the middle frame; ``version N``: compressed ones.
     """
-    model = model.eval()
+    model, device = model.eval(), pool.truth.device
     T, middle = model.config.frames, model.config.reference
     starts = [
         shot.first + n
         for shot in pool.shots
         for n in range(0, shot.length - T + 1, max(1, (shot.length - T + 1) // per_shot))
     ]
-    index = torch.tensor([[start + t for t in range(T)] for start in starts], device=pool.truth.device)
+    index = torch.tensor([[start + t for t in range(T)] for start in starts], device=device)
     ways = {"clean": (0, index), "copies": (0, index[:, middle, None])}
     ways |= {f"version {n}": (n, index) for n in range(1, len(pool.versions))}
     found: dict[str, float] = {}
     for label, (version, windows) in ways.items():
         scores = []
         for row, of_truth in zip(windows, index[:, middle], strict=True):
-            with torch.autocast(pool.truth.device.type, torch.bfloat16):
+            with torch.autocast(device.type, torch.bfloat16, enabled=multiplies_bfloat16(device)):
                 frames = pool.versions[version][row].float() / 255
                 output = restore_singles(model, frames) if len(frames) == 1 else restore_windows(model, frames[None])[0]
             scores.append(_psnr((output[0].float() * 255).round().clamp(0, 255), pool.truth[of_truth].float()))
