@@ -117,11 +117,13 @@ def _small_pool(
     """The footage and its small versions."""
     import torch  # noqa: PLC0415 (torch takes seconds)
 
+    from edvr_cli.system.limits import cpu_count  # noqa: PLC0415 (only here)
     from edvr_cli.train.device.footage import cut_tiles  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.train.device.pool import make_pool  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.train.teacher.checkpoint import load_teacher  # noqa: PLC0415 (torch takes seconds)
 
-    tiles = cut_tiles(clips, versions=_VERSIONS if degraded else 0, max_frames=frames, seed=seed)
+    versions = _VERSIONS if degraded else 0
+    tiles = cut_tiles(clips, versions=versions, max_frames=frames, seed=seed, workers=cpu_count() if versions else 0)
     guide = None if teacher is None else load_teacher(teacher, device)
     with torch.inference_mode():
         return make_pool(

@@ -434,3 +434,14 @@ def test_tiles_are_compressed_with_frames_before_them(monkeypatch: pytest.Monkey
     assert all(torch.equal(version, clean(footage.truth, 4)) for version in footage.degraded)
     assert lengths.count(20) >= 4  # the clip's first tile
     assert max(lengths) > 20
+
+
+def test_tiles_do_not_depend_on_the_processes_that_make_them():
+    """A seed means the same on every machine; and one tile is made however few frames are allowed."""
+    frames = np.random.default_rng(0).integers(0, 256, (12, 3, 128, 160), dtype=np.uint8)
+    one, other = (
+        device_footage.cut_tiles([Clip("still", frames)], versions=2, max_frames=3, workers=n) for n in (0, 1)
+    )
+    assert [shot.length for shot in one.shots] == [12]
+    assert torch.equal(one.truth, other.truth)
+    assert torch.equal(one.degraded, other.degraded)

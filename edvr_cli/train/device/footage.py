@@ -4,14 +4,17 @@ Shapes: F frames of all tiles in a row, V compressed versions, S pixels on a sid
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from edvr_cli.errors import InputError
 from edvr_cli.train.clips import Clip
+from edvr_cli.train.crops import one_thread
 from edvr_cli.train.degradation import real
 from edvr_cli.train.device.pool import SCALE, Shot
 
@@ -40,12 +43,14 @@ def cut_tiles(
     max_frames: int = 4000,
     window: int = 5,
     seed: int = 0,
+    workers: int = 0,
 ) -> Footage:
     """Cut every clip into tiles, as many as ``max_frames`` frames allow, spread over the clips.
 
     ``versions`` compressed versions are made of each tile, from mild to strong, together with frames before it where
-    the clip has some: where a codec begins, its artifacts are unlike those that follow. Raises InputError where no clip
-    is large and long enough.
+    the clip has some: where a codec begins, its artifacts are unlike those that follow. A tile is a function of
+    ``seed`` and its place, whatever the number of ``workers`` (processes). Raises InputError where no clip is large
+    and long enough.
     """
     usable = [clip for clip in clips if min(clip.frames.shape[2:]) >= _MIN_SIDE and len(clip.frames) >= window]
     if not usable:
@@ -53,7 +58,7 @@ def cut_tiles(
     sides = [min(clip.frames.shape[2:]) for clip in usable]
     side = min(_MAX_SIDE, int(np.median(sides))) // _UNIT * _UNIT
     places = [
-        (clip.frames, first, top, left)
+        _Place(clip.frames, first, top, left)
         for clip in usable
         for first in range(0, max(1, len(clip.frames) - window + 1), _FRAMES)
         for top in _starts(clip.frames.shape[2], side)
@@ -61,23 +66,78 @@ def cut_tiles(
         if min(clip.frames.shape[2:]) >= side and len(clip.frames) - first >= window
     ]
     order = np.random.default_rng(seed).permutation(len(places))
-    tiles: list[Tensor] = []
-    compressed: list[Tensor] = []
+    chosen: list[_Place] = []
+    shots: list[Shot] = []
     total = 0
     for number in order:
-        frames, first, top, left = places[number]
-        earlier = min(first, _HISTORY)
-        run = frames[first - earlier : first + _FRAMES, :, top : top + side, left : left + side]
-        tile = torch.from_numpy(np.array(run[earlier:]))
-        if total + len(tile) > max_frames:
+        place = places[number]
+        if chosen and total + place.length > max_frames:
             break
-        total += len(tile)
-        tiles.append(tile)
-        if versions:
-            whole = torch.from_numpy(np.array(run))
-            compressed.append(_compressed(whole, earlier, versions, seed=(seed, int(number))))
-    shots = [Shot(sum(map(len, tiles[:n])), len(tile)) for n, tile in enumerate(tiles)]
-    return Footage(torch.cat(tiles), torch.cat(compressed, dim=1) if versions else None, shots)
+        chosen.append(place)
+        shots.append(Shot(total, place.length))
+        total += place.length
+    truth = torch.empty(total, 3, side, side, dtype=torch.uint8)
+    degraded = truth.new_empty(versions, total, 3, side // SCALE, side // SCALE)
+    recipe = _Tiles(chosen, side, versions, [(seed, int(number)) for number in order])
+    made = DataLoader(recipe, batch_size=None, num_workers=workers, worker_init_fn=one_thread)
+    for shot, tile in zip(shots, made, strict=True):
+        # Copied at once: what comes from another process holds a file open as long as it lives.
+        frames = slice(shot.first, shot.first + shot.length)
+        truth[frames], degraded[:, frames] = tile.truth, tile.degraded
+    return Footage(truth, degraded if versions else None, shots)
+
+
+class _Place(NamedTuple):
+    frames: np.ndarray  # (N, 3, H, W) of a clip
+    first: int
+    top: int
+    left: int
+
+    @property
+    def length(self) -> int:
+        """Frames of the tile that begins here."""
+        return min(_FRAMES, len(self.frames) - self.first)
+
+
+class _Tile(NamedTuple):
+    truth: Tensor  # (T, 3, S, S) uint8
+    degraded: Tensor  # (V, T, 3, S / s, S / s) uint8
+
+
+@dataclass(frozen=True)
+class _Tiles(Dataset[_Tile]):
+    """Tiles at ``places``; each is a function of its seed, whatever process makes it."""
+
+    places: Sequence[_Place]
+    side: int
+    versions: int
+    seeds: Sequence[tuple[int, int]]  # of each place
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, number: int) -> _Tile:
+        if number >= len(self.places):
+            raise IndexError(number)
+        frames, first, top, left = self.places[number]
+        earlier = min(first, _HISTORY)
+        run = frames[first - earlier : first + _FRAMES, :, top : top + self.side, left : left + self.side]
+        whole = torch.from_numpy(np.array(run))
+        return _Tile(whole[earlier:], self._compressed(whole, earlier, self.seeds[number]))
+
+    def _compressed(self, run: Tensor, earlier: int, seed: tuple[int, int]) -> Tensor:
+        """(V, T, 3, S / s, S / s) uint8, each through the whole chain of degradations, the last most strongly.
+
+        ``run`` are the tile's T frames after ``earlier`` ones; each version is compressed with some of these.
+        """
+        rng = np.random.default_rng(seed)
+        small = self.side // SCALE
+        made = run.new_empty(self.versions, len(run) - earlier, 3, small, small)
+        for n in range(self.versions):
+            first = int(rng.integers(earlier + 1))
+            compressed = real(run[first:], rng, scale=SCALE, strength=(n + 1) / self.versions)
+            made[n] = compressed[earlier - first :]
+        return made
 
 
 def _starts(length: int, side: int) -> list[int]:
@@ -86,16 +146,3 @@ def _starts(length: int, side: int) -> list[int]:
         return []
     count = -(-length // side)
     return [round(n * (length - side) / max(1, count - 1)) for n in range(count)]
-
-
-def _compressed(run: Tensor, earlier: int, versions: int, *, seed: tuple[int, int]) -> Tensor:
-    """(V, T, 3, S / 4, S / 4) uint8, each through the whole chain of degradations, the last most strongly.
-
-    ``run`` are the tile's T frames after ``earlier`` ones; each version is compressed with a random number of these.
-    """
-    rng = np.random.default_rng(seed)
-    made = []
-    for n in range(versions):
-        first = int(rng.integers(earlier + 1))
-        made.append(real(run[first:], rng, scale=SCALE, strength=(n + 1) / versions)[earlier - first :])
-    return torch.stack(made)
