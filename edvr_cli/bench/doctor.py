@@ -179,8 +179,9 @@ def _findings(devices: list[Device], video: FFmpegCapabilities) -> Iterator[Find
                 yield Finding("wrong", wrong, f"update the driver and PyTorch{instead}")
         if device.device.startswith("cuda") and (fault := triton_fault(torch.device(device.device))):
             slower = {"torchvision": "torchvision's operation is used", "reference": "plain PyTorch is used"}
-            what = f"{fault.reason}: the GPU computes slowly, as {slower.get(device.operation, 'without a kernel')}"
-            yield Finding("hint", what, fault.remedy)
+            other = slower.get(device.operation)
+            effect = f"slowly, as {other}" if other else "less fast, without that kernel"
+            yield Finding("hint", f"{fault.reason}: the GPU computes {effect}", fault.remedy)
         if device.device == "cpu" and (fault := numba_fault()):
             yield Finding("hint", f"{fault.reason}: the processor computes several times as slowly", fault.remedy)
         if device.device == "mps":

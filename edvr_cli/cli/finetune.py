@@ -35,6 +35,8 @@ _KEEP_EVERY = 60.0  # seconds
 @click.argument("footage", type=FOLDER)
 @click.argument("target", metavar="MODEL.safetensors", type=NEW_FILE)
 @click.option("--start", metavar="MODEL", default="edvr-s-x4", show_default=True, help="Model to begin with.")
+@click.option("--stills", metavar="FOLDER", type=FOLDER,
+              help="Photographs that are moved as a camera would: more scenes.")  # fmt: skip
 @click.option(
     "--minutes", type=Finite(0, min_open=True), default=8.0, show_default=True, help="Duration of the training."
 )
@@ -57,7 +59,7 @@ _KEEP_EVERY = 60.0  # seconds
 @click.option("-d", "--device", type=DEVICE_NAME, default="auto", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 def finetune_command(
-    footage: Path, target: Path, start: str, minutes: float, learning_rate: float, degraded: float,
+    footage: Path, target: Path, start: str, stills: Path | None, minutes: float, learning_rate: float, degraded: float,
     teacher: Path | None, sharpen: float, batch: int, singles: int | None, patch: int, frames: int, steps: int | None,
     cache: Path | None, pull: bool, device: str, seed: int,
 ) -> None:  # fmt: skip
@@ -77,6 +79,7 @@ def finetune_command(
     from edvr_cli.train.clips import build_cache  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.train.device.phase import Phase  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.train.device.phases import run_phases  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.train.device.stills import read_stills  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.video.clip_folders import sources_in  # noqa: PLC0415 (torch takes seconds)
 
     on_device = resolve_device(device)
@@ -87,11 +90,12 @@ def finetune_command(
     if deblurs and (teacher or sharpen):
         raise click.UsageError(f"{start} deblurs: --teacher and --sharpen are for models that enlarge")
     say = Messages().print
+    pictures = [] if stills is None else read_stills(stills)
     clips = build_cache(
         sources_in(footage), cache or target.with_suffix(".cache"), on_clip=lambda name: say(f"decoding {name}")
     )
     make = _blurred_pool if deblurs else partial(_small_pool, teacher=teacher)
-    pool = make(clips, on_device, frames=frames, degraded=degraded, seed=seed)
+    pool = make(clips, pictures, on_device, frames=frames, degraded=degraded, seed=seed)
     say(f"{len(pool.shots)} tiles, {len(pool.truth)} frames on {on_device}")
     if singles is None:
         # Windows alone teach to take what is sharp from neighbors, and nothing about blur that all frames share.
@@ -112,18 +116,28 @@ def finetune_command(
 
 
 def _small_pool(
-    clips: Sequence[Clip], device: torch.device, *, frames: int, degraded: float, seed: int, teacher: Path | None
-) -> Pool:
-    """The footage and its small versions."""
+    clips: Sequence[Clip], stills: Sequence[Clip], device: torch.device, *, frames: int, degraded: float, seed: int,
+    teacher: Path | None,
+) -> Pool:  # fmt: skip
+    """The footage, with moving stills in up to a third of the frames, and its small versions."""
     import torch  # noqa: PLC0415 (torch takes seconds)
 
     from edvr_cli.system.limits import cpu_count  # noqa: PLC0415 (only here)
-    from edvr_cli.train.device.footage import cut_tiles  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.train.device.footage import cut_tiles, joined  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.train.device.pool import make_pool  # noqa: PLC0415 (torch takes seconds)
+    from edvr_cli.train.device.stills import move_stills  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.train.teacher.checkpoint import load_teacher  # noqa: PLC0415 (torch takes seconds)
 
     versions = _VERSIONS if degraded else 0
-    tiles = cut_tiles(clips, versions=versions, max_frames=frames, seed=seed, workers=cpu_count() if versions else 0)
+    workers = cpu_count() if versions or stills else 0
+    tiles = cut_tiles(
+        clips, versions=versions, max_frames=frames - frames // 3 if stills else frames, seed=seed, workers=workers
+    )
+    if stills:
+        share = min(frames // 3, len(tiles.truth) // 2)
+        side = tiles.truth.shape[-1]
+        moved = move_stills(stills, side, versions=versions, max_frames=share, seed=seed, workers=workers)
+        tiles = joined(tiles, moved)
     guide = None if teacher is None else load_teacher(teacher, device)
     with torch.inference_mode():
         return make_pool(
@@ -132,12 +146,14 @@ def _small_pool(
         )  # fmt: skip
 
 
-def _blurred_pool(clips: Sequence[Clip], device: torch.device, *, frames: int, degraded: float, seed: int) -> Pool:
-    """Blurred clips made from the footage."""
+def _blurred_pool(
+    clips: Sequence[Clip], stills: Sequence[Clip], device: torch.device, *, frames: int, degraded: float, seed: int
+) -> Pool:
+    """Blurred clips made from the footage and the stills."""
     from edvr_cli.system.limits import cpu_count  # noqa: PLC0415 (only here)
     from edvr_cli.train.device.blurred_footage import blur_tiles  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.train.device.pool import make_pool  # noqa: PLC0415 (torch takes seconds)
 
     versions = _BLURRED_VERSIONS if degraded else 0
-    tiles = blur_tiles(clips, max_frames=frames, versions=versions, seed=seed, workers=cpu_count())
+    tiles = blur_tiles([*clips, *stills], max_frames=frames, versions=versions, seed=seed, workers=cpu_count())
     return make_pool(tiles.truth, tiles.degraded, tiles.shots, device, clean=tiles.clean)

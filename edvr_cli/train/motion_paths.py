@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["HandShake", "Motion", "Path", "affine", "random_path", "random_shake"]
+__all__ = ["HandShake", "Motion", "Path", "affine", "random_motion", "random_path", "random_shake"]
 
 _WAVES = 6  # of a hand's shake in each direction
 _RATES = 0.15, 3.5  # radians per frame: at 30 frames a second from 0.7 to 17 Hz, where hands tremble
+_SHAKEN = 0.5  # share of cameras that a hand holds
 _TURN = 1 / 300  # radians that a hand turns while it shifts the picture by a pixel
 
 
@@ -59,6 +60,13 @@ class HandShake:
         waves = torch.sin(self.rates * times[:, None, None] + self.phases) - torch.sin(self.phases)
         x, y, angle = (waves * self.sizes).sum(dim=-1).unbind(dim=-1)
         return affine(torch.ones_like(times), angle, x, y)
+
+
+def random_motion(rng: np.random.Generator, speed: float) -> Motion:
+    """A camera that pans, mostly slowly, or shakes in a hand, at up to ``speed`` pixels per frame."""
+    if rng.random() < _SHAKEN:
+        return random_shake(rng, speed)
+    return random_path(rng, speed, slowness=1.0)
 
 
 def random_path(rng: np.random.Generator, speed: float, *, slowness: float = 1.5) -> Path:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
 
 from edvr_cli.cli import edvr
 from edvr_cli.models.checkpoint import load_model, save_model
@@ -34,6 +35,38 @@ def test_a_model_is_trained_on(tmp_path: Path, start: Path):
     run = CliRunner().invoke(edvr, [*map(str, arguments), "--device", "cpu"])
     assert run.exit_code == 2
     assert "patch must be a multiple of 8 and at most" in run.output
+
+
+def test_stills_are_a_third_of_the_footage(tmp_path: Path, start: Path):
+    """Moved as a camera would; a folder without pictures is one sentence."""
+    footage, stills = tmp_path / "footage", tmp_path / "stills"
+    footage.mkdir()
+    stills.mkdir()
+    make_clip(footage / "a.mkv", frames=40, width=288, height=288, audio=())
+    Image.effect_noise((300, 240), 80).convert("RGB").save(stills / "a.png")
+    target = tmp_path / "mine.safetensors"
+    arguments = [
+        "finetune",
+        footage,
+        target,
+        "--start",
+        start,
+        "--steps",
+        1,
+        "--batch",
+        2,
+        "--patch",
+        16,
+        "--frames",
+        60,
+    ]
+    run = CliRunner().invoke(edvr, [*map(str, arguments), "--stills", str(stills), "--device", "cpu"])
+    assert run.exit_code == 0, run.output
+    assert "3 tiles, 60 frames" in run.output
+    run = CliRunner().invoke(edvr, [*map(str, arguments), "--stills", str(footage), "--device", "cpu"])
+    assert run.exit_code != 0
+    assert "holds no pictures" in str(run.exception)
+    assert "decoding" not in run.output
 
 
 def test_a_deblurring_model_is_trained_on_blur_of_the_footage(tmp_path: Path):

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from edvr_cli.errors import InputError
 from edvr_cli.image.resize import resize
@@ -22,6 +23,7 @@ from edvr_cli.train.device.phase import Phase
 from edvr_cli.train.device.phases import run_phases
 from edvr_cli.train.device.pool import Pool, Shot, make_pool
 from edvr_cli.train.device.sampler import Sampler
+from edvr_cli.train.device.stills import move_stills, read_stills
 from edvr_cli.train.device.validation import validate
 from edvr_cli.train.objective import relative_loss
 from edvr_cli.train.synthetic_pictures import line_art
@@ -201,6 +203,41 @@ def test_a_blurred_tile_depends_on_its_number_alone(stills: list[Clip]):
     assert torch.equal(few.clean, many.clean[:18])
     other = blur_tiles(stills, max_frames=18, seed=5)
     assert not torch.equal(few.truth, other.truth)
+
+
+def test_stills_move_and_are_compressed(tmp_path: Path):
+    """Pictures of different sizes, large ones reduced; a tile depends on the seed and its number alone."""
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (150, 140, 3), dtype=np.uint8)).save(tmp_path / "a.png")
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (300, 1700, 3), dtype=np.uint8)).save(tmp_path / "b.png")
+    stills = read_stills(tmp_path)
+    assert [clip.frames.shape for clip in stills] == [(1, 3, 150, 140), (1, 3, 282, 1600)]
+    one, other = (move_stills(stills, 128, versions=2, max_frames=60, workers=n) for n in (0, 1))
+    assert [shot.length for shot in one.shots] == [20, 20, 20]
+    assert torch.equal(one.truth, other.truth)
+    assert torch.equal(one.degraded, other.degraded)
+    for shot in one.shots:
+        frames = one.truth[shot.first : shot.first + shot.length].float()
+        assert (frames[1:] - frames[:-1]).abs().mean() > 1  # it moves
+    assert (one.degraded[0].float() - clean(one.truth, 4)).abs().mean() < 25
+
+
+def test_a_folder_without_pictures_of_a_tiles_size_is_refused(tmp_path: Path):
+    Image.new("RGB", (200, 60)).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match="no still has 128 pixels on its shorter side"):
+        move_stills(read_stills(tmp_path), 128)
+    (tmp_path / "a.png").rename(tmp_path / "a.y4m")
+    with pytest.raises(InputError, match="holds no pictures"):
+        read_stills(tmp_path)
+
+
+def test_footage_is_joined_shot_by_shot():
+    """Frames, versions and where shots begin."""
+    frames = np.random.default_rng(0).integers(0, 256, (7, 3, 128, 128), dtype=np.uint8)
+    one, other = (device_footage.cut_tiles([Clip("a", frames[:n])], versions=1) for n in (5, 7))
+    both = device_footage.joined(one, other)
+    assert both.shots == [(0, 5), (5, 7)]
+    assert torch.equal(both.truth[5:], other.truth)
+    assert torch.equal(both.degraded[:, :5], one.degraded)
 
 
 def test_small_stills_make_small_tiles_and_tiny_ones_a_message():

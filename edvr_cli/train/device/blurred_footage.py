@@ -22,7 +22,7 @@ from edvr_cli.train.crops import one_thread, texture, turned
 from edvr_cli.train.degradation import Degradation, compress, simulate_camera
 from edvr_cli.train.device.footage import Footage
 from edvr_cli.train.device.pool import Shot
-from edvr_cli.train.motion_paths import Motion, random_path, random_shake
+from edvr_cli.train.motion_paths import random_motion
 from edvr_cli.train.synthetic_motion import Scene, random_mask
 from edvr_cli.train.synthetic_pictures import line_art
 
@@ -36,7 +36,6 @@ _FRAMES = 9  # of a tile
 _INSTANTS = 33  # of an exposure, at most
 _SPACING = 1.0  # pixels between them
 _SPEED = 12.0  # pixels per frame, at most
-_SHAKEN = 0.5  # share of paths that are a hand's
 _OBJECTS = 0.4  # share of tiles with something moving in front
 _DRAWN = 0.07  # share of stills that are drawn: text, lines and flat shapes, which footage has little of
 _SHARP = 0.06  # share of tiles that move and are sharp
@@ -94,7 +93,7 @@ class _Tiles(Dataset[_Tile]):
         two = rng.random() < _OBJECTS
         background, front = self._still(rng), self._still(rng)
         mask = random_mask(rng, front.shape[-1]) if two else None
-        scene = Scene(background, _path(rng), front if two else None, mask, _path(rng))
+        scene = Scene(background, random_motion(rng, _SPEED), front if two else None, mask, random_motion(rng, _SPEED))
         times = torch.arange(_FRAMES) - (_FRAMES - 1) / 2
         truth = scene.render(times, self.side)
         blurred = truth
@@ -121,12 +120,6 @@ class _Tiles(Dataset[_Tile]):
             top, left = (int(rng.integers(n - side + 1)) for n in frame.shape[1:])
             crops.append(frame[:, top : top + side, left : left + side])
         return turned(torch.from_numpy(max(crops, key=texture).copy()), rng).float() / 255
-
-
-def _path(rng: np.random.Generator) -> Motion:
-    if rng.random() < _SHAKEN:
-        return random_shake(rng, _SPEED)
-    return random_path(rng, _SPEED, slowness=1.0)
 
 
 def _defocused(frames: Tensor, rng: np.random.Generator) -> Tensor:

@@ -5,6 +5,7 @@ Shapes: F frames of all tiles in a row, V compressed versions, S pixels on a sid
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from edvr_cli.train.crops import one_thread
 from edvr_cli.train.degradation import real
 from edvr_cli.train.device.pool import SCALE, Shot
 
-__all__ = ["Footage", "cut_tiles"]
+__all__ = ["Footage", "Tile", "compressed", "cut_tiles", "gathered", "joined"]
 
 _UNIT = 32  # pixels that a tile's side is a multiple of
 _MAX_SIDE = 384
@@ -34,6 +35,13 @@ class Footage(NamedTuple):
     degraded: Tensor | None  # (V, F, 3, S / s, S / s) uint8
     shots: list[Shot]
     clean: Tensor | None = None  # (F, 3, S / s, S / s) uint8: the inputs before compression; None: the truth, reduced
+
+
+class Tile(NamedTuple):
+    """What becomes a shot."""
+
+    truth: Tensor  # (T, 3, S, S) uint8
+    degraded: Tensor  # (V, T, 3, S / s, S / s) uint8
 
 
 def cut_tiles(
@@ -67,24 +75,50 @@ def cut_tiles(
     ]
     order = np.random.default_rng(seed).permutation(len(places))
     chosen: list[_Place] = []
-    shots: list[Shot] = []
     total = 0
     for number in order:
         place = places[number]
         if chosen and total + place.length > max_frames:
             break
         chosen.append(place)
-        shots.append(Shot(total, place.length))
         total += place.length
-    truth = torch.empty(total, 3, side, side, dtype=torch.uint8)
-    degraded = truth.new_empty(versions, total, 3, side // SCALE, side // SCALE)
     recipe = _Tiles(chosen, side, versions, [(seed, int(number)) for number in order])
-    made = DataLoader(recipe, batch_size=None, num_workers=workers, worker_init_fn=one_thread)
-    for shot, tile in zip(shots, made, strict=True):
+    return gathered(recipe, [place.length for place in chosen], side, versions, workers)
+
+
+def gathered(tiles: Dataset[Tile], lengths: Sequence[int], side: int, versions: int, workers: int) -> Footage:
+    """The footage of ``tiles`` of so many frames, made by ``workers`` processes."""
+    firsts = [0, *accumulate(lengths)]
+    truth = torch.empty(firsts[-1], 3, side, side, dtype=torch.uint8)
+    degraded = truth.new_empty(versions, firsts[-1], 3, side // SCALE, side // SCALE)
+    made = DataLoader(tiles, batch_size=None, num_workers=workers, worker_init_fn=one_thread)
+    for (first, last), tile in zip(pairwise(firsts), made, strict=True):
         # Copied at once: what comes from another process holds a file open as long as it lives.
-        frames = slice(shot.first, shot.first + shot.length)
-        truth[frames], degraded[:, frames] = tile.truth, tile.degraded
+        truth[first:last], degraded[:, first:last] = tile.truth, tile.degraded
+    shots = [Shot(first, length) for first, length in zip(firsts, lengths, strict=False)]
     return Footage(truth, degraded if versions else None, shots)
+
+
+def joined(one: Footage, other: Footage) -> Footage:
+    """Both, of equal sizes and versions, one after the other."""
+    degraded = None
+    if one.degraded is not None and other.degraded is not None:
+        degraded = torch.cat((one.degraded, other.degraded), dim=1)
+    shots = one.shots + [Shot(len(one.truth) + first, length) for first, length in other.shots]
+    return Footage(torch.cat((one.truth, other.truth)), degraded, shots)
+
+
+def compressed(run: Tensor, earlier: int, versions: int, rng: np.random.Generator) -> Tensor:
+    """(V, T, 3, S / s, S / s) uint8, each through the whole chain of degradations, the last most strongly.
+
+    ``run`` are a tile's T frames after ``earlier`` ones; each version is compressed with some of these.
+    """
+    small = run.shape[-1] // SCALE
+    made = run.new_empty(versions, len(run) - earlier, 3, small, small)
+    for n in range(versions):
+        first = int(rng.integers(earlier + 1))
+        made[n] = real(run[first:], rng, scale=SCALE, strength=(n + 1) / versions)[earlier - first :]
+    return made
 
 
 class _Place(NamedTuple):
@@ -99,13 +133,8 @@ class _Place(NamedTuple):
         return min(_FRAMES, len(self.frames) - self.first)
 
 
-class _Tile(NamedTuple):
-    truth: Tensor  # (T, 3, S, S) uint8
-    degraded: Tensor  # (V, T, 3, S / s, S / s) uint8
-
-
 @dataclass(frozen=True)
-class _Tiles(Dataset[_Tile]):
+class _Tiles(Dataset[Tile]):
     """Tiles at ``places``; each is a function of its seed, whatever process makes it."""
 
     places: Sequence[_Place]
@@ -116,28 +145,15 @@ class _Tiles(Dataset[_Tile]):
     def __len__(self) -> int:
         return len(self.places)
 
-    def __getitem__(self, number: int) -> _Tile:
+    def __getitem__(self, number: int) -> Tile:
         if number >= len(self.places):
             raise IndexError(number)
         frames, first, top, left = self.places[number]
         earlier = min(first, _HISTORY)
         run = frames[first - earlier : first + _FRAMES, :, top : top + self.side, left : left + self.side]
         whole = torch.from_numpy(np.array(run))
-        return _Tile(whole[earlier:], self._compressed(whole, earlier, self.seeds[number]))
-
-    def _compressed(self, run: Tensor, earlier: int, seed: tuple[int, int]) -> Tensor:
-        """(V, T, 3, S / s, S / s) uint8, each through the whole chain of degradations, the last most strongly.
-
-        ``run`` are the tile's T frames after ``earlier`` ones; each version is compressed with some of these.
-        """
-        rng = np.random.default_rng(seed)
-        small = self.side // SCALE
-        made = run.new_empty(self.versions, len(run) - earlier, 3, small, small)
-        for n in range(self.versions):
-            first = int(rng.integers(earlier + 1))
-            compressed = real(run[first:], rng, scale=SCALE, strength=(n + 1) / self.versions)
-            made[n] = compressed[earlier - first :]
-        return made
+        rng = np.random.default_rng(self.seeds[number])
+        return Tile(whole[earlier:], compressed(whole, earlier, self.versions, rng))
 
 
 def _starts(length: int, side: int) -> list[int]:

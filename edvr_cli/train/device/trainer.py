@@ -236,8 +236,7 @@ def _why_not_replayed(graph: torch.cuda.CUDAGraph, steps: _Steps) -> str | None:
     rate = steps.rate.clone()
     steps.rate.zero_()
     state = steps.sampler.generator.get_state()
-    with torch.no_grad():
-        run = float(steps.loss()[1])
+    run = float(steps.loss()[1].detach())  # with gradients: other kernels compute without
     steps.sampler.generator.set_state(state)
     replayed = []
     for _ in range(2):
