@@ -222,7 +222,7 @@ def _figure(metric: str, value: float) -> str:
 
 
 def _as_json(comparisons: Sequence[Comparison]) -> dict[str, Any]:
-    """Plain values; a PSNR that is infinite, of equal frames, is null."""
+    """Plain values; a PSNR that is infinite, of equal frames, becomes null."""
     from edvr_cli.quality.compare import METRICS  # noqa: PLC0415 (torch takes seconds)
 
     first = comparisons[0]
@@ -234,8 +234,8 @@ def _as_json(comparisons: Sequence[Comparison]) -> dict[str, Any]:
                 "file": str(c.image.path),
                 "matched": len(c.frames),
                 "unmatched": {"file": c.unmatched[0], "truth": c.unmatched[1]},
-                "mean": {metric: _finite(c.mean(metric)) for metric in METRICS},
-                "frames": [{key: _finite(value) for key, value in asdict(frame).items()} for frame in c.frames],
+                "mean": {metric: c.mean(metric) for metric in METRICS},
+                "frames": [asdict(frame) for frame in c.frames],
             }
             for c in comparisons
         ],
@@ -246,10 +246,6 @@ def _labels(comparisons: Sequence[Comparison]) -> list[str]:
     """Labels for charts and tables: file names, or whole paths where two names are equal."""
     names = [c.image.path.name for c in comparisons]
     return [str(c.image.path) for c in comparisons] if len(set(names)) < len(names) else names
-
-
-def _finite(value: float | None) -> float | None:
-    return None if value is None or math.isinf(value) else value
 
 
 def _as_csv(comparisons: Sequence[Comparison]) -> str:

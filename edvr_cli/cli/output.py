@@ -7,6 +7,7 @@ takes for commands, and letters that the output's encoding lacks.
 import codecs
 import io
 import json
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -88,13 +89,16 @@ def echo_path(path: str | os.PathLike[str]) -> None:
 
 def echo_json(value: object, *, indent: int | None = None) -> None:
     """Write ``value`` as JSON to standard output: see `plain_data`. No character is outside the output's encoding."""
-    text = json.dumps(plain_data(value), indent=indent, ensure_ascii=False)
+    text = json.dumps(plain_data(value), indent=indent, ensure_ascii=False, allow_nan=False)
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     _write("".join(_json_character(character, encoding) for character in text) + "\n")
 
 
 def plain_data(value: object) -> Any:
-    """Plain values for JSON: texts without control characters, but paths as they are, as they are for scripts."""
+    """Plain values for JSON: texts without control characters, but paths as they are, as they are for scripts.
+
+    JSON has no infinity, which is the PSNR of equal frames, and no NaN: they are null.
+    """
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, str):
@@ -105,7 +109,7 @@ def plain_data(value: object) -> Any:
         return [plain_data(item) for item in value]
     if is_dataclass(value):
         return {field.name: plain_data(getattr(value, field.name)) for field in fields(value)}
-    return value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def encode_anything(*streams: TextIO | None) -> None:

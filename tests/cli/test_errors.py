@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import os
 import re
 import subprocess
@@ -268,6 +269,12 @@ def test_texts_are_shown_as_they_are_and_command_nothing(capfd: pytest.CaptureFi
     assert captured.out.splitlines()[:2] == [SHOWN.rstrip(), SHOWN] or SHOWN in captured.out
     assert json.loads(captured.out.splitlines()[2]) == {SHOWN: [SHOWN]}
     assert captured.err.count(SHOWN.rstrip()) == 2
+
+
+def test_json_has_no_infinity(capfd: pytest.CaptureFixture[str]):
+    """Of equal frames the PSNR is infinite, which other programs' JSON does not know."""
+    output.echo_json({"psnr": math.inf, "scores": [{"ssim": 1.0, "flicker": math.nan}]})
+    assert capfd.readouterr().out == '{"psnr": null, "scores": [{"ssim": 1.0, "flicker": null}]}\n'
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
