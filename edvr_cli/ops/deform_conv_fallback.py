@@ -53,12 +53,11 @@ def deform_conv2d_torchvision(
 ) -> Tensor:
     """torchvision's operation, in float32 whatever the type of ``x``: half precision would round coordinates."""
     trains = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, offset, mask, weight, bias))
-    full = [t if t is None else t.float() for t in (x, offset, mask, weight, bias)]
     if trains:
-        return _by_torchvision(*full, first=0).to(x.dtype)  # type: ignore[arg-type]
+        return _by_torchvision(x, offset, mask, weight, bias, first=0).to(x.dtype)
     # Nine samples per channel and pixel.
     rows = _rows_per_strip(x.shape[1] * weight.shape[2] ** 2, x)
-    return _stripped(_by_torchvision, x, full, rows)
+    return _stripped(_by_torchvision, x, [x, offset, mask, weight, bias], rows)
 
 
 def deform_conv2d_in_strips(
@@ -101,13 +100,16 @@ def _stripped(convolve, x: Tensor, tensors: list[Tensor | None], rows: int) -> T
 def _by_torchvision(
     x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None, *, first: int
 ) -> Tensor:
-    """Rows of the output from ``first`` on, as many as offset and mask have.
+    """Rows of the output from ``first`` on, as many as offset and mask have, float32.
 
     The operation wants as many rows of offsets as its stride leaves of the image. So the stride is chosen to leave
     about so many, and its steps are taken back in the offsets.
     """
     from torchvision.ops import deform_conv2d  # noqa: PLC0415 (not a dependency)
 
+    # Of a strip alone: in float32 the offsets of all images would be most of the memory.
+    x, offset, mask, weight = (t.float() for t in (x, offset, mask, weight))
+    bias = None if bias is None else bias.float()
     H, k = x.shape[2], weight.shape[2]
     rows = offset.shape[2]
     if rows == H:
