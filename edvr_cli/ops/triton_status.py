@@ -55,7 +55,7 @@ def attempt(device: torch.device, kernel: str, work: Callable[[], T]) -> T | Non
     A failure is remembered: from then on :func:`triton_fault` reports it, and ``work`` is not called. Errors of the
     package itself, a lack of memory, and errors after which the device is unusable are raised.
     """
-    if triton_fault(device, kernel) is not None:
+    if not _failures.keys().isdisjoint({(device, kernel), (device, "")}):
         return None
     try:
         return work()

@@ -182,7 +182,7 @@ def test_a_convolution_equals_its_steps_fused_or_not(interpreted: Callable):
 
 def test_the_kernel_is_for_gpus_without_gradients(monkeypatch: pytest.MonkeyPatch):
     """Where Triton works."""
-    monkeypatch.setattr(triton_status, "triton_fault", lambda device: None)
+    monkeypatch.setattr(triton_status, "triton_fault", lambda device, kernel=None: None)
     assert not fuses(torch.zeros(1))
     with FakeTensorMode():
         x = torch.empty(1, 8, 4, 4, device="cuda", dtype=HALF)
@@ -191,7 +191,7 @@ def test_the_kernel_is_for_gpus_without_gradients(monkeypatch: pytest.MonkeyPatc
         assert not fuses(x, weight)
         with torch.no_grad():
             assert fuses(x, weight)
-        monkeypatch.setattr(triton_status, "triton_fault", lambda device: triton_status.Fault("", ""))
+        monkeypatch.setattr(triton_status, "triton_fault", lambda device, kernel=None: triton_status.Fault("", ""))
         assert not fuses(x, None, x)
 
 
