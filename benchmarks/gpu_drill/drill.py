@@ -29,7 +29,6 @@ class Drill:
         self.device = torch.device("cuda", torch.cuda.current_device()) if self.cuda else torch.device("cpu")
         self.path = Path(os.environ.get("OUT") or ".", "gpu_drill.json")
         self.results: Results = {"parts": {}, "errors": {}}
-        self._known: set[str] = set()  # faults of kernels that were told
         self._began = time.perf_counter()
 
     @property
@@ -52,8 +51,8 @@ class Drill:
             except Exception as error:
                 self.results["errors"][name] = traceback.format_exc()
                 print(f"!! {name}: {type(error).__name__}: {str(error)[:600]}", flush=True)
-            if self.cuda and (missing := triton_fault(self.device)) and str(missing) not in self._known:
-                self._known.add(str(missing))
+            missing = triton_fault(self.device) if self.cuda else None
+            if missing is not None and missing.reason not in self.results["errors"].values():
                 self.results["errors"][f"{name}: kernels"] = missing.reason
                 print(f"!! {name}: {missing.reason}", flush=True)
             found["seconds"] = round(time.perf_counter() - began, 1)

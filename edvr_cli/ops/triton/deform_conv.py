@@ -7,7 +7,6 @@ coordinates and interpolation are float32 at every precision. ``docs/lab/kernel.
 The contract is in :mod:`edvr_cli.ops.deform_conv`, the kernels in :mod:`edvr_cli.ops.triton.deform_kernels`.
 """
 
-from contextlib import nullcontext
 from math import gcd
 
 import torch
@@ -15,6 +14,7 @@ import triton
 from torch import Tensor
 
 from edvr_cli.ops.triton.deform_kernels import deform_kernel, group_kernel
+from edvr_cli.ops.triton.devices import on_device_of
 from edvr_cli.ops.triton.tiles import Products, Tiles, products_of_torch, tiles_on
 
 __all__ = ["deform_conv2d_packed_triton", "deform_conv2d_triton", "grouped", "pixels_first"]
@@ -114,8 +114,7 @@ def _launch(
     tiles = tiles or tiles_on(x.device, N * H * W, weight, G)
     # What a thread loads at once, 16 bytes at best. More would make several threads repeat a pair's coordinates.
     channels = gcd(C // G, 16 // x.element_size())
-    # Triton launches on the current device, whichever its tensors are on.
-    with torch.cuda.device(x.device) if x.is_cuda else nullcontext():
+    with on_device_of(x):
         deform_kernel[(N * triton.cdiv(H * W, tiles.pixels), triton.cdiv(O, tiles.outputs))](
             grouped(x, G),
             offset,

@@ -5,7 +5,6 @@ wants them for the weight's gradient, and the patches of training are small. The
 samples again. The kernels are in :mod:`edvr_cli.ops.triton.deform_kernels`.
 """
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from edvr_cli.ops.triton.deform_conv import grouped, pixels_first
 from edvr_cli.ops.triton.deform_kernels import sample_grad_kernel, sample_kernel
+from edvr_cli.ops.triton.devices import on_device_of
 
 __all__ = ["deform_conv2d_packed_trained_triton"]
 
@@ -53,7 +53,7 @@ class _Columns(torch.autograd.Function):
         columns = x.new_empty(N * H * W, C * kernel_size**2)
         ctx.sizes = {"G": G, "GROUP": C // G, "KERNEL": kernel_size, "PAIRS": _PAIRS}
         ctx.save_for_backward(features, places)
-        with _on(x):
+        with on_device_of(x):
             sample_kernel[_grid(features, GK)](features, places, columns, H, W, **ctx.sizes)
         return columns
 
@@ -63,7 +63,7 @@ class _Columns(torch.autograd.Function):
         features, places = ctx.saved_tensors
         N, _, H, W, _ = features.shape
         to_x, to_places = torch.zeros_like(features, dtype=torch.float32), torch.empty_like(places)
-        with _on(features):
+        with on_device_of(features):
             sample_grad_kernel[_grid(features, places.shape[-1] // 3)](
                 features, places, gradient.contiguous(), to_x, to_places, H, W, **ctx.sizes
             )
@@ -75,8 +75,3 @@ class _Columns(torch.autograd.Function):
 def _grid(features: Tensor, pairs: int) -> tuple[int, int]:
     N, _, H, W, _ = features.shape
     return triton.cdiv(H * W * pairs, _PAIRS), N
-
-
-def _on(x: Tensor) -> AbstractContextManager[object]:
-    """Triton launches on the current device, whichever its tensors are on."""
-    return torch.cuda.device(x.device) if x.is_cuda else nullcontext()

@@ -210,6 +210,22 @@ def _position(packed, place, H, W, G: tl.constexpr, KERNEL: tl.constexpr):  # ty
     return (pair // K) * H, inside, top, left, lower, right, share
 
 
+@triton.jit
+def _neighbors(first, top, left, H, W, GROUP: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Where the channels of a position's four neighbors lie, each (pairs, GROUP); those outside are at the edge."""
+    up = (first + tl.maximum(top, 0)) * W
+    down = (first + tl.minimum(top + 1, H - 1)) * W
+    west = tl.maximum(left, 0)
+    east = tl.minimum(left + 1, W - 1)
+    channel = tl.arange(0, GROUP)[None, :]
+    return (
+        ((up + west) * GROUP)[:, None] + channel,
+        ((up + east) * GROUP)[:, None] + channel,
+        ((down + west) * GROUP)[:, None] + channel,
+        ((down + east) * GROUP)[:, None] + channel,
+    )
+
+
 @triton.jit(do_not_specialize=["H", "W"])
 def sample_kernel(  # type: ignore[no-untyped-def]
     # pointers: x (N, G, H, W, GROUP), packed (N, H, W, 3·G·K), columns (N, H, W, G·K, GROUP)
@@ -239,16 +255,12 @@ def sample_kernel(  # type: ignore[no-untyped-def]
     lower = tl.where(top < H - 1, lower, 0.0)
     left_part = tl.where(left >= 0, 1 - right, 0.0)
     right = tl.where(left < W - 1, right, 0.0)
-    up = (first + tl.maximum(top, 0)) * W
-    down = (first + tl.minimum(top + 1, H - 1)) * W
-    west = tl.maximum(left, 0)
-    east = tl.minimum(left + 1, W - 1)
-    channel = tl.arange(0, GROUP)[None, :]
-    samples = tl.load(x + (((up + west) * GROUP)[:, None] + channel)) * (upper * left_part)[:, None]
-    samples += tl.load(x + (((up + east) * GROUP)[:, None] + channel)) * (upper * right)[:, None]
-    samples += tl.load(x + (((down + west) * GROUP)[:, None] + channel)) * (lower * left_part)[:, None]
-    samples += tl.load(x + (((down + east) * GROUP)[:, None] + channel)) * (lower * right)[:, None]
-    target = columns + ((place * GROUP)[:, None] + channel)
+    up_west, up_east, down_west, down_east = _neighbors(first, top, left, H, W, GROUP)
+    samples = tl.load(x + up_west) * (upper * left_part)[:, None]
+    samples += tl.load(x + up_east) * (upper * right)[:, None]
+    samples += tl.load(x + down_west) * (lower * left_part)[:, None]
+    samples += tl.load(x + down_east) * (lower * right)[:, None]
+    target = columns + ((place * GROUP)[:, None] + tl.arange(0, GROUP)[None, :])
     tl.store(target, samples.to(columns.dtype.element_ty), mask=stored[:, None])
 
 
@@ -285,16 +297,8 @@ def sample_grad_kernel(  # type: ignore[no-untyped-def]
     has_down = (inside & (top < H - 1)).to(tl.float32)
     has_west = (left >= 0).to(tl.float32)
     has_east = (left < W - 1).to(tl.float32)
-    up = (first + tl.maximum(top, 0)) * W
-    down = (first + tl.minimum(top + 1, H - 1)) * W
-    west = tl.maximum(left, 0)
-    east = tl.minimum(left + 1, W - 1)
-    channel = tl.arange(0, GROUP)[None, :]
-    up_west = ((up + west) * GROUP)[:, None] + channel
-    up_east = ((up + east) * GROUP)[:, None] + channel
-    down_west = ((down + west) * GROUP)[:, None] + channel
-    down_east = ((down + east) * GROUP)[:, None] + channel
-    received = tl.load(gradient + ((place * GROUP)[:, None] + channel)).to(tl.float32)
+    up_west, up_east, down_west, down_east = _neighbors(first, top, left, H, W, GROUP)
+    received = tl.load(gradient + ((place * GROUP)[:, None] + tl.arange(0, GROUP)[None, :])).to(tl.float32)
     # What each neighbor would bring, were its part and the mask one.
     nw = tl.sum(tl.load(x + up_west).to(tl.float32) * received, axis=1) * (has_up * has_west)
     ne = tl.sum(tl.load(x + up_east).to(tl.float32) * received, axis=1) * (has_up * has_east)

@@ -4,13 +4,14 @@ torch launches a kernel for each of the three, and each reads and writes the who
 ``conv._finished``. Values are added in float32 and rounded once.
 """
 
-from contextlib import nullcontext
 from math import gcd
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+
+from edvr_cli.ops.triton.devices import on_device_of
 
 __all__ = ["epilogue_triton"]
 
@@ -31,9 +32,7 @@ def epilogue_triton(
     if x.numel() == 0:
         return y
     vector = gcd(C, 16)
-    # Triton launches on the current device, whichever its tensors are on.
-    elsewhere = x.is_cuda and x.device.index != torch.cuda.current_device()
-    with torch.cuda.device(x.device) if elsewhere else nullcontext():
+    with on_device_of(x):
         _epilogue_kernel[(triton.cdiv(plane, _BLOCK), N)](
             x,
             bias,

@@ -3,12 +3,12 @@
 The definitions are in ``conv`` and ``upsample``.
 """
 
-from contextlib import AbstractContextManager, nullcontext
-
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+
+from edvr_cli.ops.triton.devices import on_device_of
 
 __all__ = ["concat_upsampled_triton", "shuffled_triton"]
 
@@ -23,7 +23,7 @@ def shuffled_triton(x: Tensor, bias: Tensor | None, negative_slope: float) -> Te
     N, C, H, W = x.shape
     y = torch.empty((N, C // 4, 2 * H, 2 * W), dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
     pixels = max(1, _VALUES // C)
-    with _on_device_of(x):
+    with on_device_of(x):
         _shuffle_kernel[(triton.cdiv(H * W, pixels), N)](
             x,
             bias,
@@ -50,7 +50,7 @@ def concat_upsampled_triton(a: Tensor, b: Tensor, factor: float) -> Tensor:
     B = b.shape[1]
     y = torch.empty((N, A + B, H, W), dtype=a.dtype, device=a.device, memory_format=torch.channels_last)
     pixels = max(1, _VALUES // 2 // max(A, B))
-    with _on_device_of(a):
+    with on_device_of(a):
         _concat_kernel[(triton.cdiv(H * W, pixels), N)](
             a,
             b,
@@ -66,13 +66,6 @@ def concat_upsampled_triton(a: Tensor, b: Tensor, factor: float) -> Tensor:
             enable_fp_fusion=True,
         )
     return y
-
-
-def _on_device_of(x: Tensor) -> AbstractContextManager[object]:
-    """Triton launches on the current device, whichever its tensors are on."""
-    if x.is_cuda and x.device.index != torch.cuda.current_device():
-        return torch.cuda.device(x.device)
-    return nullcontext()
 
 
 @triton.jit(do_not_specialize=["H", "W", "negative_slope"])

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from edvr_cli.errors import InputError
+from edvr_cli.image.convert import to_uint8
 from edvr_cli.train.clips import Clip
 from edvr_cli.train.crops import one_thread, texture, turned
 from edvr_cli.train.degradation import Degradation, compress, simulate_camera
@@ -102,11 +103,11 @@ class _Tiles(Dataset[_Tile]):
             blurred = scene.expose(times, self.side, shutter=shutter, positions=_INSTANTS, spacing=_SPACING)
             if rng.random() < _DEFOCUSED:
                 blurred = _defocused(blurred, rng)
-        stored = _stored(blurred)
+        stored = to_uint8(blurred)
         degraded = stored.new_empty((self.versions, *stored.shape))
         for n in range(self.versions):
             degraded[n] = _recorded(stored, rng, (n + 1) / self.versions)
-        return _Tile(_stored(truth), stored, degraded)
+        return _Tile(to_uint8(truth), stored, degraded)
 
     def _still(self, rng: np.random.Generator) -> Tensor:
         """A random square of a random frame, turned: (3, s, s) in [0, 1], larger than a tile where it can be."""
@@ -142,7 +143,3 @@ def _recorded(frames: Tensor, rng: np.random.Generator, strength: float) -> Tens
         noise_alone = Degradation(noise_chance=1 / strength, compression_chance=0)
         frames = simulate_camera(frames, rng, strength=strength, chain=noise_alone)
     return compress(frames, rng, strength=strength)
-
-
-def _stored(frames: Tensor) -> Tensor:
-    return (frames * 255).round().clamp(0, 255).byte()

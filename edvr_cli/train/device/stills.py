@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from edvr_cli.errors import InputError
+from edvr_cli.image.convert import to_uint8
 from edvr_cli.image.resize import resize
 from edvr_cli.train.clips import Clip
 from edvr_cli.train.crops import texture, turned
@@ -81,7 +82,7 @@ class _Moved(Dataset[Tile]):
         scene = Scene(self._still(rng, number), random_motion(rng, _SPEED))
         times = torch.arange(-_HISTORY, _FRAMES) - (_FRAMES - 1) / 2
         frames = torch.cat([scene.render(some, self.side) for some in times.split(_AT_ONCE)])
-        run = (frames * 255).round().clamp(0, 255).byte()
+        run = to_uint8(frames)
         return Tile(run[_HISTORY:], compressed(run, _HISTORY, self.versions, rng))
 
     def _still(self, rng: np.random.Generator, number: int) -> Tensor:
