@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from edvr_cli.jobs import rates
+from edvr_cli.models import checkpoint
 from edvr_cli.system.user_folders import cache_folder
 
 _USUAL_CACHE = os.environ.get("XDG_CACHE_HOME")
@@ -30,6 +31,19 @@ def ctrl_c():
     """Whoever runs the tests in the background may have them ignore Ctrl-C, and their children with them."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def gpu_by_default(monkeypatch: pytest.MonkeyPatch):
+    """As on a machine with a GPU: a model that is loaded to no named device is not on the CPU.
+
+    The meta device stands for it: what would mix it with tensors of the CPU, or write it, fails.
+    """
+
+    def resolved(device: str | torch.device) -> torch.device:
+        return torch.device("meta") if str(device) == "auto" else torch.device(device)
+
+    monkeypatch.setattr(checkpoint, "resolve_device", resolved)
 
 
 @pytest.fixture(autouse=True)

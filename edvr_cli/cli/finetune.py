@@ -83,7 +83,7 @@ def finetune_command(
     from edvr_cli.video.clip_folders import sources_in  # noqa: PLC0415 (torch takes seconds)
 
     on_device = resolve_device(device)
-    config = load_model(start).config
+    config = load_model(start, "cpu").config
     if patch % config.multiple:
         raise click.UsageError(f"--patch must be a multiple of {config.multiple} for {start}, got {patch}")
     deblurs = config.scale == 1

@@ -104,7 +104,7 @@ def begin(
     from edvr_cli.train.teacher.first_weights import choose_init, first_weights, recipe_after  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.train.teacher.guidance import check_teacher  # noqa: PLC0415 (torch takes seconds)
 
-    start = load_model(options["start"]).network if options["start"] else None
+    start = load_model(options["start"], "cpu").network if options["start"] else None
     init = cast("InitName", options["init"])
     if options["init"] == "auto":
         init = choose_init(recipe, start, teacher)

@@ -70,7 +70,7 @@ def pull(name: str, on_bytes: OnBytes | None = None) -> Path:
 
 def verify(name_or_path: str | Path) -> Model:
     """Load a model: its digest is the published one, where there is one, and its parameters fit. Raises ModelError."""
-    return load_model(name_or_path)
+    return load_model(name_or_path, "cpu")
 
 
 def add(file: Path, *, name: str = "", overwrite: bool = False) -> tuple[str, Path]:
@@ -124,7 +124,7 @@ def convert(source: str | Path, target: Path, *, half: bool = False, overwrite: 
     is none, OutputError for another suffix or where ``target`` exists and ``overwrite`` is not set.
     """
     _check_target(target, _SUFFIXES, overwrite=overwrite)
-    model = load_model(source)
+    model = load_model(source, "cpu")
     dtype = torch.float16 if half else torch.float32
     if target.suffix == ".safetensors":
         kept = {key: value for key, value in read_state_dict(find_model(source))[1].items() if key != "format"}
@@ -142,7 +142,7 @@ def blend(first: str | Path, second: str | Path, target: Path, *, share: float, 
     OutputError as :func:`convert` does.
     """
     _check_target(target, (".safetensors",), overwrite=overwrite)
-    model = replace(blend_into(load_model(first), load_model(second), share), name=target.stem)
+    model = replace(blend_into(load_model(first, "cpu"), load_model(second, "cpu"), share), name=target.stem)
     task = "deblur" if model.config.scale == 1 else "sr"
     save_model(model, target, name=model.name, task=task)
     return model

@@ -21,6 +21,7 @@ def start(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.usefixtures("gpu_by_default")
 def test_a_model_is_trained_on(tmp_path: Path, start: Path):
     footage = tmp_path / "footage"
     footage.mkdir()
@@ -29,7 +30,7 @@ def test_a_model_is_trained_on(tmp_path: Path, start: Path):
     arguments = ["finetune", footage, target, "--start", start, "--steps", 2, "--batch", 2, "--patch", 16]
     run = CliRunner().invoke(edvr, [*map(str, arguments), "--degraded", "0.5", "--device", "cpu"])
     assert run.exit_code == 0, run.output
-    before, after = load_model(start).network, load_model(target).network
+    before, after = load_model(start, "cpu").network, load_model(target, "cpu").network
     assert any(not torch.equal(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True))
     arguments[arguments.index("--patch") + 1] = 512
     run = CliRunner().invoke(edvr, [*map(str, arguments), "--device", "cpu"])

@@ -150,6 +150,7 @@ def test_conversion_keeps_every_parameter(tmp_path, checkpoint, suffix):
         convert(checkpoint, tmp_path / "out.onnx")
 
 
+@pytest.mark.usefixtures("gpu_by_default")
 def test_conversion_keeps_the_window_padding_and_halves_on_request(tmp_path):
     """Which the safetensors' metadata hold."""
     model = random_network()
@@ -160,6 +161,7 @@ def test_conversion_keeps_the_window_padding_and_halves_on_request(tmp_path):
     assert (tmp_path / "b.safetensors").stat().st_size < 0.6 * (tmp_path / "a.safetensors").stat().st_size
 
 
+@pytest.mark.usefixtures("gpu_by_default")
 def test_a_blend_lies_between_two_networks_of_one_kind(tmp_path, capsys):
     """By its share, and is loaded by its own name; other kinds and existing files are refused."""
     paths = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
@@ -168,7 +170,7 @@ def test_a_blend_lies_between_two_networks_of_one_kind(tmp_path, capsys):
     target = tmp_path / "between.safetensors"
     assert run("models", "blend", *paths, target, "--share", 0.25) == 0
     assert capsys.readouterr().out.strip() == str(target)
-    first, second, between = (load_model(path).network.state_dict() for path in (*paths, target))
+    first, second, between = (load_model(path, "cpu").network.state_dict() for path in (*paths, target))
     for key, value in between.items():
         assert torch.allclose(value, 0.75 * first[key] + 0.25 * second[key], atol=2e-3)
     assert load_model(target).name == "between"

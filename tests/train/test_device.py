@@ -12,7 +12,7 @@ from edvr_cli.image.resize import resize
 from edvr_cli.models.checkpoint import load_model, save_model
 from edvr_cli.network.edvr import EDVR, EDVRConfig
 from edvr_cli.train.clips import Clip
-from edvr_cli.train.degradation import clean
+from edvr_cli.train.degradation import clean, real
 from edvr_cli.train.device import blurred_footage, trainer
 from edvr_cli.train.device import footage as device_footage
 from edvr_cli.train.device.blurred_footage import blur_tiles
@@ -219,6 +219,33 @@ def test_stills_move_and_are_compressed(tmp_path: Path):
         frames = one.truth[shot.first : shot.first + shot.length].float()
         assert (frames[1:] - frames[:-1]).abs().mean() > 1  # it moves
     assert (one.degraded[0].float() - clean(one.truth, 4)).abs().mean() < 25
+
+
+@pytest.mark.parametrize(
+    ("versions", "expected"),
+    [
+        (1, [(1.0, "whole")]),
+        (3, [(0.5, "whole"), (1.0, "alone"), (1.0, "whole")]),
+        (4, [(0.5, "alone"), (0.5, "whole"), (1.0, "alone"), (1.0, "whole")]),
+    ],
+)
+def test_versions_take_turns_between_a_codec_alone_and_the_whole_chain(versions, expected, monkeypatch):
+    """From mild to strong; a codec alone leaves no frame as it was."""
+    kinds = []
+
+    def recorded(run, rng, *, scale, strength, chain):
+        kinds.append((strength, "whole" if chain is None else "alone"))
+        small = real(run, rng, scale=scale, strength=strength, chain=chain)
+        if chain is not None:
+            distance = (small.float() - clean(run, scale).float()).abs().mean(dim=(1, 2, 3))
+            assert (distance > 0.3).all()
+            assert (distance < 25).all()
+        return small
+
+    monkeypatch.setattr(device_footage, "real", recorded)
+    made = device_footage.compressed(footage(8, 1)[..., :96], 2, versions, np.random.default_rng(0))
+    assert kinds == expected
+    assert made.shape == (versions, 6, 3, 24, 24)
 
 
 def test_a_folder_without_pictures_of_a_tiles_size_is_refused(tmp_path: Path):
@@ -459,7 +486,7 @@ def test_tiles_are_compressed_with_frames_before_them(monkeypatch: pytest.Monkey
     """As many as each version draws, none where the clip begins; what is kept is of the tile's own frames."""
     lengths: list[int] = []
 
-    def undamaged(frames, rng, *, scale, strength):
+    def undamaged(frames, rng, *, scale, strength, chain):
         lengths.append(len(frames))
         return clean(frames, scale)
 

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from edvr_cli.errors import InputError
 from edvr_cli.train.clips import Clip
 from edvr_cli.train.crops import one_thread
-from edvr_cli.train.degradation import real
+from edvr_cli.train.degradation import Degradation, real
 from edvr_cli.train.device.pool import SCALE, Shot
 
 __all__ = ["Footage", "Tile", "compressed", "cut_tiles", "gathered", "joined"]
@@ -109,16 +109,28 @@ def joined(one: Footage, other: Footage) -> Footage:
 
 
 def compressed(run: Tensor, earlier: int, versions: int, rng: np.random.Generator) -> Tensor:
-    """(V, T, 3, S / s, S / s) uint8, each through the whole chain of degradations, the last most strongly.
+    """(V, T, 3, S / s, S / s) uint8, the last most strongly degraded.
 
-    ``run`` are a tile's T frames after ``earlier`` ones; each version is compressed with some of these.
+    Every second one, and the last, goes through the whole chain of degradations; the others are what most people have:
+    a clean picture that was reduced and compressed. ``run`` are a tile's T frames after ``earlier`` ones; each version
+    is compressed with some of these.
     """
     small = run.shape[-1] // SCALE
     made = run.new_empty(versions, len(run) - earlier, 3, small, small)
     for n in range(versions):
         first = int(rng.integers(earlier + 1))
-        made[n] = real(run[first:], rng, scale=SCALE, strength=(n + 1) / versions)[earlier - first :]
+        from_last = versions - 1 - n
+        strength = 1 - from_last // 2 / -(-versions // 2)
+        chain = None if from_last % 2 == 0 else _compression_alone(strength)
+        made[n] = real(run[first:], rng, scale=SCALE, strength=strength, chain=chain)[earlier - first :]
     return made
+
+
+def _compression_alone(strength: float) -> Degradation:
+    """Reduction and a codec, which every clip goes through at this ``strength``."""
+    return Degradation(
+        blur_chance=0, noise_chance=0, compression_chance=1 / strength, copy_chance=0, halo_chance=0, interlace_chance=0
+    )
 
 
 class _Place(NamedTuple):

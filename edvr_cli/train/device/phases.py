@@ -42,7 +42,7 @@ def run_phases(
     ended: dict[str, Model] = {}
     folder.mkdir(parents=True, exist_ok=True)
     for number, phase in enumerate(phases):
-        start = ended.get(phase.start) or load_model(phase.start)
+        start = ended.get(phase.start) or load_model(phase.start, "cpu")
         if phase.patch % start.config.multiple:
             raise ValueError(f"patch must be a multiple of {start.config.multiple}, got {phase.patch}")
         network = copy.deepcopy(start.network).to(device)

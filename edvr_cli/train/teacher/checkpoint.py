@@ -50,7 +50,7 @@ def read_teacher(name_or_path: str | Path) -> Teacher:
     """
     path = find_model(name_or_path)
     state, _ = read_state_dict(path)
-    return load_teacher(path) if is_basicvsr(state) else load_model(name_or_path).network
+    return load_teacher(path) if is_basicvsr(state) else load_model(name_or_path, "cpu").network
 
 
 def is_basicvsr(state: Mapping[str, Tensor]) -> bool:
