@@ -5,7 +5,7 @@
     python -m benchmarks.gpu_drill --dry                 tiny sizes on the processor, kernels interpreted
 
 Results are in gpu_drill.json, in the folder $OUT or here, after each part. Needs torch, Triton and safetensors, for
-comparisons torchvision; no PyAV.
+comparisons torchvision, for a video from end to end PyAV.
 """
 
 import argparse
@@ -44,6 +44,7 @@ def main() -> None:
         "fps": speed.fps,
         "profile": speed.profile,
         "sweep": speed.sweep,
+        "end_to_end": speed.end_to_end,
         "memory": faults.memory,
         "backward": correctness.backward,
         "tiles": correctness.tiles,

@@ -3,7 +3,7 @@
 import copy
 import os
 import platform
-from dataclasses import astuple
+from dataclasses import asdict, astuple
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -22,7 +22,7 @@ from edvr_cli.bench.flops import count_work
 from edvr_cli.bench.published import published_form
 from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.memory_plan import peak_memory
-from edvr_cli.inference.options import InferenceOptions
+from edvr_cli.inference.options import InferenceOptions, Precision
 from edvr_cli.network.windows import Window
 from edvr_cli.ops.deform_conv import missing_kernel
 from edvr_cli.ops.deform_conv_reference import split_packed
@@ -218,6 +218,27 @@ def flops_per_pixel(name: str, drill: Drill) -> float:
         work = count_work(nn.ModuleList(dict.fromkeys(engine.modules())), lambda: engine.restore(second))
         _FLOPS[name] = work.flops / side**2
     return _FLOPS[name]
+
+
+def end_to_end(drill: Drill, found: Results) -> None:
+    """A video, decoded, restored and encoded, against the engine alone on the same frames; left out without PyAV."""
+    if find_spec("av") is None:
+        found["left out"] = "PyAV is not installed"
+        return
+    from edvr_cli.bench.video import time_video  # noqa: PLC0415 (needs PyAV)
+
+    cases = [("S", 36, 28, 6)] if drill.dry else [("M", 320, 180, 300), ("S", 320, 180, 300), ("M", 640, 360, 80)]
+    for name, width, height, count in cases:
+        if drill.left < 12:
+            break
+        model = network(name, drill.device)
+        word: Precision = "fp16" if drill.cuda else "fp32"
+        result = time_video(model, width, height, word, frame=1.0, budget=count)
+        assert result is not None
+        row = asdict(result) | {"share of the engine's speed": round(result.network / result.end_to_end, 3)}
+        found[f"{name} {width}x{height}"] = row
+        show(f"{name} {width}x{height}", row)
+        drill.save()
 
 
 def profile(drill: Drill, found: Results) -> None:

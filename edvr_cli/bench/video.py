@@ -8,10 +8,10 @@ from pathlib import Path
 from torch import Tensor
 
 from edvr_cli.bench.hardware import seconds
-from edvr_cli.bench.network import EngineResult, clip
+from edvr_cli.bench.network import clip
 from edvr_cli.image.resize import resize
 from edvr_cli.inference.engine import StreamingEDVR
-from edvr_cli.inference.options import InferenceOptions
+from edvr_cli.inference.options import InferenceOptions, Precision
 from edvr_cli.jobs.options import JobOptions, OutputOptions
 from edvr_cli.jobs.restore_video import restore_video
 from edvr_cli.network.edvr import EDVR
@@ -47,12 +47,13 @@ class VideoResult:
     end_to_end: float
 
 
-def time_video(model: EDVR, width: int, height: int, engine: EngineResult, *, budget: float) -> VideoResult | None:
-    """Time a clip of as many frames as ``budget`` seconds allow; None where that is less than a window."""
-    assert engine.time is not None
+def time_video(
+    model: EDVR, width: int, height: int, precision: Precision, *, frame: float, budget: float
+) -> VideoResult | None:
+    """Time a clip of as many frames as ``budget`` seconds allow at ``frame`` seconds each; None: less than a window."""
     T, scale = model.config.frames, model.config.scale
     device = next(model.parameters()).device
-    count = min(_MAX_FRAMES, int(budget / engine.time.median), max(T, _MAX_BYTES // (12 * width * height)))
+    count = min(_MAX_FRAMES, int(budget / frame), max(T, _MAX_BYTES // (12 * width * height)))
     if count < T:
         return None
     with tempfile.TemporaryDirectory(prefix="edvr-bench-") as folder:
@@ -65,7 +66,7 @@ def time_video(model: EDVR, width: int, height: int, engine: EngineResult, *, bu
             with VideoReader(source) as reader:
                 decoded.extend(planes_to_rgb(f.planes, f.layout, f.color, device=device) for f in reader)
 
-        inference = InferenceOptions(precision=engine.precision)
+        inference = InferenceOptions(precision=precision)
         stream = StreamingEDVR(model, inference)
 
         def restore() -> None:
@@ -90,7 +91,7 @@ def time_video(model: EDVR, width: int, height: int, engine: EngineResult, *, bu
                 device,
             ),
         }
-    return VideoResult(count, engine.precision, PRESET, **{name: time / count for name, time in times.items()})
+    return VideoResult(count, precision, PRESET, **{name: time / count for name, time in times.items()})
 
 
 def _plan(path: Path, width: int, height: int, preset: str) -> EncoderPlan:

@@ -94,7 +94,7 @@ def test_a_small_model_is_widened(tmp_path, footage, capsys):
     assert "widened to 16 features" in capsys.readouterr().err
     assert read_checkpoint(tmp_path / "model.run" / STATE_FILE).recipe.align == 0
     window = torch.rand(1, 5, 3, 16, 16)
-    assert torch.allclose(load_model(target, "cpu").network(window), small(window), atol=2e-3)  # the file is of half precision
+    assert torch.allclose(load_model(target, "cpu").network(window), small(window), atol=2e-3)  # stored as fp16
 
 
 def test_mistakes_about_teachers_are_one_sentence(tmp_path, footage, capsys):
