@@ -44,6 +44,7 @@ def main() -> None:
         "fps": speed.fps,
         "profile": speed.profile,
         "sweep": speed.sweep,
+        "searched": speed.searched,
         "end_to_end": speed.end_to_end,
         "memory": faults.memory,
         "backward": correctness.backward,

@@ -220,6 +220,29 @@ def flops_per_pixel(name: str, drill: Drill) -> float:
     return _FLOPS[name]
 
 
+def searched(drill: Drill, found: Results) -> None:
+    """The engine as it is, and after cuDNN has tried its kernels for each convolution instead of choosing by rules."""
+    cases = [("S", 36, 28)] if drill.dry else [("S", 320, 180), ("S", 1280, 720), ("M", 640, 360), ("L", 320, 180)]
+    word = "fp16" if drill.cuda else "fp32"
+    cudnn = torch.backends.cudnn
+    for name, width, height in cases:
+        if drill.left < 6:
+            break
+        model = network(name, drill.device)
+        row: Results = {}
+        before = cudnn.benchmark
+        for tries in (False, True):
+            drill.clean()
+            cudnn.benchmark = tries
+            try:
+                timed = _engine_row(drill, model, word, width, height)
+            finally:
+                cudnn.benchmark = before
+            row["tried" if tries else "by rules"] = {key: timed[key] for key in ("ms", "first s")}
+        found[f"{name} {width}x{height}"] = row
+        show(f"{name} {width}x{height}", row)
+
+
 def end_to_end(drill: Drill, found: Results) -> None:
     """A video, decoded, restored and encoded, against the engine alone on the same frames; left out without PyAV."""
     if find_spec("av") is None:
