@@ -38,6 +38,7 @@ def main() -> None:
         "machine": speed.machine,
         "deform": correctness.deform,
         "pointwise": correctness.pointwise,
+        "attention": correctness.attention,
         "engine": correctness.engine,
         "deform_time": speed.deform_time,
         "rates": speed.rates,
@@ -59,7 +60,7 @@ def main() -> None:
     drill.results["arguments"] = vars(given)
     drill.run({name: parts[name] for name in names} or parts)
     faulthandler.cancel_dump_traceback_later()
-    wrong = [name for name in ("deform", "pointwise") if drill.results["parts"].get(name, {}).get("bad")]
+    wrong = [name for name in ("deform", "pointwise", "attention") if drill.results["parts"].get(name, {}).get("bad")]
     failed = [*drill.results["errors"], *wrong]
     print(f"\n{drill.results['seconds']} s; failed, wrong or left out: {', '.join(failed) or 'none'}; {drill.path}")
     sys.exit(1 if failed else 0)

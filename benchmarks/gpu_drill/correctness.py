@@ -22,11 +22,13 @@ from benchmarks.gpu_drill.inputs import (
 )
 from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.options import InferenceOptions
+from edvr_cli.ops.attention import gate, weigh_by_likeness
 from edvr_cli.ops.conv import _finished
 from edvr_cli.ops.deform_conv import deform_conv2d_packed, implementation, training_kernel
 from edvr_cli.ops.deform_conv_fallback import deform_conv2d_torchvision
 from edvr_cli.ops.deform_conv_reference import deform_conv2d_packed_reference, split_packed
 from edvr_cli.ops.selftest import check_gradients
+from edvr_cli.ops.triton.attention import gated_triton, weighed_triton
 from edvr_cli.ops.triton.deform_conv import deform_conv2d_packed_triton
 from edvr_cli.ops.triton.epilogue import epilogue_triton
 
@@ -100,6 +102,38 @@ def pointwise(drill: Drill, found: Results) -> None:
     plain = drill.time_queueing(lambda: [small.add_(1) for _ in range(times)], 3) / times
     found["launch us"] = {"epilogue": round(launch * 1e6, 1), "add_": round(plain * 1e6, 1)}
     show("launch us", found["launch us"])
+
+
+def attention(drill: Drill, found: Results) -> None:
+    """What the fusion does between convolutions: the kernels against float64, and their time beside torch's."""
+    H, W = (6, 7) if drill.dry else (180, 320)
+    bad = 0
+    for C in (32, 64, 128):
+        for word in ("fp16", "fp32") if drill.cuda else ("fp32",):
+            maps = [
+                torch.randn(n, c, H, W, device=drill.device) for n, c in ((1, 5 * C), (5, C), (1, C), (1, C), (1, C))
+            ]
+            maps[1] /= C**0.5
+            stacked, embedded, *three = (m.to(TYPES[word]).contiguous(memory_format=torch.channels_last) for m in maps)
+            row: Results = {}
+            calls = {
+                "frames": (weighed_triton, weigh_by_likeness, (stacked, embedded, three[0])),
+                "places": (gated_triton, gate, tuple(three)),
+            }
+            for label, (kernel, definition, given) in calls.items():
+                with torch.inference_mode():
+                    exact = definition(*(m.double() for m in given))
+                    error = relative(kernel(*given), exact)
+                    # As torch's steps: layouts that the kernel does not take.
+                    plain = [m.contiguous() for m in given]
+                    allowed = 2 * relative(definition(*plain), exact)
+                    bad += not error <= allowed
+                    row[label] = {"error": error, "plain": allowed / 2, "ok": error <= allowed}
+                    row[label]["ms"] = round(drill.time_on_device([partial(kernel, *given)], 3, 10) * 1e3, 4)
+                    row[label]["torch ms"] = round(drill.time_on_device([partial(definition, *plain)], 3, 10) * 1e3, 4)
+            found[f"{word} C={C}"] = row
+            show(f"{word} C={C}", row)
+    found["bad"] = bad
 
 
 def _by_torch(x: Tensor, bias: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edvr_cli.network.config import EDVRConfig
+from edvr_cli.ops.attention import gate, weigh_by_likeness
 from edvr_cli.ops.conv import Conv, UpConv
 from edvr_cli.ops.deform_conv import deform_conv2d_packed
 from edvr_cli.ops.upsample import concat_upsampled
@@ -199,11 +200,9 @@ class TSAFusion(nn.Module):
 
     def forward(self, aligned: Tensor) -> Tensor:
         """Aligned features (B, T, C, h, w) → (B, C, h, w)."""
-        B, T = aligned.shape[:2]
         reference = self.temporal_attn1(aligned[:, self.reference])
-        embedded = self.temporal_attn2(aligned.flatten(0, 1)).unflatten(0, (B, T))
-        likeness = (embedded * reference.unsqueeze(1)).sum(dim=2, keepdim=True).sigmoid()  # (B, T, 1, h, w)
-        weighted = (aligned * likeness).flatten(1, 2)
+        embedded = self.temporal_attn2(aligned.flatten(0, 1))
+        weighted = weigh_by_likeness(aligned.flatten(1, 2), embedded, reference)
         fused = self.feat_fusion(weighted, SLOPE)
 
         a = self.spatial_attn1(weighted, SLOPE)
@@ -214,7 +213,7 @@ class TSAFusion(nn.Module):
         a = self.spatial_attn3(a, SLOPE) + below
         a = self.spatial_attn5(_up_to(self.spatial_attn4(a, SLOPE), fused))
         added = self.spatial_attn_add2(self.spatial_attn_add1(a, SLOPE))
-        return fused * a.sigmoid() * 2 + added
+        return gate(fused, a, added)
 
 
 class PredeblurModule(nn.Module):
