@@ -410,7 +410,7 @@ def test_each_task_has_a_default_that_suits_real_video():
     """What people have is compressed."""
     assert (default_model("sr"), default_model("deblur")) == ("edvr-s-x4-real", "edvr-s-deblur")
     assert {default_model("sr", device) for device in ("cuda", "cuda:1", "mps")} == {"edvr-m-x4-real"}
-    assert default_model("deblur", "cuda:0") == "edvr-s-deblur"
+    assert default_model("deblur", "cuda:0") == "edvr-m-deblur"
     with pytest.raises(ValueError, match="auto"):
         default_model("sr", "auto")
 
