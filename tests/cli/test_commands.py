@@ -80,6 +80,7 @@ def test_models_are_completed(monkeypatch, capsys):
         assert capsys.readouterr().out.split() == [
             "plain,edvr-m-x4",
             "plain,edvr-m-x4-real",
+            "plain,edvr-m-deblur",
             "plain,edvr-m-x4-reds",
             "plain,edvr-m-wotsa-x4-reds",
         ]

@@ -242,9 +242,12 @@ def test_the_default_is_that_of_the_device_that_auto_comes_to(monkeypatch: pytes
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     choice = ModelChoice(None, None, pull=False, device="auto")
-    assert choice.load("sr").name == "edvr-s-x4-real"
-    larger = choice.load_larger("sr")
-    assert larger is not None
-    assert larger.name == "edvr-m-x4-real"
-    assert choice.load_larger("deblur") is None
+    for task, small, large in (
+        ("sr", "edvr-s-x4-real", "edvr-m-x4-real"),
+        ("deblur", "edvr-s-deblur", "edvr-m-deblur"),
+    ):
+        assert choice.load(task).name == small
+        larger = choice.load_larger(task)
+        assert larger is not None
+        assert larger.name == large
     assert replace(choice, model="edvr-s-x4").load_larger("sr") is None
