@@ -57,7 +57,7 @@ def main() -> None:
     arguments = parser.parse_args()
     clips = build_cache(sources_in(arguments.footage), arguments.cache or arguments.runs / "cache")
     scores: dict[str, tuple[list[ClipScore], list[ClipScore]]] = {}
-    start = load_model(arguments.start).network if arguments.start else None
+    start = load_model(arguments.start, "cpu").network if arguments.start else None
     for name, changes in VARIANTS.items():
         recipe = replace(WHOLE if start is None else ONWARD, **changes)
         model = _trained(recipe, clips, arguments.runs / name.replace(" ", "-"), name, start)

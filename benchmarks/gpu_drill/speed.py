@@ -256,7 +256,7 @@ def end_to_end(drill: Drill, found: Results) -> None:
             break
         model = network(name, drill.device)
         word: Precision = "fp16" if drill.cuda else "fp32"
-        result = time_video(model, width, height, word, frame=1.0, budget=count)
+        result = time_video(model, width, height, word, frames=count)
         assert result is not None
         row = asdict(result) | {"share of the engine's speed": round(result.network / result.end_to_end, 3)}
         found[f"{name} {width}x{height}"] = row

@@ -76,8 +76,8 @@ def bench(
             video = None
             if timed:
                 fastest = min(timed, key=lambda engine: engine.time.median)  # type: ignore[union-attr]
-                frame = fastest.time.median  # type: ignore[union-attr]
-                video = time_video(model, width, height, fastest.precision, frame=frame, budget=budget)
+                frames = int(budget / fastest.time.median)  # type: ignore[union-attr]
+                video = time_video(model, width, height, fastest.precision, frames=frames)
             cases.append(CaseResult(size, width, height, network, video))
     return Report(machine_name(device), str(device), torch.__version__, torch.get_num_threads(), rates, cases)
 

@@ -47,19 +47,17 @@ class VideoResult:
     end_to_end: float
 
 
-def time_video(
-    model: EDVR, width: int, height: int, precision: Precision, *, frame: float, budget: float
-) -> VideoResult | None:
-    """Time a clip of as many frames as ``budget`` seconds allow at ``frame`` seconds each; None: less than a window."""
+def time_video(model: EDVR, width: int, height: int, precision: Precision, *, frames: int) -> VideoResult | None:
+    """Time a clip of at most so many ``frames``, fewer where they are large; None where that is less than a window."""
     T, scale = model.config.frames, model.config.scale
     device = next(model.parameters()).device
-    count = min(_MAX_FRAMES, int(budget / frame), max(T, _MAX_BYTES // (12 * width * height)))
+    count = min(_MAX_FRAMES, frames, max(T, _MAX_BYTES // (12 * width * height)))
     if count < T:
         return None
     with tempfile.TemporaryDirectory(prefix="edvr-bench-") as folder:
         source, target = Path(folder, "source.mkv"), Path(folder, "target.mkv")
-        frames = clip(count, width, height)
-        _encode(frames, _plan(source, width, height, "ultrafast"), source)
+        source_frames = clip(count, width, height)
+        _encode(source_frames, _plan(source, width, height, "ultrafast"), source)
         decoded: list[Tensor] = []
 
         def decode() -> None:
@@ -73,7 +71,7 @@ def time_video(
             for _ in stream.restore_stream((None, frame, False) for frame in decoded):
                 pass
 
-        large = [resize(frame.to(device), (height * scale, width * scale), "bicubic") for frame in frames[:T]]
+        large = [resize(frame.to(device), (height * scale, width * scale), "bicubic") for frame in source_frames[:T]]
         plan = _plan(target, width * scale, height * scale, PRESET)
         times = {
             "decode": seconds(decode, device),

@@ -12,9 +12,10 @@ __all__ = ["gate", "weigh_by_likeness"]
 
 
 def weigh_by_likeness(stacked: Tensor, embedded: Tensor, reference: Tensor) -> Tensor:
-    """Frames side by side, each pixel of each times the sigmoid of its likeness to the reference, a sum over channels.
+    """Multiply each pixel of each frame by the sigmoid of its likeness to the reference.
 
-    stacked (B, T·C, h, w), embedded (B·T, C, h, w), reference (B, C, h, w) → like ``stacked``.
+    stacked (B, T·C, h, w), the frames side by side; their likeness is the sum over channels of the products of
+    embedded (B·T, C, h, w) and reference (B, C, h, w). Returns the shape of ``stacked``.
     """
     if fuses(stacked, embedded, reference):
         y = attempt(stacked.device, "attention to frames", lambda: _weighed_by_triton(stacked, embedded, reference))
@@ -38,18 +39,16 @@ def _weighed_by_triton(stacked: Tensor, embedded: Tensor, reference: Tensor) -> 
     from edvr_cli.ops.triton.attention import weighed_triton  # noqa: PLC0415 (triton is optional)
 
     C = reference.shape[1]
-    suits = is_pixels_first(stacked, embedded, reference) and C & (C - 1) == 0 and stacked.numel() > 0
-    return (
-        weighed_triton(stacked, embedded, reference) if suits and _of_one_type(stacked, embedded, reference) else None
-    )
+    suits = _suits(stacked, embedded, reference) and C & (C - 1) == 0
+    return weighed_triton(stacked, embedded, reference) if suits else None
 
 
 def _gated_by_triton(x: Tensor, attention: Tensor, added: Tensor) -> Tensor | None:
     from edvr_cli.ops.triton.attention import gated_triton  # noqa: PLC0415 (triton is optional)
 
-    suits = is_pixels_first(x, attention, added) and _of_one_type(x, attention, added) and x.numel() > 0
-    return gated_triton(x, attention, added) if suits else None
+    return gated_triton(x, attention, added) if _suits(x, attention, added) else None
 
 
-def _of_one_type(*maps: Tensor) -> bool:
-    return len({m.dtype for m in maps}) == 1
+def _suits(*maps: Tensor) -> bool:
+    """Whether the kernels take these: not empty, channels_last, of one type."""
+    return maps[0].numel() > 0 and is_pixels_first(*maps) and len({m.dtype for m in maps}) == 1

@@ -111,16 +111,16 @@ def joined(one: Footage, other: Footage) -> Footage:
 def compressed(run: Tensor, earlier: int, versions: int, rng: np.random.Generator) -> Tensor:
     """(V, T, 3, S / s, S / s) uint8, the last most strongly degraded.
 
-    Every second one, and the last, goes through the whole chain of degradations; the others are what most people have:
-    a clean picture that was reduced and compressed. ``run`` are a tile's T frames after ``earlier`` ones; each version
-    is compressed with some of these.
+    The last, and every second one before it, goes through the whole chain of degradations; the others are what most
+    people have: a clean picture that was reduced and compressed. ``run`` are a tile's T frames after ``earlier`` ones;
+    each version is compressed with some of these.
     """
     small = run.shape[-1] // SCALE
     made = run.new_empty(versions, len(run) - earlier, 3, small, small)
     for n in range(versions):
         first = int(rng.integers(earlier + 1))
         from_last = versions - 1 - n
-        strength = 1 - from_last // 2 / -(-versions // 2)
+        strength = 1 - from_last // 2 / ((versions + 1) // 2)
         chain = None if from_last % 2 == 0 else _compression_alone(strength)
         made[n] = real(run[first:], rng, scale=SCALE, strength=strength, chain=chain)[earlier - first :]
     return made
