@@ -6,7 +6,7 @@ from fractions import Fraction
 from av.filter import Graph
 from av.video.frame import VideoFrame
 
-from edvr_cli.video.pixels.hdr import side_data
+from edvr_cli.video.pixels.side_data import side_data
 
 __all__ = ["upright"]
 

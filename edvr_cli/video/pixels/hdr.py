@@ -3,10 +3,10 @@
 import struct
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, cast
 
-from av.sidedata import sidedata
 from av.video.frame import VideoFrame
+
+from edvr_cli.video.pixels.side_data import side_data
 
 # What is lost, by which side data of a frame it shows, and by which word in libav's description of the stream.
 _UNKEPT = (
@@ -68,29 +68,3 @@ def unkept_metadata(frame: VideoFrame, description: str) -> tuple[str, ...]:
         for name, kinds, word in _UNKEPT
         if any(side_data(frame, kind) is not None for kind in kinds) or (word and word in description)
     )
-
-
-def side_data(frame: VideoFrame, name: str) -> bytes | None:
-    """One piece of a frame's side data by libav's name, or None."""
-    every: Any = frame.side_data
-    # PyAV 18 iterates over the pieces, PyAV 19 over their kinds; its length is the number of kinds, not of pieces.
-    pieces = (item if hasattr(item, "type") else every[item] for item in every)
-    found = next((piece for piece in pieces if piece.type.name == name), None)
-    return None if found is None else bytes(found)
-
-
-# Kinds that FFmpeg 8 has and PyAV 18 has no names for.
-_NEWER_KINDS = {28: "LCEVC", 29: "VIEW_ID", 30: "3D_REFERENCE_DISPLAYS", 31: "EXIF"}
-
-
-def _unnamed_kind(kind: object) -> sidedata.Type | None:
-    """A member of PyAV's enumeration for a kind that it lacks, without which no side data of the frame can be had."""
-    if not isinstance(kind, int):
-        return None
-    member: Any = object.__new__(sidedata.Type)
-    member._name_ = _NEWER_KINDS.get(kind, f"UNKNOWN_{kind}")
-    member._value_ = kind
-    return cast(sidedata.Type, member)
-
-
-sidedata.Type._missing_ = staticmethod(_unnamed_kind)  # type: ignore[method-assign,assignment]

@@ -14,8 +14,9 @@ from av.video.stream import VideoStream
 
 from edvr_cli.video.containers import is_cover, readable
 from edvr_cli.video.pixels.color import LINEAR, UNSPECIFIED, ColorSpec, resolve
-from edvr_cli.video.pixels.hdr import hdr_metadata, side_data, unkept_metadata
+from edvr_cli.video.pixels.hdr import hdr_metadata, unkept_metadata
 from edvr_cli.video.pixels.layout import PixelLayout, nearest_layout
+from edvr_cli.video.pixels.side_data import side_data
 from edvr_cli.video.pyav import fraction, time_base
 from edvr_cli.video.reading.alpha_decoder import VideoTrack, has_alpha_beside
 from edvr_cli.video.reading.info import Source, StreamInfo, VideoInfo

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from edvr_cli.errors import EdvrError, InputError
 from edvr_cli.system.limits import available_memory
-from edvr_cli.video.pixels.hdr import hdr_metadata, side_data
+from edvr_cli.video.pixels.hdr import hdr_metadata
+from edvr_cli.video.pixels.side_data import side_data
 from edvr_cli.video.protection import has_protected_samples
 from edvr_cli.video.reading import sources
 from edvr_cli.video.reading.info import plain_rate
