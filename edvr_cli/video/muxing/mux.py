@@ -54,7 +54,7 @@ def mux(
     segments = [video] if isinstance(video, EncodedVideo) else list(video)
     clock = VideoClock(segments)
     if plan.images is not None:
-        write_images(segments, plan.images, Path(target))
+        write_images(segments, plan.images, Path(target), profiles=plan.profiles)
         return clock.timeline(Fraction(0))
     trim = TrimRange(
         start=clock.begin if trim_start else None,

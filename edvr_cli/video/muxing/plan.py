@@ -14,8 +14,10 @@ from av.container import InputContainer
 from av.packet import Packet
 
 from edvr_cli.errors import OutputError, wrong_usage
+from edvr_cli.video.color_profiles import HOLD_PROFILES, profile_in, profile_name, samples_of
 from edvr_cli.video.file_names import RAW, STANDARD_OUTPUT, Y4M, PipeFormat, container_format
 from edvr_cli.video.image_sequences import ENCODERS, ImageNames, output_names
+from edvr_cli.video.muxing.image_files import PictureProfiles
 from edvr_cli.video.muxing.muxer_probe import first_packets, holds_video, why_muxer_refuses
 from edvr_cli.video.muxing.tags import lost_tags
 from edvr_cli.video.reading.info import Source, StreamInfo, VideoInfo
@@ -50,15 +52,17 @@ class MuxPlan:
 
     ``format`` is libav's name of the container, or `PICTURES`, `Y4M` or `RAW`, which hold the video alone.
     ``notes`` are sentences about what changes although nothing is dropped, such as coarser times, ``images`` the
-    names of the pictures where these are the target. ``any_tag`` says that mp4 and mov must write metadata in a way
-    that holds any tag, as phones do, instead of the usual one, ``alpha_beside`` that transparency is kept beside the
-    pictures, as VP9's is, and must be announced. ``remarks`` are sentences about the source that cost nothing of it.
+    names of the pictures where these are the target, ``profiles`` where their color profiles come from. ``any_tag``
+    says that mp4 and mov must write metadata in a way that holds any tag, as phones do, instead of the usual one,
+    ``alpha_beside`` that transparency is kept beside the pictures, as VP9's is, and must be announced. ``remarks`` are
+    sentences about the source that cost nothing of it.
     """
 
     format: str
     streams: tuple[StreamPlan, ...]
     notes: tuple[str, ...] = ()
     images: ImageNames | None = None
+    profiles: PictureProfiles | None = None
     any_tag: bool = False
     alpha_beside: bool = False
     remarks: tuple[str, ...] = ()
@@ -122,6 +126,7 @@ def plan_mux(
     elif images is not None:
         _check_pictures(images, info, encoder)
         plan = MuxPlan(PICTURES, _all_dropped(info, "pictures have none"), encoder.notes, images)
+        plan = replace(plan, profiles=_profiles(info, encoder, images))
     else:
         plan = _plan_container(info, encoder, path, audio=audio, subtitles=subtitles)
     left_out = {kind for kind, kept in (("audio", audio), ("subtitle", subtitles)) if not kept}
@@ -179,6 +184,23 @@ def _check_pictures(images: ImageNames, info: VideoInfo, encoder: EncoderPlan) -
         raise OutputError(f"{images.suffix} pictures hold linear light, HDR video does not; use .png or .tiff.")
 
 
+def _profiles(info: VideoInfo, encoder: EncoderPlan, images: ImageNames) -> PictureProfiles | None:
+    pictures = _pictures_of(info.source)
+    if not pictures or images.suffix.lower() not in HOLD_PROFILES:
+        return None
+    return PictureProfiles(pictures, "GRAY" if encoder.layout.family == "gray" else "RGB")
+
+
+def _profile_notes(info: VideoInfo, plan: MuxPlan) -> tuple[str, ...]:
+    """A sentence where the first picture has a color profile other than the usual, and the target does not get it."""
+    pictures = _pictures_of(info.source)
+    profile = profile_in(pictures[0].read_bytes()) if pictures else None
+    if profile is None or "sRGB" in profile_name(profile) or (plan.profiles and plan.profiles.of(0)):
+        return ()
+    where = f"it is about {samples_of(profile)}" if plan.profiles else f"{plan.format} cannot hold it"
+    return (f"The color profile {profile_name(profile)} is dropped, so colors may look different: {where}.",)
+
+
 def _source_notes(info: VideoInfo, plan: MuxPlan) -> tuple[str, ...]:
     """Notes on assumptions about the source, and on parts that cannot be written."""
     assumed = () if plan.images is not None else info.notes
@@ -192,7 +214,7 @@ def _source_notes(info: VideoInfo, plan: MuxPlan) -> tuple[str, ...]:
             metadata += (f"{info.chapters} chapters are dropped: {plan.format} holds none.",)
         if info.display_matrix is not None:
             metadata += (f"The rotation or mirroring is lost: {plan.format} cannot say it.",)
-    return (*assumed, *lost, *metadata)
+    return (*assumed, *lost, *metadata, *_profile_notes(info, plan))
 
 
 def _pipe_notes(info: VideoInfo, encoder: EncoderPlan) -> tuple[str, ...]:

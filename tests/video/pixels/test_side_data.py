@@ -1,12 +1,15 @@
-"""Side data of decoded frames, and what reading it must not do to the process."""
+"""Side data of decoded frames: found by its kind, whichever PyAV holds it, and no danger to the process."""
 
 import struct
 import subprocess
 import sys
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import av
+import pytest
 
 from edvr_cli.video.pixels.side_data import side_data
 
@@ -18,6 +21,33 @@ for _ in range(30):
         assert sum(1 for _ in reader) == 1
     gc.collect()
 """
+
+
+class Piece(bytes):
+    """A piece of side data: its bytes and its kind."""
+
+    type: Any
+
+    @classmethod
+    def of(cls, kind: str, content: bytes) -> "Piece":
+        """A piece of ``kind``."""
+        piece = cls(content)
+        piece.type = SimpleNamespace(name=kind)
+        return piece
+
+
+class ByKind(dict[str, Piece]):
+    """PyAV 19's container: as long as it has kinds, although a kind may have several pieces."""
+
+
+PIECES = [Piece.of("SEI", b"a"), Piece.of("SEI", b"b"), Piece.of("LIGHT", b"level")]
+
+
+@pytest.mark.parametrize("every", [PIECES, ByKind((piece.type.name, piece) for piece in PIECES)])
+def test_a_piece_is_found_behind_others_of_one_kind(every: Any):
+    frame: Any = SimpleNamespace(side_data=every)
+    assert side_data(frame, "LIGHT") == b"level"
+    assert side_data(frame, "MISSING") is None
 
 
 def test_color_profile_of_a_png_is_found(tmp_path):
