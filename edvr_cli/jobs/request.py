@@ -13,7 +13,7 @@ from edvr_cli.video.addresses import as_url, is_url
 from edvr_cli.video.file_names import STANDARD_INPUT, STANDARD_OUTPUT, container_format
 from edvr_cli.video.image_sequences import find_images, output_names
 from edvr_cli.video.reading.options import InputOptions
-from edvr_cli.video.writing.encoder_options import check_encoding
+from edvr_cli.video.writing.encoder_options import checked_encoding
 from edvr_cli.video.writing.options import usual_encoder
 
 __all__ = ["check_request", "find_finished_job", "job_directory"]
@@ -49,7 +49,7 @@ def check_request(
     if output_names(target, find_images(source) or ()) is None:
         usual = usual_encoder(container_format(target))
         if output.encoding is not None:
-            check_encoding(replace(output.encoding, codec=output.encoding.codec or usual))
+            checked_encoding(replace(output.encoding, codec=output.encoding.codec or usual))
     if job.resume == "require" and not job_dir.manifest.exists():
         raise OutputError(f"There is no interrupted job for {target}.", hint="no_resume")
     return path

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from edvr_cli.ops.cpu.jit_cache import jit
 from edvr_cli.ops.cpu.llvm_values import LANES
-from edvr_cli.ops.cpu.matmul import chunk, flat, multiplies_bfloat16, pack, product
+from edvr_cli.ops.cpu.matmul import chunk, flat, pack, product, takes_bfloat16
 from edvr_cli.ops.cpu.simd import ROWS, VECTORS, blend, load_f32, pixel_offset, power_of_two, prefetch, store_f32
 
 __all__ = ["deform_conv2d_compiled", "deform_conv2d_packed_compiled"]
@@ -62,7 +62,7 @@ def _convolve(
     K = k * k
     G = mask.shape[1] // K
     # Samples are taken in float32 whatever the type of the maps; only the product is in theirs.
-    narrow = x.dtype == torch.bfloat16 and C % 2 == 0 and multiplies_bfloat16()
+    narrow = x.dtype == torch.bfloat16 and C % 2 == 0 and takes_bfloat16()
     pixels = x.detach().contiguous(memory_format=torch.channels_last)
     taps = pack(weight.detach().permute(2, 3, 1, 0).reshape(1, K * C, O), narrow)
     y = torch.empty((N, O, H, W), dtype=x.dtype, memory_format=torch.channels_last)

@@ -13,10 +13,10 @@ from edvr_cli.ops.cpu.jit_cache import jit
 from edvr_cli.ops.cpu.llvm_values import LANES
 from edvr_cli.ops.cpu.simd import ROWS, VECTORS, multiply
 
-__all__ = ["chunk", "flat", "multiplies_bfloat16", "pack", "product"]
+__all__ = ["chunk", "flat", "pack", "product", "takes_bfloat16"]
 
 
-def multiplies_bfloat16() -> bool:
+def takes_bfloat16() -> bool:
     """Whether this processor multiplies bfloat16 at twice the rate of float32."""
     return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 

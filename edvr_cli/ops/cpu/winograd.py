@@ -21,7 +21,7 @@ from edvr_cli.ops.conv import UpConv
 from edvr_cli.ops.cpu.deform_conv import _workers
 from edvr_cli.ops.cpu.jit_cache import jit
 from edvr_cli.ops.cpu.llvm_values import LANES
-from edvr_cli.ops.cpu.matmul import chunk, flat, multiplies_bfloat16, pack, product
+from edvr_cli.ops.cpu.matmul import chunk, flat, pack, product, takes_bfloat16
 from edvr_cli.ops.cpu.simd import PATCH, POINTS, TILE, VECTORS, input_transform, output_transform
 
 __all__ = ["WinogradConv2d", "winograd"]
@@ -60,7 +60,7 @@ class WinogradConv2d(nn.Module):
         O, C = weight.shape[:2]
         bias = torch.zeros(O) if bias is None else bias.detach().float()
         self.channels = O, C
-        self.narrow = weight.dtype == torch.bfloat16 and multiplies_bfloat16()
+        self.narrow = weight.dtype == torch.bfloat16 and takes_bfloat16()
         self.shuffles = isinstance(conv, UpConv)
         if self._shuffles_vectors():  # then the outputs of one of the four pixels lie together
             weight, bias = (t.unflatten(0, (-1, 4)).transpose(0, 1).flatten(0, 1) for t in (weight, bias))

@@ -15,8 +15,8 @@ from edvr_cli.video.writing.options import CODEC_ALIASES, DEFAULT_CODEC, Encodin
 __all__ = [
     "QUALITY",
     "Quality",
-    "check_encoding",
     "check_options",
+    "checked_encoding",
     "find_encoder",
     "merged_options",
     "quality_options",
@@ -184,9 +184,14 @@ def find_encoder(name: str) -> av.Codec:
     return codec
 
 
-def check_encoding(encoding: Encoding) -> None:
-    """Raise OutputError for a codec, quality, preset or option that is wrong whatever the source."""
+def checked_encoding(encoding: Encoding) -> tuple[av.Codec, dict[str, str]]:
+    """The encoder that is meant, and its options for the quality and speed that are asked for.
+
+    Raises OutputError for a codec, quality, preset or option that is wrong whatever the source.
+    """
     name = encoder_name(encoding.codec or DEFAULT_CODEC)
     codec = find_encoder(name)
-    quality_options(replace(encoding, codec=name), QUALITY.get(name, Quality(None, None)))
+    quality = QUALITY.get(name, Quality(None, None))
+    options = quality_options(replace(encoding, codec=name), quality)
     check_options(codec, encoding.options)
+    return codec, {**quality.fixed, **options}

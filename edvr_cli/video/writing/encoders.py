@@ -15,16 +15,8 @@ from edvr_cli.video.pixels.color import ColorSpec
 from edvr_cli.video.pixels.hdr import HdrMetadata
 from edvr_cli.video.pixels.layout import PixelLayout
 from edvr_cli.video.reading.info import VideoInfo, plain_rate
-from edvr_cli.video.writing.encoder_options import (
-    QUALITY,
-    Quality,
-    check_options,
-    find_encoder,
-    merged_options,
-    quality_options,
-    static_options,
-)
-from edvr_cli.video.writing.options import DEFAULT_CODEC, Encoding, encoder_name
+from edvr_cli.video.writing.encoder_options import checked_encoding, merged_options, static_options
+from edvr_cli.video.writing.options import Encoding
 from edvr_cli.video.writing.output_formats import candidate_layouts
 
 __all__ = ["EncoderPlan", "plan_encoder"]
@@ -130,17 +122,10 @@ def plan_encoder(encoding: Encoding, info: VideoInfo, *, width: int, height: int
     chroma than the source does, and in 4:4:4 where the encoder takes an odd size only so. Raises OutputError
     for an unknown codec, pixel format, preset or option, with what there is instead.
     """
-    name = encoder_name(encoding.codec or DEFAULT_CODEC)
-    encoding = replace(encoding, codec=name)
-    codec = find_encoder(name)
-    quality = QUALITY.get(name, Quality(None, None))
+    codec, chosen = checked_encoding(encoding)
+    name = codec.name
     rate = plain_rate(info.average_rate or Fraction(25))  # It only guides the encoder.
-    options = {
-        **quality.fixed,
-        **quality_options(encoding, quality),
-        **static_options(name, info.hdr),
-    }
-    check_options(codec, encoding.options)
+    options = {**chosen, **static_options(name, info.hdr)}
 
     def attempt(layout: PixelLayout) -> EncoderPlan:
         color = info.color.for_layout(layout)
