@@ -107,8 +107,17 @@ def _restrictions(protocol: str) -> dict[str, str]:
 
 
 def main_video(container: InputContainer, path: str | os.PathLike[str]) -> VideoStream:
-    """The stream to restore: the default or first one that is not cover art. Raises InputError for none."""
+    """The stream to restore: the default or first one that is not cover art.
+
+    Raises InputError for none, and for a photo in tiles, each of which is a stream.
+    """
     streams = [stream for stream in container.streams.video if not is_cover(stream)]
+    tiles = [stream for stream in streams if stream.disposition & Disposition.dependent]
+    if tiles and "mif1" in container.metadata.get("compatible_brands", ""):
+        raise InputError(
+            f"{path} is a photo in {len(tiles)} tiles, as telephones store them, which are not joined here: "
+            f"make a PNG of it first (heif-convert, or Preview on a Mac)."
+        )
     if not streams:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no streams"
         cover = " other than cover art" if container.streams.video else ""

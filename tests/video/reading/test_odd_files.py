@@ -1,5 +1,6 @@
 """Files that were taken for something else: encrypted, damaged, without a frame rate, or with data nobody named."""
 
+import base64
 import struct
 from collections.abc import Callable
 from fractions import Fraction
@@ -22,6 +23,16 @@ from edvr_cli.video.reading.sources import ImageSource, probe
 from edvr_cli.video.writing.png_jpeg import jpeg, png
 from tests.models.test_file_kind import EXAMPLES
 from tests.support.clips import make_clip
+
+# A gray picture of 128×64 pixels in two tiles, as libavif 0.11's avifenc --grid 2x1 wrote it.
+TWO_TILES = """
+AAAAIGZ0eXBhdmlmAAAAAGF2aWZtaWYxbWlhZk1BMUIAAAF/bWV0YQAAAAAAAAAoaGRscgAAAAAAAAAAcGljdAAAAAAAAAAAAAAAAGxp
+YmF2aWYAAAAADnBpdG0AAAAAAAEAAAA6aWxvYwAAAABEAAADAAEAAAABAAABpwAAAAgAAgAAAAEAAAGvAAAAGwADAAAAAQAAAa8AAAAb
+AAAAXGlpbmYAAAAAAAMAAAAaaW5mZQIAAAAAAQAAZ3JpZENvbG9yAAAAABppbmZlAgAAAQACAABhdjAxQ29sb3IAAAAAGmluZmUCAAAB
+AAMAAGF2MDFDb2xvcgAAAAAcaXJlZgAAAAAAAAAQZGltZwABAAIAAgADAAAAi2lwcnAAAABfaXBjbwAAABRpc3BlAAAAAAAAAIAAAABA
+AAAAEHBpeGkAAAAAAwgICAAAABNjb2xybmNseAABAA0ABoAAAAAUaXNwZQAAAAAAAABAAAAAQAAAAAxhdjFDgQAMAAAAACRpcG1hAAAA
+AAAAAAMAAQMBAgMAAgQEAoUDAAMEBAKFAwAAACttZGF0AAAAAQCAAEASAAoJGBV//YICGg0IMgwfQD///8QAtxHiu8A=
+"""
 
 # --- Encryption: whose samples are protected
 
@@ -258,3 +269,11 @@ def test_damaged_videos_are_read_or_refused(tmp_path_factory, whole, suffix: str
         assert times == sorted(set(times))
     finally:
         path.unlink()
+
+
+def test_a_photo_in_tiles_is_refused(tmp_path: Path):
+    """Each tile is a stream, and one of them alone would look like the picture: telephones store photos so."""
+    photo = tmp_path / "photo.avif"
+    photo.write_bytes(base64.b64decode(TWO_TILES))
+    with pytest.raises(InputError, match=r"photo\.avif is a photo in 2 tiles.*make a PNG"):
+        probe(photo)
