@@ -9,6 +9,8 @@ import struct
 import zlib
 from collections.abc import Iterator
 
+from edvr_cli.video.tiff import is_tiff, tiff_entries
+
 __all__ = ["HOLD_PROFILES", "profile_in", "profile_name", "samples_of", "with_profile"]
 
 HOLD_PROFILES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
@@ -43,7 +45,7 @@ def with_profile(picture: bytes, profile: bytes) -> bytes:
         return _png_with(picture, profile)
     if picture.startswith(_JPEG):
         return _jpeg_with(picture, profile)
-    if picture.startswith((b"II*\0", b"MM\0*")):
+    if is_tiff(picture):
         return _tiff_with(picture, profile)
     return _webp_with(picture, profile) if _is_webp(picture) else picture
 
@@ -81,7 +83,7 @@ def _extracted(picture: bytes) -> bytes | None:
         return None if packed is None else zlib.decompressobj().decompress(packed, _MAX_PROFILE)
     if picture.startswith(_JPEG):
         return _from_jpeg(picture)
-    if picture.startswith((b"II*\0", b"MM\0*")):
+    if is_tiff(picture):
         return _from_tiff(picture)
     if _is_webp(picture):
         return next((body for kind, body in _webp_chunks(picture) if kind == b"ICCP"), None)
@@ -144,16 +146,8 @@ def _jpeg_with(picture: bytes, profile: bytes) -> bytes:
     return picture[:at] + b"".join(segments) + picture[at:]
 
 
-def _tiff_entries(picture: bytes) -> tuple[str, int, list[bytes]]:
-    """Byte order, place of the first directory, and its entries of 12 bytes."""
-    order = "<" if picture.startswith(b"II") else ">"
-    (at,) = struct.unpack_from(order + "I", picture, 4)
-    (count,) = struct.unpack_from(order + "H", picture, at)
-    return order, at, [picture[at + 2 + 12 * n : at + 14 + 12 * n] for n in range(count)]
-
-
 def _from_tiff(picture: bytes) -> bytes | None:
-    order, _, entries = _tiff_entries(picture)
+    order, _, entries = tiff_entries(picture)
     for entry in entries:
         tag, _, size, at = struct.unpack(order + "HHII", entry)
         if tag == _TIFF_PROFILE:
@@ -163,7 +157,7 @@ def _from_tiff(picture: bytes) -> bytes | None:
 
 def _tiff_with(picture: bytes, profile: bytes) -> bytes:
     """The profile and a new directory are appended; the old directory stays where it was, unused."""
-    order, at, entries = _tiff_entries(picture)
+    order, at, entries = tiff_entries(picture)
     following = picture[at + 2 + 12 * len(entries) :][:4]
     body = picture + bytes(len(picture) % 2)
     entries = [e for e in entries if struct.unpack(order + "H", e[:2])[0] != _TIFF_PROFILE]

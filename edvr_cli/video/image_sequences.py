@@ -16,6 +16,7 @@ from av.video.frame import VideoFrame
 
 from edvr_cli.errors import InputError, OutputError
 from edvr_cli.video.containers import reason
+from edvr_cli.video.tiff import holds_jpeg, is_tiff
 from edvr_cli.video.upright import upright
 
 # What FFmpeg's decoders are called for the pictures that are read, by suffix.
@@ -173,6 +174,9 @@ def decode_images(paths: Sequence[Path], *, first: int = 0, threads: int = 0) ->
         path = paths[index]
         try:
             data = path.read_bytes()
+            if is_tiff(data) and holds_jpeg(data):
+                # FFmpeg decodes these to black pictures, without an error.
+                raise InputError(f"{path} is a TIFF that holds a JPEG, which cannot be read here: save it as PNG.")
             # A decoder for each: one that has decoded a PNG before adds it to the next.
             decoder = av.CodecContext.create(_decoder_for(data, path), "r")
             assert isinstance(decoder, VideoCodecContext)

@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from edvr_cli.errors import OutputError
+from edvr_cli.errors import InputError, OutputError
 from edvr_cli.jobs.options import OutputOptions
 from edvr_cli.jobs.restore_video import restore_video
 from edvr_cli.video.reading.sources import probe
@@ -195,3 +195,12 @@ def test_pictures_with_a_loss_become_lossless_ones_unasked(tmp_path: Path):
     source = folder(tmp_path / "in", COLOR, names=("a.jpg",))
     restore_video(source, tmp_path / "out", model=Identity(LEAST))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "YCbCr", "L"])
+def test_a_jpeg_in_a_tiff_is_refused(tmp_path: Path, mode: str):
+    """FFmpeg would give a black picture."""
+    path = tmp_path / "scan.tiff"
+    Image.fromarray(RAMP).convert(mode).save(path, compression="jpeg")
+    with pytest.raises(InputError, match=r"scan\.tiff is a TIFF that holds a JPEG.*save it as PNG"):
+        probe(path)
