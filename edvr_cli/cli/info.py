@@ -28,6 +28,7 @@ from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.jobs.options import OutputOptions
 from edvr_cli.jobs.target_size import TargetSize
 from edvr_cli.video.addresses import as_url, is_url
+from edvr_cli.video.color_profiles import profile_name, samples_of
 from edvr_cli.video.file_names import FORMATS
 from edvr_cli.video.reading.options import InputOptions
 from edvr_cli.video.writing.options import Encoding
@@ -160,6 +161,7 @@ def _lines(info: VideoInfo, times: FrameIntervals | None) -> list[tuple[str, str
         ("video", f"{info.codec}, {info.pix_fmt}, {info.depth} bits" + (", transparent" if info.layout.alpha else "")),
         ("size", size),
         ("color", _color(info)),
+        ("profile", _profile(info)),
         ("HDR", _hdr(info)),
         ("frames", _frames(info, times)),
         ("starts at", f"{float(info.start_time):.6g} s" if info.start_time else ""),
@@ -184,6 +186,13 @@ def _color(info: VideoInfo) -> str:
     text += f", primaries {PRIMARIES_NAMES.get(color.primaries, color.primaries)}"
     text += f", transfer {TRANSFER_NAMES.get(color.transfer, color.transfer)}"
     return text + (f", chroma {color.chroma_location}" if info.layout.shift_x or info.layout.shift_y else "")
+
+
+def _profile(info: VideoInfo) -> str:
+    """The name of the first frame's color profile, or what it is about where it has none."""
+    if info.color_profile is None:
+        return ""
+    return profile_name(info.color_profile) or f"without a name, {samples_of(info.color_profile)}"
 
 
 def _hdr(info: VideoInfo) -> str:
@@ -255,6 +264,7 @@ def _facts(info: VideoInfo, times: FrameIntervals | None, prospect: Prospect) ->
                 "transfer": TRANSFER_NAMES.get(color.transfer, str(color.transfer)),
                 "chroma_location": color.chroma_location,
                 "assumed": color.assumed,
+                "profile": _profile(info) or None,
             },
             "hdr": {
                 "mastering": None if info.hdr.mastering is None else [float(value) for value in info.hdr.mastering],

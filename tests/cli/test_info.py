@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from edvr_cli.cli import edvr
 from edvr_cli.models.checkpoint import save_model
 from tests.support.clips import make_clip
+from tests.support.color_profile import profile
 from tests.support.networks import random_network
 
 
@@ -111,6 +113,21 @@ def test_the_plan_is_that_of_a_run_with_the_same_options(clip: Path, tmp_path: P
     assert limited["free_memory"] == 1 << 20 and limited["tile"] > 0
     sizes = [json.loads(info(clip, *options, *part).stdout)["output"]["size"] for part in ((), ("--frames", "2"))]
     assert sizes[1] < sizes[0]
+
+
+def test_the_color_profile_of_a_picture_is_told(tmp_path: Path):
+    """By the name that it gives itself, whatever is in that."""
+    pictures = {
+        "Display P3": profile(),
+        "[red]P3[/red] 2": profile("[red]P3[/red]\x1b\n2"),
+        "without a name, RGB": (132).to_bytes(4) + profile()[4:128] + bytes(4),
+    }
+    for name, icc in pictures.items():
+        Image.new("RGB", (32, 16)).save(tmp_path / "picture.png", icc_profile=icc)
+        assert f"profile {name} frames" in " ".join(info(tmp_path / "picture.png").stdout.split())
+        assert json.loads(info(tmp_path / "picture.png", "--json").stdout)["video"]["color"]["profile"] == name
+    Image.new("RGB", (32, 16)).save(tmp_path / "plain.png")
+    assert json.loads(info(tmp_path / "plain.png", "--json").stdout)["video"]["color"]["profile"] is None
 
 
 def test_failures_are_one_sentence(tmp_path: Path):

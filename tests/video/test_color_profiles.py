@@ -11,22 +11,12 @@ from PIL import Image, ImageCms
 from edvr_cli.events import Notice
 from edvr_cli.video.color_profiles import profile_in, profile_name, samples_of, with_profile
 from tests.jobs.test_pipeline import LEAST
+from tests.support.color_profile import profile
 from tests.support.networks import Identity
 from tests.support.run import restore
 
 PICTURE = np.random.default_rng(5).integers(0, 256, (16, 24, 3), dtype=np.uint8)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-
-
-def profile(name: str = "Display P3", samples: bytes = b"RGB ", size: int = 0) -> bytes:
-    """A profile that says its name, for ``samples``, filled up to ``size`` bytes."""
-    text = name.encode("utf-16-be")
-    value = b"mluc\0\0\0\0" + struct.pack(">II2s2sII", 1, 12, b"en", b"US", len(text), 28) + text
-    table = struct.pack(">I4sII", 1, b"desc", 144, len(value))
-    header = bytearray(128)
-    header[16:20], header[36:40] = samples, b"acsp"
-    whole = (bytes(header) + table + value).ljust(size, b"\7")
-    return struct.pack(">I", len(whole)) + whole[4:]
 
 
 def picture(path: Path, icc: bytes | None, mode: str = "RGB") -> Path:
@@ -82,6 +72,14 @@ def test_each_picture_keeps_its_own_profile(tmp_path: Path):
         picture(tmp_path / "in" / f"{number}.png", icc)
     restored(tmp_path / "in", tmp_path / "out")
     assert [profile_of(path) for path in sorted((tmp_path / "out").iterdir())] == profiles
+
+
+def test_a_picture_in_a_video_file_keeps_its_profile(tmp_path: Path):
+    """AVIF is read as the video that it is inside."""
+    restored(picture(tmp_path / "in.avif", profile()), tmp_path / "out.png")
+    assert profile_of(tmp_path / "out.png") == profile()
+    (said,) = restored(tmp_path / "in.avif", tmp_path / "out.mkv")
+    assert "Display P3" in said
 
 
 def test_gray_pictures_keep_a_profile_of_gray(tmp_path: Path):

@@ -15,15 +15,19 @@ __all__ = ["PictureProfiles", "write_images"]
 
 @dataclass(frozen=True)
 class PictureProfiles:
-    """Color profiles of a sequence of pictures, where they are about ``samples`` (``RGB`` or ``GRAY``)."""
+    """Color profiles of a sequence of pictures, where they are about ``samples`` (``RGB`` or ``GRAY``).
 
-    pictures: tuple[Path, ...]
+    Each of the ``pictures`` has its own; a source of another kind has a ``common`` one.
+    """
+
     samples: str
+    pictures: tuple[Path, ...] = ()
+    common: bytes | None = None
 
     def of(self, index: int) -> bytes | None:
         """The profile of the picture at a place in the sequence, None where it has none that fits."""
         try:
-            profile = profile_in(self.pictures[index].read_bytes())
+            profile = profile_in(self.pictures[index].read_bytes()) if self.pictures else self.common
         except OSError as error:
             raise InputError(f"{self.pictures[index]} cannot be read any more: {error.strerror}.") from error
         return profile if profile is not None and samples_of(profile) == self.samples else None

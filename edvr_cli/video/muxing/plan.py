@@ -14,7 +14,7 @@ from av.container import InputContainer
 from av.packet import Packet
 
 from edvr_cli.errors import OutputError, wrong_usage
-from edvr_cli.video.color_profiles import HOLD_PROFILES, profile_in, profile_name, samples_of
+from edvr_cli.video.color_profiles import HOLD_PROFILES, profile_name, samples_of
 from edvr_cli.video.file_names import RAW, STANDARD_OUTPUT, Y4M, PipeFormat, container_format
 from edvr_cli.video.image_sequences import ENCODERS, ImageNames, output_names
 from edvr_cli.video.muxing.image_files import PictureProfiles
@@ -185,19 +185,18 @@ def _check_pictures(images: ImageNames, info: VideoInfo, encoder: EncoderPlan) -
 
 
 def _profiles(info: VideoInfo, encoder: EncoderPlan, images: ImageNames) -> PictureProfiles | None:
-    pictures = _pictures_of(info.source)
-    if not pictures or images.suffix.lower() not in HOLD_PROFILES:
+    if images.suffix.lower() not in HOLD_PROFILES:
         return None
-    return PictureProfiles(pictures, "GRAY" if encoder.layout.family == "gray" else "RGB")
+    samples = "GRAY" if encoder.layout.family == "gray" else "RGB"
+    return PictureProfiles(samples, _pictures_of(info.source), info.color_profile)
 
 
 def _profile_notes(info: VideoInfo, plan: MuxPlan) -> tuple[str, ...]:
     """A sentence where the first picture has a color profile other than the usual, and the target does not get it."""
-    pictures = _pictures_of(info.source)
-    profile = profile_in(pictures[0].read_bytes()) if pictures else None
+    profile = info.color_profile
     if profile is None or "sRGB" in profile_name(profile) or (plan.profiles and plan.profiles.of(0)):
         return ()
-    where = f"it is about {samples_of(profile)}" if plan.profiles else f"{plan.format} cannot hold it"
+    where = f"it is about {samples_of(profile)}" if plan.profiles else f"it cannot be written to {plan.format}"
     return (f"The color profile {profile_name(profile)} is dropped, so colors may look different: {where}.",)
 
 

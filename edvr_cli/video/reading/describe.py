@@ -61,6 +61,7 @@ def describe_stream(source: Source, track: VideoTrack, frame: VideoFrame) -> Vid
         display_matrix=matrix,
         interlaced=frame.interlaced_frame,
         hdr=hdr_metadata(frame),
+        color_profile=side_data(frame, "ICC_PROFILE"),
         unkept=unkept_metadata(frame, text) + _hidden_alpha(stream, frame),
         streams=others,
         chapters=len(container.chapters()),

@@ -78,6 +78,7 @@ class VideoInfo:
         unkept: metadata of frames that no encoder here can write: "Dolby Vision".
         tags: of the frame that ``color`` is the color of, as `tags_of` gives them.
         opaque: whether the frames that were looked at have no transparency, or have it nowhere.
+        color_profile: ICC profile of the first frame; pictures of a sequence may have one each.
         share: how much of the bytes that the file promises is there.
         notes: sentences on what is assumed about the source, for the user.
         metadata: tags, bytes that are not UTF-8 kept as surrogates: see ``readable_metadata``.
@@ -110,6 +111,7 @@ class VideoInfo:
     notes: tuple[str, ...] = ()
     tags: tuple[str, int, int, int, int] | None = None
     opaque: bool = False
+    color_profile: bytes | None = None
     share: float = 1.0
 
     @property

@@ -11,6 +11,7 @@ from pathlib import Path
 from av.video.frame import VideoFrame
 
 from edvr_cli.system.limits import cpu_count
+from edvr_cli.video.color_profiles import profile_in
 from edvr_cli.video.image_sequences import decode_images, gaps
 from edvr_cli.video.pixels.color import LINEAR, UNSPECIFIED, ColorSpec, resolve
 from edvr_cli.video.pixels.layout import PixelLayout, native_layout, nearest_layout
@@ -69,6 +70,7 @@ class ImageSource:
             frame_count=count,
             notes=tuple(notes),
             opaque=is_opaque(frame),
+            color_profile=profile_in(self.pictures[0].read_bytes()),
         )
 
     @cached_property
