@@ -43,7 +43,7 @@ def check_kernel(device: torch.device, dtype: torch.dtype, features: int = 64, g
     if implementation(*arguments) == "triton":
         attempt(device, KERNEL, lambda: _verify_deform(arguments))
         attempt(device, EPILOGUE, lambda: _verify_epilogue(arguments))
-        for name, verify_one in _others(arguments[0]).items():
+        for name, verify_one in _between_convolutions(arguments[0]).items():
             attempt(device, name, verify_one)
 
 
@@ -65,7 +65,7 @@ def _verify_epilogue(arguments: tuple[Tensor, ...]) -> None:
     verify_epilogue(partial(epilogue_triton, in_place=False), arguments)
 
 
-def _others(x: Tensor) -> dict[str, Callable[[], None]]:
+def _between_convolutions(x: Tensor) -> dict[str, Callable[[], None]]:
     """By name, a check of each kernel for what lies between convolutions, on maps made of ``x`` (1, C, H, W)."""
 
     def weigh() -> None:

@@ -11,12 +11,13 @@ from collections.abc import Iterator
 
 from edvr_cli.video.tiff import is_tiff, tiff_entries
 
-__all__ = ["HOLD_PROFILES", "profile_in", "profile_name", "samples_of", "with_profile"]
+__all__ = ["HOLD_PROFILES", "profile_in", "profile_name", "samples_of", "whole_profile", "with_profile"]
 
 HOLD_PROFILES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 """Suffixes of the pictures whose files have a place for one."""
 
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
+_PNG_COLOR = (b"sRGB", b"gAMA", b"cHRM", b"cICP", b"iCCP")  # what viewers would take before or beside a profile
 _JPEG_MARK = b"ICC_PROFILE\0"
 _JPEG_PART = 65_519  # bytes of a profile in one segment, whose length is a 16-bit number
 _JPEG_SCAN, _JPEG_APP0, _JPEG_APP1, _JPEG_APP2 = 0xDA, 0xE0, 0xE1, 0xE2
@@ -31,6 +32,11 @@ def profile_in(picture: bytes) -> bytes | None:
         profile = _extracted(picture)
     except (struct.error, zlib.error, IndexError):  # cut short or damaged; whether it can be shown is the decoder's say
         return None
+    return whole_profile(profile)
+
+
+def whole_profile(profile: bytes | None) -> bytes | None:
+    """``profile``, or None where it is damaged or something else."""
     if profile is None or len(profile) < _HEADER or profile[36:40] != b"acsp":
         return None
     return profile if int.from_bytes(profile[:4]) <= len(profile) else None
@@ -92,26 +98,24 @@ def _extracted(picture: bytes) -> bytes | None:
 
 def _png_chunks(picture: bytes) -> Iterator[tuple[bytes, bytes]]:
     """(kind, content) of each chunk before the samples."""
-    at, kind = len(_PNG), b""
+    at = len(_PNG)
+    length, kind = struct.unpack_from(">I4s", picture, at)
     while kind != b"IDAT":
-        length, kind = struct.unpack_from(">I4s", picture, at)
         yield kind, picture[at + 8 : at + 8 + length]
         at += 12 + length
+        length, kind = struct.unpack_from(">I4s", picture, at)
 
 
 def _png_with(picture: bytes, profile: bytes) -> bytes:
-    content = b"ICC profile\0\0" + zlib.compress(profile)
-    checksum = zlib.crc32(b"iCCP" + content)
-    chunk = struct.pack(">I", len(content)) + b"iCCP" + content + struct.pack(">I", checksum)
-    at = len(_PNG) + 25  # after IHDR, which is first
-    # sRGB and a profile exclude each other; what FFmpeg says about primaries and gamma the profile says better.
-    rest = picture[at:]
-    for kind in (b"sRGB", b"gAMA", b"cHRM"):
-        found = rest[: rest.find(b"IDAT")].find(kind)
-        if found >= 0:
-            (length,) = struct.unpack_from(">I", rest, found - 4)
-            rest = rest[: found - 4] + rest[found + length + 8 :]
-    return picture[:at] + chunk + rest
+    chunks = list(_png_chunks(picture))
+    samples = picture[len(_PNG) + sum(12 + len(content) for _, content in chunks) :]
+    kept = [chunk for chunk in chunks if chunk[0] not in _PNG_COLOR]
+    kept.insert(1, (b"iCCP", b"ICC profile\0\0" + zlib.compress(profile)))  # after the header
+    written = (
+        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in kept
+    )
+    return _PNG + b"".join(written) + samples
 
 
 def _jpeg_segments(picture: bytes) -> Iterator[tuple[int, int, int]]:

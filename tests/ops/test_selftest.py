@@ -30,7 +30,7 @@ def interpreted() -> Iterator[Callable]:
 
 def verify_others(dtype: torch.dtype, features: int) -> list[str]:
     x = selftest._random_arguments(CPU, dtype, features, 4)[0]
-    checks = selftest._others(x)
+    checks = selftest._between_convolutions(x)
     for verify_one in checks.values():
         verify_one()
     return list(checks)

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,21 @@ def test_names_of_profiles():
     assert profile_name(bytes(old)) == "Adobe RGB"
     assert profile_name(bytes(128)) == ""
     assert samples_of(profile()) == "RGB"
+
+
+def test_a_profile_goes_before_other_words_about_color(tmp_path: Path):
+    """Of which viewers would prefer some: in a PNG none is left beside it."""
+    plain = io.BytesIO()
+    Image.fromarray(PICTURE).save(plain, "png", icc_profile=profile("before"))
+    whole = plain.getvalue()
+    for kind, content in ((b"cICP", bytes((9, 16, 0, 1))), (b"gAMA", struct.pack(">I", 45455)), (b"sRGB", b"\0")):
+        chunk = struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        whole = whole[:33] + chunk + whole[33:]
+    changed = with_profile(whole, profile())
+    assert not any(kind in changed for kind in (b"cICP", b"gAMA", b"sRGB"))
+    opened = Image.open(io.BytesIO(changed))
+    assert opened.info["icc_profile"] == profile()
+    assert (np.asarray(opened) == PICTURE).all()
 
 
 def test_what_holds_no_profile_stays_as_it_is():

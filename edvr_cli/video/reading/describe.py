@@ -12,6 +12,7 @@ from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from edvr_cli.video.color_profiles import whole_profile
 from edvr_cli.video.containers import is_cover, readable
 from edvr_cli.video.pixels.color import LINEAR, UNSPECIFIED, ColorSpec, resolve
 from edvr_cli.video.pixels.hdr import hdr_metadata, unkept_metadata
@@ -61,7 +62,7 @@ def describe_stream(source: Source, track: VideoTrack, frame: VideoFrame) -> Vid
         display_matrix=matrix,
         interlaced=frame.interlaced_frame,
         hdr=hdr_metadata(frame),
-        color_profile=side_data(frame, "ICC_PROFILE"),
+        color_profile=whole_profile(side_data(frame, "ICC_PROFILE")),
         unkept=unkept_metadata(frame, text) + _hidden_alpha(stream, frame),
         streams=others,
         chapters=len(container.chapters()),
