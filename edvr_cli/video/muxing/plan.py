@@ -194,10 +194,14 @@ def _profiles(info: VideoInfo, encoder: EncoderPlan, images: ImageNames) -> Pict
 def _profile_notes(info: VideoInfo, plan: MuxPlan) -> tuple[str, ...]:
     """A sentence where the first picture has a color profile other than the usual, and the target does not get it."""
     profile = info.color_profile
-    if profile is None or "sRGB" in profile_name(profile) or (plan.profiles and plan.profiles.of(0)):
+    if profile is None or (plan.profiles and plan.profiles.of(0)):
         return ()
-    where = f"it is about {samples_of(profile)}" if plan.profiles else f"it cannot be written to {plan.format}"
-    return (f"The color profile {profile_name(profile)} is dropped, so colors may look different: {where}.",)
+    name = profile_name(profile)
+    if "sRGB" in name:
+        return ()
+    unfit = f"it is for {samples_of(profile)} samples, and these are others"
+    where = unfit if plan.profiles else f"it cannot be written to {plan.format}"
+    return (f"The color profile {name or '(nameless)'} is dropped, so colors may look different: {where}.",)
 
 
 def _source_notes(info: VideoInfo, plan: MuxPlan) -> tuple[str, ...]:
