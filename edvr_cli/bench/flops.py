@@ -40,7 +40,7 @@ def count_work(network: nn.Module, run: Callable[[], object]) -> WorkCount:
         values = x.numel() + y.numel()
         if isinstance(module, nn.Conv2d):
             taps = module.kernel_size[0] * module.kernel_size[1]
-        elif isinstance(module, DeformConv):  # its offsets' convolution is a module of its own
+        elif isinstance(module, DeformConv):  # the convolution that finds its offsets is counted by itself
             values += written[module.conv_offset]
         written[module] = y.numel()
         flops += 2.0 * y.numel() * taps * x.shape[1]

@@ -48,7 +48,7 @@ class VideoResult:
 
 
 def time_video(model: EDVR, width: int, height: int, precision: Precision, *, frames: int) -> VideoResult | None:
-    """Time a clip of at most so many ``frames``, fewer where they are large; None where that is less than a window."""
+    """Time a clip of at most ``frames`` frames, fewer if they are large; None if they are fewer than a window has."""
     T, scale = model.config.frames, model.config.scale
     device = next(model.parameters()).device
     count = min(_MAX_FRAMES, frames, max(T, _MAX_BYTES // (12 * width * height)))

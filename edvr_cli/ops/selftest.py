@@ -173,25 +173,26 @@ def verify_gradients(operation: Operation, arguments: tuple[Tensor, ...]) -> Non
 def verify_epilogue(operation: Callable[..., Tensor], arguments: tuple[Tensor, ...]) -> None:
     """Hold ``operation`` on (x, bias, added map, slope) against torch's own steps, as :func:`verify` does."""
     x, _, _, bias = arguments
-    x = x.contiguous(memory_format=torch.channels_last)
-    add = x.flip(1).contiguous(memory_format=torch.channels_last)
 
     def steps(x: Tensor, bias: Tensor, add: Tensor) -> Tensor:
         return F.leaky_relu(x + bias.view(-1, 1, 1) + add, _SLOPE)
 
-    with torch.no_grad():
-        exact, plain = steps(x.double(), bias.double(), add.double()), steps(x, bias, add)
-        _compare(EPILOGUE, operation(x, bias, add, _SLOPE), plain, exact)
+    verify_steps(EPILOGUE, lambda *maps: operation(*maps, _SLOPE), steps, (x, bias, x.flip(1)), harmless=0.0)
 
 
 def verify_steps(
-    what: str, operation: Callable[..., Tensor], steps: Callable[..., Tensor], arguments: tuple[Tensor, ...]
+    what: str,
+    operation: Callable[..., Tensor],
+    steps: Callable[..., Tensor],
+    arguments: tuple[Tensor, ...],
+    *,
+    harmless: float = _HARMLESS,
 ) -> None:
     """Hold ``operation`` on maps and vectors against torch's own ``steps``, as :func:`verify` does."""
     given = [t.contiguous(memory_format=torch.channels_last) if t.dim() == 4 else t for t in arguments]
     with torch.no_grad():
         exact, plain = steps(*(t.double() for t in given)), steps(*given)
-        _compare(what, operation(*given), plain, exact, harmless=_HARMLESS)
+        _compare(what, operation(*given), plain, exact, harmless=harmless)
 
 
 def _compare(what: str, result: Tensor, plain: Tensor, exact: Tensor, *, harmless: float = 0.0) -> None:

@@ -115,8 +115,8 @@ def main_video(container: InputContainer, path: str | os.PathLike[str]) -> Video
     tiles = [stream for stream in streams if stream.disposition & Disposition.dependent]
     if tiles and "mif1" in container.metadata.get("compatible_brands", ""):
         raise InputError(
-            f"{path} is a photo in {len(tiles)} tiles, as telephones store them, which are not joined here: "
-            f"make a PNG of it first (heif-convert, or Preview on a Mac)."
+            f"{path} is a photo in {len(tiles)} tiles, as phones store them, which are not joined here: "
+            "make a PNG of it first (heif-convert, or Preview on a Mac)."
         )
     if not streams:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no streams"

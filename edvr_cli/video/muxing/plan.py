@@ -194,14 +194,16 @@ def _profiles(info: VideoInfo, encoder: EncoderPlan, images: ImageNames) -> Pict
 def _profile_notes(info: VideoInfo, plan: MuxPlan) -> tuple[str, ...]:
     """A sentence where the first picture has a color profile other than the usual, and the target does not get it."""
     profile = info.color_profile
-    if profile is None or (plan.profiles and plan.profiles.of(0)):
+    if profile is None or "sRGB" in (name := profile_name(profile)):
         return ()
-    name = profile_name(profile)
-    if "sRGB" in name:
+    samples = samples_of(profile)
+    if plan.profiles is None:
+        why = f"it cannot be written to {plan.format}"
+    elif samples != plan.profiles.samples:
+        why = f"it is made for {samples} samples, which these are not"
+    else:
         return ()
-    unfit = f"it is for {samples_of(profile)} samples, and these are others"
-    where = unfit if plan.profiles else f"it cannot be written to {plan.format}"
-    return (f"The color profile {name or '(nameless)'} is dropped, so colors may look different: {where}.",)
+    return (f"The color profile {name or '(nameless)'} is dropped, so colors may look different: {why}.",)
 
 
 def _source_notes(info: VideoInfo, plan: MuxPlan) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 import ctypes
 import gc
-from collections.abc import Iterator
 from typing import Any, cast
 
 from av.dictionary import Dictionary
@@ -21,13 +20,13 @@ def side_data(frame: VideoFrame, name: str) -> bytes | None:
     return None if found is None else bytes(found)
 
 
-def _pieces(frame: VideoFrame) -> Iterator[Any]:
+def _pieces(frame: VideoFrame) -> list[Any]:
     every: Any = frame.side_data
     # PyAV 18 iterates over the pieces, PyAV 19 over their kinds; its length is the number of kinds, not of pieces.
     pieces = [item if hasattr(item, "type") else every[item] for item in every]
     for piece in pieces:
         _keep_tags(piece)
-    yield from pieces
+    return pieces
 
 
 def _keep_tags(piece: Any) -> None:
