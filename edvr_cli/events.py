@@ -43,6 +43,7 @@ class Started:
     workers: int = 1  # that restore segments at the same time
     strength: float = 1.0  # share of the network's output in a frame
     sharpen: float = 0.0  # of that output
+    tta: int = 1  # outputs that are averaged
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from edvr_cli.cli.messages import Messages
 from edvr_cli.cli.output import PlainConsole, echo_json
 from edvr_cli.cli.types import DEVICE_NAME, FOLDER, Count
 from edvr_cli.errors import EdvrError
+from edvr_cli.inference.options import TTA
 from edvr_cli.models.registry import default_model, find_model
 from edvr_cli.video.quality_scales import CODECS, WORST_QUALITY, Codec
 
@@ -58,6 +59,8 @@ class _Compression(click.ParamType):
 )
 @click.option("--compress", type=_Compression(), help="Compress the inputs first: h264:23.")
 @click.option("--copies", is_flag=True, help="Restore each frame from copies of itself, without its neighbors.")
+@click.option("--tta", type=click.Choice(TTA), default=1, show_default=True,
+              help="Average so many turned copies of each frame.")  # fmt: skip
 @click.option("--frames", type=Count(1), metavar="N", help="Measure at most N frames per clip.")
 @click.option("--vmaf", is_flag=True, help="Measure VMAF too.")
 @click.option("--json", "as_json", is_flag=True, help="Write the scores to standard output as JSON.")
@@ -70,6 +73,7 @@ def evaluate_command(
     rounding: Literal["once", "twice"],
     compress: tuple[Codec, int] | None,
     copies: bool,
+    tta: int,
     frames: int | None,
     vmaf: bool,
     as_json: bool,
@@ -89,7 +93,7 @@ def evaluate_command(
         raise EdvrError("the FFmpeg binary of imageio-ffmpeg cannot measure VMAF here; leave --vmaf out")
     on = resolve_device(device)
     method: Method = _RESAMPLING.get(model or "") or load_model(model or default_model("sr", str(on)), on)
-    options = EvaluationOptions(rounding, compress, copies, frames, vmaf)
+    options = EvaluationOptions(rounding, compress, copies, frames, vmaf, tta)
     progress = Messages()
     scores = []
     for score in evaluate(truth, inputs, method, options):

@@ -27,7 +27,7 @@ from edvr_cli.cli.types import (
     Count,
     Finite,
 )
-from edvr_cli.inference.options import DEFAULT_TILE_PAD, PRECISIONS, InferenceOptions
+from edvr_cli.inference.options import DEFAULT_TILE_PAD, PRECISIONS, TTA, InferenceOptions
 from edvr_cli.jobs.options import JobOptions, OutputOptions
 from edvr_cli.network.config import MAX_SHARPEN
 from edvr_cli.video.reading.options import InputOptions
@@ -141,6 +141,13 @@ inference_options = option_group(
             show_default=True,
             metavar="X",
             help="Sharpen restored frames for a crisper look: 0.3 a little, 1 a lot.",
+        ),
+        "tta": click.option(
+            "--tta",
+            type=click.Choice(TTA),
+            default=1,
+            show_default=True,
+            help="Average so many turned copies of each frame: better, and that many times slower.",
         ),
         "precision": click.option(
             "--precision",

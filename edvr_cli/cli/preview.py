@@ -114,7 +114,7 @@ def preview_command(
             footage.size.times(network.config.scale),
             network.name,
             engine.device,
-            name_of(engine.dtype) + describe_look(inference.strength, inference.sharpen),
+            name_of(engine.dtype) + describe_look(inference),
         ),
     )
     labels = "bicubic", network.name

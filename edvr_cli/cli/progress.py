@@ -121,7 +121,7 @@ class Display:
         tiles = f"tiles of {event.tile}" if event.tile else "whole frames"
         sizes = f"{event.size} → {event.output_size}"
         self._say(markup("[bold]{}[/] → [bold]{}[/]  {}", event.source.name, event.target.name, sizes))
-        look = describe_look(event.strength, event.sharpen)
+        look = describe_look(event)
         self._say(f"{event.model} on {event.device}, {event.precision}, {tiles}{look}")
         if event.resized:
             self._say("The model enlarges by 4; its output is resized to this size (Lanczos).")

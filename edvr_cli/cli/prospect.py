@@ -48,7 +48,7 @@ class Prospect:
             yield f"Output: about {size}; {space} of disk space during the work."
         if len(self.estimates) > 1:
             yield f"Devices: {self.devices}, a worker process each."
-        look = describe_look(plan.inference.strength, plan.inference.sharpen)
+        look = describe_look(plan.inference)
         for each in dict.fromkeys(self.estimates):
             pieces = f"tiles of {each.tile} pixels" if each.tile else "whole frames"
             free = "" if each.free is None else f", of {format_bytes(each.free)} available"
@@ -73,6 +73,7 @@ class Prospect:
             "tile": work.tile,
             "strength": self.plan.inference.strength,
             "sharpen": self.plan.inference.sharpen,
+            "tta": self.plan.inference.tta,
             "memory": work.memory,
             "free_memory": work.free,
             "devices": [

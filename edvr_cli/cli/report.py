@@ -133,7 +133,7 @@ def _run_settings(path: Path, result: Path) -> dict[str, str]:
         "precision": begun["precision"],
         "tiles": f"{begun['tile']} pixels" if begun["tile"] else "whole frames",
     }
-    for name, usual in (("strength", 1), ("sharpen", 0)):
+    for name, usual in (("strength", 1), ("sharpen", 0), ("tta", 1)):
         if begun.get(name, usual) != usual:
             settings[name] = f"{begun[name]:g}"
     for end in (event for event in events if event["event"] == "finished"):

@@ -8,6 +8,7 @@ The definition is :meth:`EDVR.forward`, which this equals. It differs in when an
 - on a CPU the 3×3 convolutions after Winograd, with a quarter of the products;
 - on a GPU all neighbors of a small frame at once, and several windows, which one by one would leave it idle between
   launches;
+- turned copies of a window, where they are averaged, keep their features apart;
 - a frame too large for the memory as tiles with padding; the tail after the residual blocks, whose maps are
   16 times as large, in strips, exactly.
 """
@@ -31,6 +32,7 @@ from edvr_cli.inference.precision import dtype_for
 from edvr_cli.inference.stages import Features, Reference, Stages, batch_of, join_images, join_maps
 from edvr_cli.inference.strips import rows_per_strip, strips
 from edvr_cli.inference.tiles import Tile, tiles
+from edvr_cli.inference.turns import TURNS
 from edvr_cli.network.edvr import EDVR
 from edvr_cli.network.model import Model
 from edvr_cli.network.windows import Window, windows
@@ -95,7 +97,7 @@ class StreamingEDVR:
         self._tiles: list[Tile] = []
         self._plan = MemoryPlan(0, keep_features=True)
         self._frames: dict[int, Tensor] = {}  # (3, H, W) float32 on the device, filled up, by frame number
-        self._features: dict[tuple[int, int], Features] = {}  # by tile number and frame number
+        self._features: dict[tuple[int, int, int], Features] = {}  # by the numbers of tile, turn and frame
 
     @property
     def whole_frames(self) -> bool:
@@ -230,27 +232,42 @@ class StreamingEDVR:
         assert self._shape is not None  # prepared
         height, width = self._shape
         frames = {n: frame for window in group for n, frame in zip(window.indices, window.frames, strict=True)}
-        self._features = {key: value for key, value in self._features.items() if key[1] in frames}
+        self._features = {key: value for key, value in self._features.items() if key[2] in frames}
         self._frames = {n: value for n, value in self._frames.items() if n in frames}
         for n, frame in frames.items():
             if n not in self._frames:
                 self._frames[n] = fill_up(upload(frame, self.device), height, width)
         indices = [window.indices for window in group]
         if self.whole_frames:
-            return self._restore_tile(0, self._frames, indices)
+            return self._restore_turns(0, self._frames, indices)
         scale = self.config.scale
         output = torch.empty(len(group), 3, height * scale, width * scale, device=self.device)
         for number, tile in enumerate(self._tiles):
             region = {n: frame[:, *tile.region()] for n, frame in self._frames.items()}
-            restored = self._restore_tile(number, region, indices)
+            restored = self._restore_turns(number, region, indices)
             output[:, :, *tile.core(scale)] = restored[:, :, *tile.core_in_region(scale)]
         return output
 
-    def _restore_tile(self, number: int, frames: dict[int, Tensor], windows: list[tuple[int, ...]]) -> Tensor:
+    def _restore_turns(self, tile: int, frames: dict[int, Tensor], windows: list[tuple[int, ...]]) -> Tensor:
+        """The mean of what the network makes of a tile in each of its turns."""
+        total: Tensor | None = None
+        for number, turn in enumerate(TURNS[: self._plan.turns]):
+            turned = {n: turn.apply(frame) for n, frame in frames.items()}
+            in_order = [indices[::-1] for indices in windows] if turn.reverses else windows
+            restored = turn.undo(self._restore_tile((tile, number), turned, in_order))
+            total = restored if total is None else total.add_(restored)
+            del restored  # before the next one is computed
+        assert total is not None  # there is a turn
+        return total if self._plan.turns == 1 else total.div_(self._plan.turns)
+
+    def _restore_tile(
+        self, place: tuple[int, int], frames: dict[int, Tensor], windows: list[tuple[int, ...]]
+    ) -> Tensor:
+        """What the network makes of ``frames`` of the tile and turn ``place``: (B, 3, s·H, s·W)."""
         with self._around_stage("features"):
-            features = self._features_of(number, frames)
+            features = self._features_of(place, frames)
         if self._plan.keep_features:
-            self._features.update({(number, n): value for n, value in features.items()})
+            self._features.update({(*place, n): value for n, value in features.items()})
         middle = [indices[self.config.reference] for indices in windows]
         with self._around_stage("alignment"):
             reference = self._stages.prepare_reference(join_maps([features[n].pyramid for n in middle]))
@@ -267,9 +284,9 @@ class StreamingEDVR:
             del stacked
         return self._rebuild(fused, join_images([frames[n] for n in middle]))
 
-    def _features_of(self, number: int, frames: dict[int, Tensor]) -> dict[int, Features]:
+    def _features_of(self, place: tuple[int, int], frames: dict[int, Tensor]) -> dict[int, Features]:
         """Features of every frame, those that are not known computed, of small frames in one go."""
-        known = {n: own for n in frames if (own := self._features.get((number, n))) is not None}
+        known = {n: own for n in frames if (own := self._features.get((*place, n))) is not None}
         new = [n for n in frames if n not in known]
         together = len(new) if self._plan.at_once and self._max_windows > 1 else 1
         for first in range(0, len(new), max(1, together)):

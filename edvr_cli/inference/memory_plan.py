@@ -39,6 +39,7 @@ class MemoryPlan:
     at_once: bool = False  # all frames of a window are aligned in one go, rather than one after the other
     windows: int = 1  # restored in one go
     keep_halves: bool = True  # of the convolutions over pairs, with the features; they are half of what is kept
+    turns: int = 1  # of each window, whose restored frames are averaged
 
 
 def plan_memory(
@@ -57,6 +58,7 @@ def plan_memory(
         free=free,
         itemsize=dtype.itemsize,
         at_once=at_once_limit(device),
+        turns=options.tta,
     )
 
 
@@ -75,12 +77,13 @@ def plan_within(
     free: int | None,
     itemsize: int = 4,
     at_once: int = 0,
+    turns: int = 1,
 ) -> MemoryPlan:
     """The cheapest way to restore frames of ``height`` × ``width`` within ``free`` bytes (None: unknown).
 
     ``tile`` fixes the tile size (0: whole frames), None leaves it open; ``itemsize`` is the bytes per feature.
     Frames are aligned at once, and then several windows in one go, where that is faster, up to ``at_once`` pixels of
-    features, and fits.
+    features, and fits. ``turns`` is the plan's.
     Where nothing fits, the plan that needs the least memory is returned.
     """
     area = 16 if config.hr_in else 1
@@ -88,10 +91,10 @@ def plan_within(
     sizes = [tile or 0] if tile is not None or budget is None else [0, *_sizes(max(height, width))]
     extraction, pairs = _work_again(config)
     unbounded = budget is None
-    best, least = MemoryPlan(sizes[-1], keep_features=unbounded, keep_halves=unbounded), float("inf")
+    best, least = MemoryPlan(sizes[-1], keep_features=unbounded, keep_halves=unbounded, turns=turns), float("inf")
     for size in sizes:
         for (keep, halves), together in product(product((True, False), repeat=2), (True, False)):
-            candidate = MemoryPlan(size, keep, together, keep_halves=halves)
+            candidate = MemoryPlan(size, keep, together, keep_halves=halves, turns=turns)
             side_y, side_x, seen = _regions(candidate, height, width, tile_pad)
             cost = seen * (1 + (0 if keep else extraction) + (0 if halves else pairs))
             if cost >= least or (together and side_y * side_x > at_once * area):
@@ -138,6 +141,7 @@ def peak_memory(plan: MemoryPlan, config: EDVRConfig, height: int, width: int, t
         at_once=plan.at_once,
         windows=plan.windows,
         keep_halves=plan.keep_halves,
+        turns=plan.turns,
     )
 
 
@@ -159,13 +163,14 @@ def bytes_needed(
     at_once: bool = False,
     windows: int = 1,
     keep_halves: bool = True,
+    turns: int = 1,
 ) -> int:
     """Peak memory of restoring one region of ``height`` × ``width`` input pixels.
 
     Counted in maps of one channel at the features' full size that are alive at the worst moment.
     ``frame_pixels`` are those of the whole frame, by default the region's; ``kept_pixels`` the same, halos
     included, if its features are kept between windows. ``itemsize`` is the bytes of a feature, ``at_once``,
-    ``windows`` and ``keep_halves`` a plan's.
+    ``windows``, ``keep_halves`` and ``turns`` a plan's.
     """
     C, T = config.features, config.frames
     area = 16 if config.hr_in else 1  # input pixels a pixel of features
@@ -186,9 +191,11 @@ def bytes_needed(
     frames = whole * (4 * 3 * known + output * B)  # always float32
     if whole > height * width:
         frames += height * width * output  # a tile, before it is put in its place
+    if turns > 1:
+        frames += height * width * (4 * 3 * known + output * B)  # turned frames, and the sum of outputs
     # When a frame is restored, its colors are converted, for which it is there once more and a third.
     at_work = max(itemsize * pixels * working, whole * output * 4 / 3)
-    return int(at_work + itemsize * max(kept_pixels / area, pixels) * features * known + frames)
+    return int(at_work + itemsize * max(kept_pixels * turns / area, pixels) * features * known + frames)
 
 
 def _sizes(longest: int) -> Iterator[int]:

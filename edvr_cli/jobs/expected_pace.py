@@ -24,7 +24,7 @@ def expected_pace(plan: RestorePlan, backend: Backend) -> float | None:
     gpus = 1 if plan.model.device.type == "cpu" else backend.workers
     known = known_pace(plan.model, backend.precision, plan.info.size.pixels)
     if known is not None:
-        return known / gpus
+        return known * plan.inference.tta / gpus
     # The GPU's memory is the workers' already.
     if gpus > 1 or plan.inference.torch_compile or not plan.info.source.rereadable:
         return None
@@ -38,7 +38,7 @@ def expected_pace(plan: RestorePlan, backend: Backend) -> float | None:
 def keep_pace(plan: RestorePlan, backend: Backend, seconds: float) -> None:
     """Store the pace of a run, for the next one."""
     if backend.here and backend.workers == 1 and _is_long(plan):
-        store_pace(plan.model, backend.precision, plan.info.size.pixels, seconds)
+        store_pace(plan.model, backend.precision, plan.info.size.pixels, seconds / plan.inference.tta)
 
 
 def _is_long(plan: RestorePlan) -> bool:

@@ -116,6 +116,7 @@ class RestorePlan:
                 "precision": precision,
                 "strength": self.inference.strength,
                 "sharpen": self.inference.sharpen,
+                "tta": self.inference.tta,
                 "window": self.model.config.frames,
                 "split at cuts": self.job.split_at_cuts,
                 "tile pad": self.inference.tile_pad,

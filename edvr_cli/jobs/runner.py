@@ -94,6 +94,7 @@ def _started(plan: RestorePlan, backend: Backend) -> Started:
         resized=plan.is_resized,
         strength=plan.inference.strength,
         sharpen=plan.inference.sharpen,
+        tta=plan.inference.tta,
     )
 
 

@@ -18,6 +18,7 @@ from edvr_cli.errors import InputError
 from edvr_cli.image.metrics import Figures, figures
 from edvr_cli.image.resize import Kernel, benchmark_lr, resize
 from edvr_cli.inference.frames import restore_frames
+from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.network.model import Model
 from edvr_cli.video.clip_folders import read_frames, sources_in
 from edvr_cli.video.pixels.color import ColorSpec
@@ -59,6 +60,7 @@ class EvaluationOptions:
     copies: bool = False  # windows hold copies of their reference: the quality without neighboring frames
     frames: int | None = None  # of each clip, at most
     vmaf: bool = False  # measured too, by FFmpeg
+    tta: int = 1  # turned copies that are averaged, as in InferenceOptions
 
 
 def evaluate(
@@ -123,9 +125,10 @@ def _resampled(small: list[Tensor], size: Sequence[int], kernel: Kernel) -> Iter
 def _restored(small: list[Tensor], model: Model, options: EvaluationOptions) -> Iterator[Tensor]:
     """Output frames (3, H, W) uint8."""
     arrays = [frame.permute(1, 2, 0).contiguous().numpy() for frame in small]
+    inference = InferenceOptions(tta=options.tta)
     # A clip of one frame is padded with copies of it.
     for clip in [[array] for array in arrays] if options.copies else [arrays]:
-        for output in restore_frames(clip, model, split_at_cuts=False):
+        for output in restore_frames(clip, model, inference=inference, split_at_cuts=False):
             yield torch.as_tensor(output).permute(2, 0, 1)
 
 

@@ -197,6 +197,17 @@ def test_a_strength_is_applied_and_said(edvr):
     assert (run.code, "0 to 1" in run.err) == (2, True)
 
 
+def test_turned_copies_are_averaged_and_said(edvr):
+    """In the line that says what runs; other numbers are refused."""
+    run = edvr(*UPSCALE, "in.mp4", "mean.mp4", "--tta", "2")
+    assert re.search(r", whole frames, tta 2$", run.err, re.MULTILINE)
+    assert "tta" not in edvr(*UPSCALE, "in.mp4", "plain.mp4").err
+    assert Path("mean.mp4").read_bytes() != Path("plain.mp4").read_bytes()
+    assert "tta 2" in edvr("info", "in.mp4", *UPSCALE[1:], "--tta", "2").out
+    run = edvr(*UPSCALE, "in.mp4", "more.mp4", "--tta", "3")
+    assert (run.code, "'3' is not one of '1', '2', '4', '8'" in run.err) == (2, True)
+
+
 def test_tiles_are_said(edvr):
     """Their size is the user's."""
     make_clip(Path("wide.mp4"), width=96, height=24, frames=1)

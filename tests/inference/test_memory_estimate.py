@@ -18,13 +18,13 @@ META = torch.device("meta")
 
 @pytest.mark.parametrize(("width", "height"), [(320, 180), (640, 360), (1920, 1080)])
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("halves", [True, False])
-def test_whole_frames_need_what_the_plan_says_within_a_tenth(size, width, height, halves, monkeypatch):
+@pytest.mark.parametrize(("halves", "turns"), [(True, 1), (False, 1), (True, 4)])
+def test_whole_frames_need_what_the_plan_says_within_a_tenth(size, width, height, halves, turns, monkeypatch):
     """In half precision as on a GPU, with several windows at once for small frames."""
     # The kernel needs no memory but its result's; the definition, which the meta device would take, has columns.
     monkeypatch.setattr(edvr, "deform_conv2d_packed", lambda x, packed, weight, bias, slope=1.0: torch.empty_like(x))
     model = random_network(SIZES[size]).to(META).half()
-    engine = StreamingEDVR(model, InferenceOptions(precision="fp16", tile=0))
+    engine = StreamingEDVR(model, InferenceOptions(precision="fp16", tile=0, tta=turns))
     with LiveMemory() as memory:
         engine.prepare(height, width)
         engine._plan = replace(engine._plan, keep_halves=halves)

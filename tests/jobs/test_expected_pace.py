@@ -87,6 +87,26 @@ def test_a_run_says_what_it_expects_and_divides_by_it(tmp_path: Path, monkeypatc
     assert started[1].segment_frames == 3
 
 
+def test_averaging_takes_that_many_times_as_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """What one run has measured holds for the other."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(expected_pace, "_MIN_PIXELS", 1)
+    monkeypatch.setattr(runner, "_MIN_MEASURED", 1)
+    model = Model.of(random_network(**TINY))
+    store_pace(model, "fp32", 32 * 24, 10.0)
+    source = make_clip(tmp_path / "in.mp4", width=32, height=24, frames=2)
+    started: list[Started] = []
+
+    def listen(event: object) -> None:
+        if isinstance(event, Started):
+            started.append(event)
+
+    restore(source, tmp_path / "out.mp4", model=model, precision="fp32", tta=4, on_event=listen)
+    assert started[0].seconds_per_frame == 40.0
+    measured = known_pace(model, "fp32", 32 * 24)
+    assert measured is not None and measured < 10.0
+
+
 def test_two_frames_are_measured_where_nothing_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """And not for what takes no time."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

@@ -409,6 +409,7 @@ CHANGES = {
     "start": ({"start": Fraction(1, 25)}, r"start \(none → 1/25 s\)"),
     "strength": ({"strength": 0.5}, r"strength \(1.0 → 0.5\)"),
     "sharpen": ({"sharpen": 0.5}, r"sharpen \(0.0 → 0.5\)"),
+    "tta": ({"tta": 2}, r"tta \(1 → 2\)"),
     "precision": ({"precision": "bf16"}, r"precision \(fp32 → bf16\)"),
     "segments": ({"segment_seconds": 1}, r"segment length \(0.16 → 1\)"),
     "model": ({"model": random_network(1, **TINY)}, "the model's content"),

@@ -87,6 +87,13 @@ def test_a_network_sees_the_window_or_copies_of_its_reference(tmp_path, frames):
         assert (window.psnr == pytest.approx(copies.psnr, abs=1e-6)) is equal
 
 
+def test_turned_copies_count_where_asked_for(tmp_path, frames):
+    """As the engine averages them."""
+    truth, model = make_set(tmp_path / "truth", frames), Model.of(random_network())
+    plain, mean = (next(iter(evaluate(truth, None, model, EvaluationOptions(tta=turns)))) for turns in (1, 4))
+    assert mean.psnr_y != plain.psnr_y
+
+
 def test_flicker_is_zero_for_a_constant_error_and_counts_what_changes(tmp_path, frames):
     """The same wrong picture over a still truth does not flicker."""
     still = make_set(tmp_path / "still", frames[:1] * 3)
