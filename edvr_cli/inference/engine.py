@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from edvr_cli.errors import DeviceError
 from edvr_cli.image.convert import fill_up
+from edvr_cli.image.turns import TURNS
 from edvr_cli.inference.look import finish
 from edvr_cli.inference.memory_plan import MAX_WINDOWS, MIN_TILE, MemoryPlan, peak_memory, plan_memory, round_up
 from edvr_cli.inference.options import InferenceOptions
@@ -32,7 +33,6 @@ from edvr_cli.inference.precision import dtype_for
 from edvr_cli.inference.stages import Features, Reference, Stages, batch_of, join_images, join_maps
 from edvr_cli.inference.strips import rows_per_strip, strips
 from edvr_cli.inference.tiles import Tile, tiles
-from edvr_cli.inference.turns import TURNS
 from edvr_cli.network.edvr import EDVR
 from edvr_cli.network.model import Model
 from edvr_cli.network.windows import Window, windows
@@ -249,11 +249,15 @@ class StreamingEDVR:
         return output
 
     def _restore_turns(self, tile: int, frames: dict[int, Tensor], windows: list[tuple[int, ...]]) -> Tensor:
-        """The mean of what the network makes of a tile in each of its turns."""
+        """The mean of what the network makes of a tile in each of its turns.
+
+        A network is a little wrong in another way for each turn, so the mean is less wrong. The self-ensemble of EDSR
+        (Lim et al., 2017) turns pictures alone; here time runs backwards in those that are mirrored.
+        """
         total: Tensor | None = None
         for number, turn in enumerate(TURNS[: self._plan.turns]):
             turned = {n: turn.apply(frame) for n, frame in frames.items()}
-            in_order = [indices[::-1] for indices in windows] if turn.reverses else windows
+            in_order = [indices[::-1] for indices in windows] if turn.mirrors else windows
             restored = turn.undo(self._restore_tile((tile, number), turned, in_order))
             total = restored if total is None else total.add_(restored)
             del restored  # before the next one is computed

@@ -208,7 +208,7 @@ def _restored(
 def _for_encoder(labelled: LabelledFrame, output: Tensor, encoder: EncoderPlan) -> _Restored:
     """A restored frame in the encoder's size and layout, on its way to the host."""
     is_finite = output.sum().isfinite()
-    output = to_output_size(output, encoder.size)
+    output = to_output_size(encoder.turn.apply(output), encoder.size)
     alpha = _alpha(labelled.frame, encoder, output.device)
     planes = rgb_to_planes(output, encoder.layout, encoder.color, alpha=alpha)
     return _Restored(labelled.number, Download((*planes, is_finite)), labelled.frame.pts, labelled.frame.duration)
@@ -234,7 +234,9 @@ def _alpha(frame: SourceFrame, encoder: EncoderPlan, device: torch.device) -> Te
     if not encoder.layout.alpha:
         return None
     alpha = alpha_plane(frame.planes, frame.layout)
-    return None if alpha is None else resize(alpha.to(device), (encoder.height, encoder.width), "bicubic")
+    if alpha is None:
+        return None
+    return resize(encoder.turn.apply(alpha.to(device)), (encoder.height, encoder.width), "bicubic")
 
 
 def _luma(frame: SourceFrame) -> Tensor:

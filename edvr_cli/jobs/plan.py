@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from edvr_cli.events import Notice
+from edvr_cli.image.turns import UNTURNED
 from edvr_cli.inference.frames import model_scale, output_size
 from edvr_cli.inference.options import InferenceOptions, Precision
 from edvr_cli.jobs.fingerprint import fingerprint, model_digest
@@ -23,7 +24,7 @@ from edvr_cli.network.edvr import EDVR
 from edvr_cli.network.model import Model
 from edvr_cli.system.limits import cpu_count
 from edvr_cli.version import __version__
-from edvr_cli.video.muxing.plan import MuxPlan, encoding_for, plan_mux
+from edvr_cli.video.muxing.plan import MuxPlan, encoding_for, plan_mux, turn_for
 from edvr_cli.video.reading.completeness import ends_early
 from edvr_cli.video.reading.info import Source, VideoInfo
 from edvr_cli.video.reading.options import InputOptions
@@ -63,7 +64,7 @@ class RestorePlan:
     def is_resized(self) -> bool:
         """Whether the network's output is resized, because another scale than the model's is wanted."""
         scale = self.model.config.scale
-        return self.encoder.size != self.info.size.times(scale)
+        return self.encoder.size != self.info.turned(self.encoder.turn).size.times(scale)
 
     @property
     def size_note(self) -> Notice | None:
@@ -150,13 +151,15 @@ def plan_restore(
     input, output, job = input or InputOptions(), output or OutputOptions(), job or JobOptions()
     origin = as_source(source, input)
     encoding = encoding_for(target, origin, output.encoding)
-    info = probe(origin).measured()
+    source_info = probe(origin).measured()
+    turn = turn_for(target, source_info)
+    info = source_info.turned(turn)  # what is written
     model = load_model(model, device) if isinstance(model, str | Path) else Model.of(model)
     if isinstance(scale, TargetSize):
         size = scale.output_size(info.path, info.size, info.display_size, model.config.scale)
     else:
         size = output_size(info.size, model_scale(model, scale))
-    encoder = plan_encoder(encoding, info, width=size.width, height=size.height, threads=job.threads or 0)
+    encoder = plan_encoder(encoding, info, width=size.width, height=size.height, threads=job.threads or 0, turn=turn)
     mux = plan_mux(
         info,
         encoder,
@@ -166,7 +169,7 @@ def plan_restore(
         strict=output.strict_streams,
         pipe_format=output.pipe_format,
     )
-    source_range = SourceRange(info, input.start, input.end, input.max_frames, job.threads or cpu_count())
+    source_range = SourceRange(source_info, input.start, input.end, input.max_frames, job.threads or cpu_count())
     _LOG.debug("encoder: %s", encoder)
     _LOG.debug("streams: %s", mux)
     return RestorePlan(
@@ -186,6 +189,7 @@ def _encoder_settings(encoder: EncoderPlan) -> dict[str, Any]:
     """The encoder's settings by their names in messages."""
     return {
         "output size": f"{encoder.width}×{encoder.height}",
+        "turned": encoder.turn != UNTURNED,
         "codec": encoder.codec,
         "pixel format": encoder.layout.name,
         "frame rate": str(encoder.rate),

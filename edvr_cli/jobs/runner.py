@@ -220,7 +220,7 @@ class Job:
         segments = sorted(manifest.segments, key=lambda segment: segment.first)
         timeline = mux(
             [as_encoded_video(segment, self.job_dir.directory, source.info.time_base) for segment in segments],
-            source.info,
+            source.info.turned(plan.encoder.turn),
             plan.mux,
             output,
             trim_start=source.start is not None,

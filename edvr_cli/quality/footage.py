@@ -9,12 +9,12 @@ from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from edvr_cli.errors import InputError
 from edvr_cli.image.convert import to_uint8
 from edvr_cli.image.resize import resize
+from edvr_cli.image.turns import UNTURNED
 from edvr_cli.size import Size
 from edvr_cli.video.pixels.color import planes_to_rgb
 from edvr_cli.video.reading.frame_intervals import last_frame_time
@@ -59,7 +59,7 @@ class Footage:
     @property
     def size(self) -> Size:
         """Size of the upright pictures."""
-        return self.info.size.turned() if self.info.rotation % 180 else self.info.size
+        return self.info.turned(self.info.upright or UNTURNED).size
 
     @property
     def rate(self) -> Fraction:
@@ -95,11 +95,12 @@ class Footage:
         """The frames from ``start`` seconds on, at most ``max_frames``, numbered from the first one yielded."""
         instant = self.begin + Fraction(max(0.0, start or 0.0)).limit_denominator(1_000_000)
         origin = self.begin + self.info.start_time
+        turn = self.info.upright or UNTURNED
         with VideoReader(self.info.source, start=instant or None, max_frames=max_frames, info=self.info) as reader:
             for frame in reader:
                 rgb = planes_to_rgb(frame.planes, frame.layout, frame.color)
                 seconds = float(frame.pts * frame.time_base - origin)
-                yield Picture(_upright(rgb, self.info.rotation), seconds, frame.index)
+                yield Picture(turn.apply(to_uint8(rgb)).contiguous(), seconds, frame.index)
 
 
 def to_size(rgb: Tensor, size: Size) -> Tensor:
@@ -107,9 +108,3 @@ def to_size(rgb: Tensor, size: Size) -> Tensor:
     if tuple(rgb.shape[1:]) == size.shape:
         return rgb
     return resize(rgb.float(), size.shape).round().clamp(0, 255).byte()
-
-
-def _upright(rgb: Tensor, rotation: int) -> Tensor:
-    """(3, H, W) float in [0, 1] as uint8, turned as a player turns it."""
-    pixels = to_uint8(rgb)
-    return torch.rot90(pixels, rotation // 90, dims=(1, 2)).contiguous() if rotation % 360 else pixels

@@ -9,6 +9,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 
+from edvr_cli.video.jpeg import JPEG, jpeg_segments
 from edvr_cli.video.tiff import is_tiff, tiff_entries
 
 __all__ = ["HOLD_PROFILES", "profile_in", "profile_name", "samples_of", "whole_profile", "with_profile"]
@@ -16,11 +17,11 @@ __all__ = ["HOLD_PROFILES", "profile_in", "profile_name", "samples_of", "whole_p
 HOLD_PROFILES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 """Suffixes of the pictures whose files have a place for one."""
 
-_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
+_PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_COLOR = (b"sRGB", b"gAMA", b"cHRM", b"cICP", b"iCCP")  # what viewers would take before or beside a profile
 _JPEG_MARK = b"ICC_PROFILE\0"
 _JPEG_PART = 65_519  # bytes of a profile in one segment, whose length is a 16-bit number
-_JPEG_SCAN, _JPEG_APP0, _JPEG_APP1, _JPEG_APP2 = 0xDA, 0xE0, 0xE1, 0xE2
+_JPEG_APP0, _JPEG_APP1, _JPEG_APP2 = 0xE0, 0xE1, 0xE2
 _TIFF_PROFILE, _TIFF_UNDEFINED = 34_675, 7  # a tag, and the kind of its value
 _MAX_PROFILE = 16 << 20  # bytes; a PNG's is compressed, and could unpack to any size
 _HEADER = 128  # bytes of a profile before its table of tags
@@ -49,7 +50,7 @@ def with_profile(picture: bytes, profile: bytes) -> bytes:
     """
     if picture.startswith(_PNG):
         return _png_with(picture, profile)
-    if picture.startswith(_JPEG):
+    if picture.startswith(JPEG):
         return _jpeg_with(picture, profile)
     if is_tiff(picture):
         return _tiff_with(picture, profile)
@@ -87,7 +88,7 @@ def _extracted(picture: bytes) -> bytes | None:
         data = next((body for kind, body in _png_chunks(picture) if kind == b"iCCP"), None)
         packed = data[data.index(0) + 2 :] if data is not None and 0 in data else None
         return None if packed is None else zlib.decompressobj().decompress(packed, _MAX_PROFILE)
-    if picture.startswith(_JPEG):
+    if picture.startswith(JPEG):
         return _from_jpeg(picture)
     if is_tiff(picture):
         return _from_tiff(picture)
@@ -118,19 +119,9 @@ def _png_with(picture: bytes, profile: bytes) -> bytes:
     return _PNG + b"".join(written) + samples
 
 
-def _jpeg_segments(picture: bytes) -> Iterator[tuple[int, int, int]]:
-    """(marker, begin and end of its content) of each segment before the samples."""
-    at = 2
-    while picture[at] == 0xFF and picture[at + 1] != _JPEG_SCAN:
-        marker = picture[at + 1]
-        (length,) = struct.unpack_from(">H", picture, at + 2)
-        yield marker, at + 4, at + 2 + length
-        at += 2 + length
-
-
 def _from_jpeg(picture: bytes) -> bytes | None:
     parts: dict[int, bytes] = {}
-    for marker, begin, end in _jpeg_segments(picture):
+    for marker, begin, end in jpeg_segments(picture):
         content = picture[begin:end]
         if marker == _JPEG_APP2 and content.startswith(_JPEG_MARK):
             parts[content[len(_JPEG_MARK)]] = content[len(_JPEG_MARK) + 2 :]
@@ -139,7 +130,7 @@ def _from_jpeg(picture: bytes) -> bytes | None:
 
 def _jpeg_with(picture: bytes, profile: bytes) -> bytes:
     at = 2
-    for marker, _, end in _jpeg_segments(picture):
+    for marker, _, end in jpeg_segments(picture):
         if marker in (_JPEG_APP0, _JPEG_APP1):  # JFIF and Exif want to be first
             at = end
     parts = [profile[begin : begin + _JPEG_PART] for begin in range(0, len(profile), _JPEG_PART)]

@@ -113,7 +113,7 @@ def main_video(container: InputContainer, path: str | os.PathLike[str]) -> Video
     """
     streams = [stream for stream in container.streams.video if not is_cover(stream)]
     tiles = [stream for stream in streams if stream.disposition & Disposition.dependent]
-    if tiles and "mif1" in container.metadata.get("compatible_brands", ""):
+    if tiles and is_still(container):
         raise InputError(
             f"{path} is a photo in {len(tiles)} tiles, as phones store them, which are not joined here: "
             "make a PNG of it first (heif-convert, or Preview on a Mac)."
@@ -123,6 +123,11 @@ def main_video(container: InputContainer, path: str | os.PathLike[str]) -> Video
         cover = " other than cover art" if container.streams.video else ""
         raise InputError(f"{path} has no video stream{cover} ({kinds}).")
     return next((stream for stream in streams if stream.disposition & Disposition.default), streams[0])
+
+
+def is_still(container: InputContainer) -> bool:
+    """Whether a file is a picture, or several, in the format of an mp4: HEIF or AVIF."""
+    return "mif1" in container.metadata.get("compatible_brands", "")
 
 
 def is_cover(stream: av.stream.Stream) -> bool:
@@ -150,7 +155,7 @@ def _allowed_formats() -> str:
 
 
 def _lacks_index(path: Path) -> bool:
-    """Whether a file is an mp4, box by box, without the box that says what is in it."""
+    """Whether a file is an mp4, box by box, without the box that says what is in it, nor the one that pictures have."""
     kinds: list[bytes] = []
     try:
         with path.open("rb") as file:
@@ -166,7 +171,7 @@ def _lacks_index(path: Path) -> bool:
                 file.seek(size - 16, os.SEEK_CUR)
     except (OSError, ValueError):
         return False
-    return kinds[:1] == [b"ftyp"] and b"moov" not in kinds
+    return kinds[:1] == [b"ftyp"] and not {b"moov", b"meta"}.intersection(kinds)
 
 
 def _looks_encrypted(path: Path) -> bool:

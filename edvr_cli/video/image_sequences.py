@@ -5,7 +5,7 @@ file that is read whole and decoded by itself: nothing that a picture says can l
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from av.video.frame import VideoFrame
 
 from edvr_cli.errors import InputError, OutputError
 from edvr_cli.video.containers import reason
+from edvr_cli.video.jpeg import is_cut
 from edvr_cli.video.tiff import holds_jpeg, is_tiff
 from edvr_cli.video.upright import upright
 
@@ -165,10 +166,13 @@ def output_names(target: Path, source: Sequence[Path] = ()) -> ImageNames | None
     )
 
 
-def decode_images(paths: Sequence[Path], *, first: int = 0, threads: int = 0) -> Iterator[tuple[int, VideoFrame]]:
+def decode_images(
+    paths: Sequence[Path], *, first: int = 0, threads: int = 0, on_warning: Callable[[str], None] = lambda _: None
+) -> Iterator[tuple[int, VideoFrame]]:
     """(place in ``paths``, picture, upright) of each file from the one at ``first`` on.
 
-    Raises InputError for a file that cannot be read or is not a picture.
+    ``on_warning`` receives a sentence about each picture of which a part is missing. Raises InputError for a file that
+    cannot be read or is not a picture.
     """
     for index in range(first, len(paths)):
         path = paths[index]
@@ -186,6 +190,8 @@ def decode_images(paths: Sequence[Path], *, first: int = 0, threads: int = 0) ->
             raise InputError(f"{path} is not a picture that can be read: {reason(error)}.") from error
         if not frames:
             raise InputError(f"{path} holds no picture.")
+        if is_cut(data):  # FFmpeg fills it up, without an error.
+            on_warning(f"{path} breaks off before its end, so a part of the picture is missing.")
         frame = upright(frames[0])
         if frame.color_range == _UNSPECIFIED_RANGE and (frame.format.is_rgb or len(frame.format.components) <= _GRAY):
             frame.color_range = _FULL_RANGE

@@ -1,6 +1,7 @@
 """Trials of what a container takes: its muxer writes a stream's header and first packet to memory."""
 
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,6 +19,8 @@ __all__ = ["first_packets", "holds_video", "why_muxer_refuses"]
 
 # Packets read to find the first one of each stream for the trial.
 _TRIAL_PACKETS = 400
+# What muxers say where they have no place for a codec, or for such a stream.
+_NO_PLACE = re.compile("could not find tag|not currently supported in container|are supported for", re.IGNORECASE)
 
 
 def holds_video(codec: str, width: int, height: int, format_name: str) -> bool:
@@ -49,7 +52,7 @@ def first_packets(source: InputContainer, info: VideoInfo) -> dict[int, Packet]:
 
 
 def why_muxer_refuses(template: Stream, packet: Packet | None, format_name: str, *, cover: bool) -> str | None:
-    """None where the muxer takes the stream, else its reason."""
+    """None where the muxer takes the stream, else its reason, empty where it merely has no place for such a stream."""
     if cover and format_name == "matroska":
         return None  # Written as an attachment.
     if template.type == "attachment" and format_name == "webm":
@@ -72,9 +75,10 @@ def why_muxer_refuses(template: Stream, packet: Packet | None, format_name: str,
                 trial.mux_one(probe_packet)
             trial.close()
         except av.FFmpegError as error:
-            return _first_sentence(said) or reason(error)
-        except ValueError as error:  # PyAV's answer where the container has no place for the codec at all.
-            return str(error).replace("'", "")
+            text = _first_sentence(said) or reason(error)
+            return "" if _NO_PLACE.search(text) else text
+        except ValueError:  # PyAV's answer where the container has no place for the codec at all.
+            return ""
     if cover and not _reads_back(memory, template.type):
         return "no cover art"  # Its muxer leaves it out without a word.
     return None

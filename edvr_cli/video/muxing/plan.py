@@ -14,6 +14,7 @@ from av.container import InputContainer
 from av.packet import Packet
 
 from edvr_cli.errors import OutputError, wrong_usage
+from edvr_cli.image.turns import UNTURNED, Turn
 from edvr_cli.video.color_profiles import HOLD_PROFILES, profile_name, samples_of
 from edvr_cli.video.file_names import RAW, STANDARD_OUTPUT, Y4M, PipeFormat, container_format
 from edvr_cli.video.image_sequences import ENCODERS, ImageNames, output_names
@@ -55,7 +56,7 @@ class MuxPlan:
     names of the pictures where these are the target, ``profiles`` where their color profiles come from. ``any_tag``
     says that mp4 and mov must write metadata in a way that holds any tag, as phones do, instead of the usual one,
     ``alpha_beside`` that transparency is kept beside the pictures, as VP9's is, and must be announced. ``remarks`` are
-    sentences about the source that cost nothing of it.
+    sentences about the source, and how it is written, that cost nothing of it.
     """
 
     format: str
@@ -100,6 +101,19 @@ def encoding_for(target: str | os.PathLike[str], source: Source, encoding: Encod
     return replace(encoding, codec=only)
 
 
+def turn_for(target: str | os.PathLike[str], info: VideoInfo) -> Turn:
+    """How frames must be turned for ``target``: upright where it cannot say how they are to be shown, else not.
+
+    Raises OutputError for an unknown suffix.
+    """
+    turn = info.upright or UNTURNED
+    path = Path(target)
+    if turn == UNTURNED or path == STANDARD_OUTPUT or output_names(path, _pictures_of(info.source)) is not None:
+        return turn
+    # Matroska says by how much a picture is turned, and not that it is mirrored.
+    return turn if turn.mirrors and container_format(path) not in ("mp4", "mov") else UNTURNED
+
+
 @wrong_usage()
 def plan_mux(
     info: VideoInfo,
@@ -113,9 +127,9 @@ def plan_mux(
 ) -> MuxPlan:
     """Decide for each stream of ``info`` what happens to it in ``target``.
 
-    ``audio`` and ``subtitles`` False leave these streams out on request. ``pipe_format`` is what standard output
-    gets. Raises OutputError for an unknown suffix, for an encoder whose video the container does not hold, and, if
-    ``strict``, where anything is dropped or converted unasked.
+    ``info`` is that of the frames as they are encoded. ``audio`` and ``subtitles`` False leave these streams out on
+    request. ``pipe_format`` is what standard output gets. Raises OutputError for an unknown suffix, for an encoder
+    whose video the container does not hold, and, if ``strict``, where anything is dropped or converted unasked.
     """
     path = Path(target)
     images = output_names(path, _pictures_of(info.source))
@@ -132,7 +146,9 @@ def plan_mux(
     left_out = {kind for kind, kept in (("audio", audio), ("subtitle", subtitles)) if not kept}
     streams = tuple(replace(item, reason="") if item.stream.kind in left_out else item for item in plan.streams)
     notes = (*_source_notes(info, plan), *plan.notes)
-    plan = replace(plan, streams=streams, notes=notes, remarks=info.source.clock.remarks)
+    turned = (f"Frames are turned upright: {plan.format} cannot say how they are shown.",)
+    remarks = (*info.source.clock.remarks, *(turned if encoder.turn != UNTURNED else ()))
+    plan = replace(plan, streams=streams, notes=notes, remarks=remarks)
     if strict and plan.warnings:
         raise OutputError(f"{target} cannot hold every stream unchanged: {' '.join(plan.warnings)}", hint="strict")
     return plan
@@ -218,7 +234,7 @@ def _source_notes(info: VideoInfo, plan: MuxPlan) -> tuple[str, ...]:
         if info.chapters:
             metadata += (f"{info.chapters} chapters are dropped: {plan.format} holds none.",)
         if info.display_matrix is not None:
-            metadata += (f"The rotation or mirroring is lost: {plan.format} cannot say it.",)
+            metadata += (f"The rotation is lost: {plan.format} cannot say it, and it is by no right angle.",)
     return (*assumed, *lost, *metadata, *_profile_notes(info, plan))
 
 
@@ -254,7 +270,9 @@ def _plan_stream(
         return StreamPlan(stream, "convert", becomes, f"{format_name} holds text as {becomes}{loss}")
     kept = format_name != "matroska" and why_muxer_refuses(template, packet, "matroska", cover=stream.cover) is None
     hint = "; .mkv would keep it" if kept and stream.kind != "data" else ""
-    return StreamPlan(stream, "drop", "", f"{format_name} does not hold it ({refusal}){hint}")
+    unknown = stream.codec == "unknown" and stream.kind != "data"
+    why = "FFmpeg does not know its format" if unknown else f"{format_name} does not hold it"
+    return StreamPlan(stream, "drop", "", why + (f" ({refusal})" if refusal else "") + hint)
 
 
 def _notes(info: VideoInfo, encoder: EncoderPlan, format_name: str) -> tuple[str, ...]:
@@ -264,14 +282,7 @@ def _notes(info: VideoInfo, encoder: EncoderPlan, format_name: str) -> tuple[str
             notes.append(f"{format_name} keeps times to the millisecond; .mp4 and .mov keep the source's exactly.")
         if info.sample_aspect_ratio != 1 and encoder.codec_id not in _CODECS_WITH_ASPECT:
             notes.append(f"The pixel aspect ratio is lost: {encoder.codec_id} in {format_name} cannot say it here.")
-        if info.display_matrix is not None and not _is_rotation(info.display_matrix):
-            notes.append(f"The mirrored display is lost: {format_name} cannot say it.")
     return tuple(notes)
-
-
-def _is_rotation(matrix: tuple[int, ...]) -> bool:
-    """Whether a display matrix turns the picture without mirroring it."""
-    return matrix[0] * matrix[4] - matrix[1] * matrix[3] > 0
 
 
 def _sentence(plan: StreamPlan) -> str:

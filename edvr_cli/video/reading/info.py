@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 
+from edvr_cli.image.turns import UNTURNED, Turn
 from edvr_cli.size import Size
 from edvr_cli.video.containers import readable
 from edvr_cli.video.pixels.color import ColorSpec
@@ -134,6 +135,27 @@ class VideoInfo:
         """Size in square pixels as a player shows it, aspect ratio and rotation applied."""
         stored = Size(round(self.width * self.sample_aspect_ratio), self.height)
         return stored.turned() if self.rotation % 180 else stored
+
+    @property
+    def upright(self) -> Turn | None:
+        """What makes the frames as a player shows them; None for an angle between right ones."""
+        return UNTURNED if self.display_matrix is None else Turn.of_display_matrix(self.display_matrix)
+
+    def turned(self, turn: Turn) -> "VideoInfo":
+        """What is left to say of frames that ``turn``, which makes them upright, has turned."""
+        if turn == UNTURNED:
+            return self
+        size, aspect = self.size, self.sample_aspect_ratio
+        if turn.transposed:
+            size, aspect = size.turned(), 1 / aspect
+        return replace(
+            self,
+            width=size.width,
+            height=size.height,
+            sample_aspect_ratio=aspect,
+            rotation=0,
+            display_matrix=None,
+        )
 
     @property
     def readable_metadata(self) -> dict[str, str]:

@@ -24,6 +24,8 @@ from edvr_cli.video.reading.source_clock import STEADY, SourceClock
 __all__ = ["DEFAULT_RATE", "ImageSource"]
 
 DEFAULT_RATE = Fraction(25)
+# Of JFIF, and of WebP as its library enlarges it. Of video it is usually left.
+_CHROMA_LOCATION = "center"
 # How a PNG file's header calls its samples, and what they decode to, for up to 8 bits and for 16.
 _PNG_TYPES = {0: ("gray", "gray16be"), 2: ("rgb24", "rgb48be"), 4: ("ya8", "ya16be"), 6: ("rgba", "rgba64be")}
 _PNG_TRANSPARENT = {0: ("ya8", "ya16be"), 2: ("rgba", "rgba64be")}
@@ -61,7 +63,7 @@ class ImageSource:
             height=frame.height,
             pix_fmt=frame.format.name if own else layout.name,
             layout=layout,
-            color=color_of(frame) if own else _color_of_all(layout, frame),
+            color=color_of(frame, _CHROMA_LOCATION) if own else _color_of_all(layout, frame),
             tags=tags if own else ("", UNSPECIFIED, 0, UNSPECIFIED, UNSPECIFIED),
             time_base=1 / rate,
             average_rate=rate,
@@ -83,7 +85,7 @@ class ImageSource:
         """The pictures in order, from the one shown at ``instant`` (seconds)."""
         rate = self.rate or DEFAULT_RATE
         first = 0 if instant is None else max(0, int(instant * rate))
-        for index, frame in decode_images(self.pictures, first=first, threads=threads):
+        for index, frame in decode_images(self.pictures, first=first, threads=threads, on_warning=on_warning):
             frame.pts, frame.time_base, frame.duration = index, 1 / rate, 1
             yield frame
 
@@ -123,7 +125,9 @@ def common_layout(layouts: Set[PixelLayout]) -> PixelLayout:
 
 def _color_of_all(layout: PixelLayout, frame: VideoFrame) -> ColorSpec:
     transfer = LINEAR if layout.floating else UNSPECIFIED
-    return resolve(layout, frame.width, frame.height, color_range=2, transfer=transfer)
+    return resolve(
+        layout, frame.width, frame.height, color_range=2, transfer=transfer, chroma_location=_CHROMA_LOCATION
+    )
 
 
 def _layout_of(path: Path) -> PixelLayout:

@@ -9,6 +9,7 @@ import av
 from av.video.codeccontext import VideoCodecContext
 
 from edvr_cli.errors import OutputError, wrong_usage
+from edvr_cli.image.turns import UNTURNED, Turn
 from edvr_cli.size import Size
 from edvr_cli.video.containers import reason
 from edvr_cli.video.pixels.color import ColorSpec
@@ -69,6 +70,7 @@ class EncoderPlan:
     threads: int = 0
     notes: tuple[str, ...] = ()
     hdr: HdrMetadata | None = None
+    turn: Turn = UNTURNED  # of frames, before they are encoded: where the target cannot say that players must
 
     @property
     def size(self) -> Size:
@@ -114,12 +116,15 @@ class EncoderPlan:
 
 
 @wrong_usage()
-def plan_encoder(encoding: Encoding, info: VideoInfo, *, width: int, height: int, threads: int = 0) -> EncoderPlan:
+def plan_encoder(
+    encoding: Encoding, info: VideoInfo, *, width: int, height: int, threads: int = 0, turn: Turn = UNTURNED
+) -> EncoderPlan:
     """Choose pixel format, color and options for a source and output size, and open the encoder to try them.
 
     Without a pixel format in ``encoding`` the output keeps the source's bit depth, as far as the encoder can,
     in YCbCr 4:2:0. It is in the source's 4:2:2 or 4:4:4 (RGB included) where 4:2:0 at this size would hold less
-    chroma than the source does, and in 4:4:4 where the encoder takes an odd size only so. Raises OutputError
+    chroma than the source does, and in 4:4:4 where the encoder takes an odd size only so. ``info`` is that of frames
+    turned by ``turn``. Raises OutputError
     for an unknown codec, pixel format, preset or option, with what there is instead.
     """
     codec, chosen = checked_encoding(encoding)
@@ -145,6 +150,7 @@ def plan_encoder(encoding: Encoding, info: VideoInfo, *, width: int, height: int
             threads=threads,
             notes=_notes(info, layout, codec),
             hdr=info.hdr,
+            turn=turn,
         )
         plan.open()
         return plan

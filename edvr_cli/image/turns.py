@@ -1,27 +1,39 @@
-"""Test-time augmentation: turned and reversed copies of a window, whose restored frames are averaged.
+"""The eight turns of a picture: by right angles, and mirrored.
 
-A network is a little wrong in another way for each of a picture's eight turns, so their mean is less wrong. The
-self-ensemble of EDSR (Lim et al., 2017) turns pictures alone; here time runs backwards in half of the copies, too.
+Shapes: H W pixels.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
-__all__ = ["TURNS", "Turn"]
+__all__ = ["TURNS", "UNTURNED", "Turn"]
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One of the eight turns of a picture: mirrored along its diagonal, then from left to right, then top to bottom."""
+    """One turn: mirrored along the diagonal, then from left to right, then top to bottom."""
 
     transposed: bool = False
     left_right: bool = False
     top_bottom: bool = False
 
+    @classmethod
+    def of_display_matrix(cls, matrix: Sequence[int]) -> "Turn | None":
+        """The turn that makes a stored picture upright, by its display matrix (ISO/IEC 14496-12, 8.2.2).
+
+        ``matrix`` is a b u c d v x y w, which shows the pixel (x, y) at (a·x + c·y, b·x + d·y). None for an angle
+        between right ones.
+        """
+        a, b, _, c, d, *_ = matrix
+        if (a == d == 0) == (b == c == 0):
+            return None
+        return cls(a == 0, left_right=a + c < 0, top_bottom=b + d < 0)
+
     @property
-    def reverses(self) -> bool:
-        """Whether time runs backwards: where an odd number of mirrors leaves the picture mirrored."""
+    def mirrors(self) -> bool:
+        """Whether it leaves the picture mirrored, as an odd number of mirrors does."""
         return (self.transposed + self.left_right + self.top_bottom) % 2 == 1
 
     def apply(self, image: Tensor) -> Tensor:
@@ -38,8 +50,10 @@ class Turn:
         return image.flip(sides) if sides else image
 
 
+UNTURNED = Turn()
+
 TURNS = (
-    Turn(),
+    UNTURNED,
     Turn(transposed=True, left_right=True, top_bottom=True),
     Turn(left_right=True, top_bottom=True),
     Turn(transposed=True),
@@ -48,4 +62,4 @@ TURNS = (
     Turn(top_bottom=True),
     Turn(transposed=True, left_right=True),
 )
-"""In the order of use. The first two, the first four and all eight are groups: turned input gives turned output."""
+"""All, so that the first two, four and eight are groups: one after the other makes another one of them."""
