@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 from edvr_cli.errors import InputError, reason_of
 from edvr_cli.system.pipes import PipeReader
 from edvr_cli.video.addresses import as_url, is_url
+from edvr_cli.video.heif import UNREADABLE, is_heif, is_still, tiles_refused
 from edvr_cli.video.protection import has_protected_samples
 from edvr_cli.video.pyav import TAGS_AS_BYTES
 
@@ -92,6 +93,8 @@ def _open(
     except (av.FFmpegError, OSError, ValueError) as error:
         if isinstance(error, OSError) and (not isinstance(error, av.FFmpegError) or error.errno in _SYSTEM_ERRORS):
             raise InputError(f"{name} cannot be read: {reason_of(error)}.") from error
+        if name.is_file() and is_heif(name):
+            raise InputError(f"{name} {UNREADABLE}") from error
         if name.is_file() and _looks_encrypted(name):
             raise InputError(f"{name} is encrypted (DRM); a decrypted copy is needed.") from error
         if name.is_file() and _lacks_index(name):
@@ -114,20 +117,14 @@ def main_video(container: InputContainer, path: str | os.PathLike[str]) -> Video
     streams = [stream for stream in container.streams.video if not is_cover(stream)]
     tiles = [stream for stream in streams if stream.disposition & Disposition.dependent]
     if tiles and is_still(container):
-        raise InputError(
-            f"{path} is a photo in {len(tiles)} tiles, as phones store them, which are not joined here: "
-            "make a PNG of it first (heif-convert, or Preview on a Mac)."
-        )
+        raise InputError(tiles_refused(path, len(tiles)))
+    if not streams and is_still(container):
+        raise InputError(f"{path} {UNREADABLE}")
     if not streams:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no streams"
         cover = " other than cover art" if container.streams.video else ""
         raise InputError(f"{path} has no video stream{cover} ({kinds}).")
     return next((stream for stream in streams if stream.disposition & Disposition.default), streams[0])
-
-
-def is_still(container: InputContainer) -> bool:
-    """Whether a file is a picture, or several, in the format of an mp4: HEIF or AVIF."""
-    return "mif1" in container.metadata.get("compatible_brands", "")
 
 
 def is_cover(stream: av.stream.Stream) -> bool:
@@ -155,7 +152,7 @@ def _allowed_formats() -> str:
 
 
 def _lacks_index(path: Path) -> bool:
-    """Whether a file is an mp4, box by box, without the box that says what is in it, nor the one that pictures have."""
+    """Whether a file is an mp4, box by box, without the box that says what is in it."""
     kinds: list[bytes] = []
     try:
         with path.open("rb") as file:
@@ -171,7 +168,7 @@ def _lacks_index(path: Path) -> bool:
                 file.seek(size - 16, os.SEEK_CUR)
     except (OSError, ValueError):
         return False
-    return kinds[:1] == [b"ftyp"] and not {b"moov", b"meta"}.intersection(kinds)
+    return kinds[:1] == [b"ftyp"] and b"moov" not in kinds
 
 
 def _looks_encrypted(path: Path) -> bool:

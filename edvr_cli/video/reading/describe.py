@@ -13,7 +13,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from edvr_cli.video.color_profiles import whole_profile
-from edvr_cli.video.containers import is_cover, is_still, readable
+from edvr_cli.video.containers import is_cover, readable
+from edvr_cli.video.heif import is_still
 from edvr_cli.video.pixels.color import LINEAR, UNSPECIFIED, ColorSpec, resolve
 from edvr_cli.video.pixels.hdr import hdr_metadata, unkept_metadata
 from edvr_cli.video.pixels.layout import PixelLayout, nearest_layout
