@@ -9,6 +9,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 
+from edvr_cli.video import heif
 from edvr_cli.video.jpeg import JPEG, jpeg_segments
 from edvr_cli.video.tiff import is_tiff, tiff_entries
 
@@ -28,7 +29,7 @@ _HEADER = 128  # bytes of a profile before its table of tags
 
 
 def profile_in(picture: bytes) -> bytes | None:
-    """The color profile in the file ``picture``: PNG, JPEG, TIFF or WebP. None where it has none, or a damaged one."""
+    """The color profile in the file ``picture``: PNG, JPEG, TIFF, WebP, HEIF, AVIF; None for none, or a damaged one."""
     try:
         profile = _extracted(picture)
     except (struct.error, zlib.error, IndexError):  # cut short or damaged; whether it can be shown is the decoder's say
@@ -92,6 +93,8 @@ def _extracted(picture: bytes) -> bytes | None:
         return _from_jpeg(picture)
     if is_tiff(picture):
         return _from_tiff(picture)
+    if heif.is_heif(picture):
+        return heif.color_profile(picture)
     if _is_webp(picture):
         return next((body for kind, body in _webp_chunks(picture) if kind == b"ICCP"), None)
     return None

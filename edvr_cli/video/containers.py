@@ -15,7 +15,6 @@ from av.video.stream import VideoStream
 from edvr_cli.errors import InputError, reason_of
 from edvr_cli.system.pipes import PipeReader
 from edvr_cli.video.addresses import as_url, is_url
-from edvr_cli.video.heif import UNREADABLE, is_heif, is_still, tiles_refused
 from edvr_cli.video.protection import has_protected_samples
 from edvr_cli.video.pyav import TAGS_AS_BYTES
 
@@ -93,8 +92,6 @@ def _open(
     except (av.FFmpegError, OSError, ValueError) as error:
         if isinstance(error, OSError) and (not isinstance(error, av.FFmpegError) or error.errno in _SYSTEM_ERRORS):
             raise InputError(f"{name} cannot be read: {reason_of(error)}.") from error
-        if name.is_file() and is_heif(name):
-            raise InputError(f"{name} {UNREADABLE}") from error
         if name.is_file() and _looks_encrypted(name):
             raise InputError(f"{name} is encrypted (DRM); a decrypted copy is needed.") from error
         if name.is_file() and _lacks_index(name):
@@ -112,14 +109,11 @@ def _restrictions(protocol: str) -> dict[str, str]:
 def main_video(container: InputContainer, path: str | os.PathLike[str]) -> VideoStream:
     """The stream to restore: the default or first one that is not cover art.
 
-    Raises InputError for none, and for a photo in tiles, each of which is a stream.
+    Raises InputError for none, and for a HEIF picture, each of whose tiles is a stream.
     """
     streams = [stream for stream in container.streams.video if not is_cover(stream)]
-    tiles = [stream for stream in streams if stream.disposition & Disposition.dependent]
-    if tiles and is_still(container):
-        raise InputError(tiles_refused(path, len(tiles)))
-    if not streams and is_still(container):
-        raise InputError(f"{path} {UNREADABLE}")
+    if "mif1" in container.metadata.get("compatible_brands", "") and not container.duration:
+        raise InputError(f"{path} is a HEIF picture, which a name that ends in .heic or .avif would tell: rename it.")
     if not streams:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no streams"
         cover = " other than cover art" if container.streams.video else ""

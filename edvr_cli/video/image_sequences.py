@@ -15,16 +15,17 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from edvr_cli.errors import InputError, OutputError
+from edvr_cli.video import heif
 from edvr_cli.video.containers import reason
 from edvr_cli.video.jpeg import is_cut
 from edvr_cli.video.tiff import holds_jpeg, is_tiff
 from edvr_cli.video.upright import upright
 
-# What FFmpeg's decoders are called for the pictures that are read, by suffix.
+# What FFmpeg's decoders are called for the pictures that are read, by suffix; heif is none of them.
 DECODERS = {
     ".png": "png", ".tif": "tiff", ".tiff": "tiff", ".exr": "exr", ".dpx": "dpx", ".bmp": "bmp", ".jpg": "mjpeg",
     ".jpeg": "mjpeg", ".webp": "webp", ".jp2": "jpeg2000", ".j2k": "jpeg2000", ".tga": "targa", ".ppm": "ppm",
-    ".pgm": "pgm", ".pnm": "ppm",
+    ".pgm": "pgm", ".pnm": "ppm", **dict.fromkeys(heif.SUFFIXES, "heif"),
 }  # fmt: skip
 # And its encoders for those that are written: each packet of theirs is a whole file. Pictures of the first kinds keep
 # theirs unless another is asked for; a second loss must be.
@@ -91,6 +92,8 @@ def is_still_picture(path: Path) -> bool:
             head = file.read(_HEAD)
     except OSError:
         return True  # Whoever decodes it says why it cannot be read.
+    if heif.is_heif(head):
+        return not heif.is_sequence(head)
     animated_webp = head[8:16] == b"WEBPVP8X" and len(head) > 20 and bool(head[20] & 2)
     return not animated_webp and b"acTL" not in head.partition(b"IDAT")[0]
 
@@ -181,29 +184,41 @@ def decode_images(
             if is_tiff(data) and holds_jpeg(data):
                 # FFmpeg decodes these to black pictures, without an error.
                 raise InputError(f"{path} is a TIFF that holds a JPEG, which cannot be read here: save it as PNG.")
-            # A decoder for each: one that has decoded a PNG before adds it to the next.
-            decoder = av.CodecContext.create(_decoder_for(data, path), "r")
-            assert isinstance(decoder, VideoCodecContext)
-            decoder.thread_type, decoder.thread_count = "SLICE", threads
-            frames = decoder.decode(Packet(data)) if data else []
+            frame = heif.decode_heif(path, threads) if heif.is_heif(data) else _decoded(data, path, threads)
         except (av.FFmpegError, OSError) as error:
             raise InputError(f"{path} is not a picture that can be read: {reason(error)}.") from error
-        if not frames:
-            raise InputError(f"{path} holds no picture.")
         if is_cut(data):  # FFmpeg fills it up, without an error.
             on_warning(f"{path} breaks off before its end, so a part of the picture is missing.")
-        frame = upright(frames[0])
+        frame = upright(frame)
         if frame.color_range == _UNSPECIFIED_RANGE and (frame.format.is_rgb or len(frame.format.components) <= _GRAY):
             frame.color_range = _FULL_RANGE
         yield index, frame
 
 
+def _decoded(data: bytes, path: Path, threads: int) -> VideoFrame:
+    """The picture in a file that one of FFmpeg's decoders takes whole."""
+    # A decoder for each: one that has decoded a PNG before adds it to the next.
+    decoder = av.CodecContext.create(_decoder_for(data, path), "r")
+    assert isinstance(decoder, VideoCodecContext)
+    decoder.thread_type, decoder.thread_count = "SLICE", threads
+    frames = decoder.decode(Packet(data)) if data else []
+    if not frames:
+        raise InputError(f"{path} holds no picture.")
+    return frames[0]
+
+
 def _decoder_for(data: bytes, path: Path) -> str:
-    """What decodes a file, by its first bytes, for names may be wrong; by its name where these do not tell."""
+    """What decodes a file, by its first bytes, for names may be wrong; by its name where these do not tell.
+
+    Raises InputError where neither does.
+    """
     found = (decoder for begin, decoder in _SIGNATURES.items() if data.startswith(begin))
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"
-    return next(found, DECODERS[path.suffix.lower()])
+    name = next(found, DECODERS[path.suffix.lower()])
+    if name == "heif":
+        raise InputError(f"{path} is not a picture that can be read: it does not begin as one of its kind does.")
+    return name
 
 
 def _check_apart(names: Sequence[str], source: Sequence[Path]) -> None:

@@ -10,7 +10,7 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 
 from edvr_cli.video.filters import filter_graph
-from edvr_cli.video.reading.stream_text import stream_text
+from edvr_cli.video.stream_text import stream_text
 
 __all__ = ["Cropper", "container_cropper"]
 

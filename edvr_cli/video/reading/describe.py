@@ -14,7 +14,6 @@ from av.video.stream import VideoStream
 
 from edvr_cli.video.color_profiles import whole_profile
 from edvr_cli.video.containers import is_cover, readable
-from edvr_cli.video.heif import is_still
 from edvr_cli.video.pixels.color import LINEAR, UNSPECIFIED, ColorSpec, resolve
 from edvr_cli.video.pixels.hdr import hdr_metadata, unkept_metadata
 from edvr_cli.video.pixels.layout import PixelLayout, nearest_layout
@@ -22,14 +21,11 @@ from edvr_cli.video.pixels.side_data import side_data
 from edvr_cli.video.pyav import fraction, time_base
 from edvr_cli.video.reading.alpha_decoder import VideoTrack, has_alpha_beside
 from edvr_cli.video.reading.info import Source, StreamInfo, VideoInfo
-from edvr_cli.video.reading.stream_text import stream_text
+from edvr_cli.video.stream_text import stream_text
 
 __all__ = ["color_in", "color_of", "describe_stream", "layout_in", "tags_of"]
 
 _CHROMA_LOCATION = re.compile(r", (left|center|topleft|top|bottomleft|bottom)\)")
-_RANGE = re.compile(r"\((pc|tv)[,)]")
-_RANGES = {"tv": 1, "pc": 2}  # as FFmpeg counts
-_JFIF_MATRIX, _SRGB_PRIMARIES, _SRGB_TRANSFER = 5, 1, 13
 # Pictures that hold light as it was measured, and do not always say so.
 _LINEAR_CODECS = ("exr", "hdr", "pfm", "phm")
 
@@ -42,6 +38,7 @@ def describe_stream(source: Source, track: VideoTrack, frame: VideoFrame) -> Vid
     rate = fraction(stream.average_rate) or fraction(stream.guessed_rate)
     matrix = _display_matrix(frame)
     text = stream_text(container, stream)
+    found = _CHROMA_LOCATION.search(text)
     return VideoInfo(
         source=source,
         container=container.format.name,
@@ -51,7 +48,7 @@ def describe_stream(source: Source, track: VideoTrack, frame: VideoFrame) -> Vid
         height=frame.height,
         pix_fmt=frame.format.name,
         layout=nearest_layout(frame.format.name),
-        color=_color_of_still(frame, text) if is_still(container) else _color_of_first(frame, stream, text),
+        color=_color_of_first(frame, stream.codec_context.name, found.group(1) if found else None),
         tags=tags_of(frame),
         time_base=fraction(stream.time_base) or Fraction(1, 1000),
         average_rate=rate,
@@ -124,30 +121,10 @@ def color_in(info: VideoInfo, frame: VideoFrame) -> ColorSpec:
     return replace(color, transfer=LINEAR) if info.color.transfer == LINEAR and layout.floating else color
 
 
-def _color_of_first(frame: VideoFrame, stream: VideoStream, text: str) -> ColorSpec:
-    found = _CHROMA_LOCATION.search(text)
-    color = color_of(frame, found.group(1) if found else None)
+def _color_of_first(frame: VideoFrame, codec: str, chroma_location: str | None) -> ColorSpec:
+    color = color_of(frame, chroma_location)
     untagged = color.transfer == UNSPECIFIED
-    return replace(color, transfer=LINEAR) if stream.codec_context.name in _LINEAR_CODECS and untagged else color
-
-
-def _color_of_still(frame: VideoFrame, text: str) -> ColorSpec:
-    """The color of a HEIF or AVIF picture (MIAF, ISO/IEC 23000-22, 7.3.6.4).
-
-    What the file says counts before what the coded picture says, which FFmpeg takes, and what neither says is as in
-    JFIF: the matrix of BT.601, and sRGB.
-    """
-    location, said = _CHROMA_LOCATION.search(text), _RANGE.search(text)
-    return resolve(
-        nearest_layout(frame.format.name),
-        frame.width,
-        frame.height,
-        matrix=_JFIF_MATRIX if frame.colorspace == UNSPECIFIED else frame.colorspace,
-        color_range=_RANGES[said.group(1)] if said else frame.color_range,
-        primaries=_SRGB_PRIMARIES if frame.color_primaries == UNSPECIFIED else frame.color_primaries,
-        transfer=_SRGB_TRANSFER if frame.color_trc == UNSPECIFIED else frame.color_trc,
-        chroma_location=location.group(1) if location else "center",
-    )
+    return replace(color, transfer=LINEAR) if codec in _LINEAR_CODECS and untagged else color
 
 
 def color_of(frame: VideoFrame, chroma_location: str | None = None) -> ColorSpec:

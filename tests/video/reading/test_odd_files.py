@@ -7,12 +7,16 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from edvr_cli.errors import EdvrError, InputError
+from edvr_cli.size import Size
 from edvr_cli.system.limits import available_memory
+from edvr_cli.video.clip_folders import read_frames
 from edvr_cli.video.pixels.hdr import hdr_metadata
 from edvr_cli.video.pixels.side_data import side_data
 from edvr_cli.video.protection import has_protected_samples
@@ -271,9 +275,28 @@ def test_damaged_videos_are_read_or_refused(tmp_path_factory, whole, suffix: str
         path.unlink()
 
 
-def test_a_photo_in_tiles_is_refused(tmp_path: Path):
+def test_a_photo_in_tiles_is_joined(tmp_path: Path):
     """Each tile is a stream, and one of them alone would look like the picture: telephones store photos so."""
     photo = tmp_path / "photo.avif"
     photo.write_bytes(base64.b64decode(TWO_TILES))
-    with pytest.raises(InputError, match=r"photo\.avif is a photo in 2 tiles.*make a PNG"):
+    assert probe(photo).size == Size(128, 64)
+    with Image.open(photo) as opened:
+        expected = np.asarray(opened.convert("RGB")).astype(float)
+    assert np.abs(next(read_frames(photo)).permute(1, 2, 0).numpy() - expected).max() <= 1
+
+
+def test_a_photo_is_known_by_its_name(tmp_path: Path):
+    """Named as a video it is not one of its tiles, either."""
+    photo = tmp_path / "photo.mp4"
+    photo.write_bytes(base64.b64decode(TWO_TILES))
+    with pytest.raises(InputError, match=r"photo\.mp4 is a HEIF picture, which a name that ends in \.heic"):
+        probe(photo)
+
+
+def test_a_tile_that_is_damaged_is_no_picture(tmp_path: Path):
+    """FFmpeg would leave its place empty."""
+    photo = tmp_path / "photo.heic"
+    data = base64.b64decode(TWO_TILES)
+    photo.write_bytes(data[: data.index(b"mdat") + 30])
+    with pytest.raises(InputError, match=r"photo\.heic"):
         probe(photo)
