@@ -25,6 +25,8 @@ _REFUSED_FORMATS = {
 }  # fmt: skip
 # By itself libav lets a local playlist lead to local files alone.
 _PERMISSIONS = {"protocol_whitelist": "file,crypto,data,http,https,httpproxy,tcp,tls,udp,rtp,rtmp,rtmps,ftp"}
+# What an mp4, or a part of one, begins with.
+_FIRST_BOXES = (b"ftyp", b"styp", b"moov", b"moof", b"sidx", b"free", b"skip", b"pssh", b"uuid")
 # What the boxes of an encrypted mp4 are called; looked for where FFmpeg can only say "invalid data".
 _ENCRYPTION_MARKS = (b"encv", b"pssh", b"sinf")
 
@@ -170,5 +172,7 @@ def _looks_encrypted(path: Path) -> bool:
         with path.open("rb") as file:
             head = file.read(1 << 20)
     except OSError:
+        return False
+    if head[4:8] not in _FIRST_BOXES:
         return False
     return any(mark in head for mark in _ENCRYPTION_MARKS) and has_protected_samples(path) is not False

@@ -117,7 +117,7 @@ def _joined(path: Path, text: str) -> VideoFrame:
     if done.returncode or size is None:
         raise damaged
     try:
-        with av.open(io.BytesIO(done.stdout)) as container:
+        with av.open(io.BytesIO(done.stdout), "r") as container:
             frame = _first(container, container.streams.video[0])
     except (av.FFmpegError, IndexError) as error:
         raise damaged from error
