@@ -134,7 +134,7 @@ def preview_command(
         other = None
         if number == 0 and (larger := choice.load_larger("sr")) is not None:
             with console.status(f"restoring a part of it with {larger.name}"):
-                crop = difference_crop(restored[0].before, restored[0].after)
+                crop = difference_crop(restored[0].before, restored[0].after, restored[0].part)
                 picture, larger_pace = restored_part(footage, StreamingEDVR(larger, inference), instant, crop)
             other = larger.name, picture
         write_file(target, png(contact_sheet(restored[0], labels=labels, other=other)))
@@ -143,7 +143,7 @@ def preview_command(
             write_clip(clips[number], ((split_screen(f, labels), f.seconds) for f in restored[:frames]), footage.rate)
             echo_path(clips[number])
         if thumbnail and number == 0:
-            crop = difference_crop(restored[0].before, restored[0].after)
+            crop = difference_crop(restored[0].before, restored[0].after, restored[0].part)
             halves = torch.cat([crop.of(p) for p in (restored[0].before, restored[0].after)], dim=2)
             show_picture(console, halves, labels)
     if pace:

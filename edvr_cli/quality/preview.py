@@ -3,6 +3,7 @@
 Shapes: H W pixels of an upright source picture, s the model's scale, h w of a crop of the output.
 """
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,6 +36,9 @@ LABELS = "bicubic", "EDVR"
 """What the two halves of a picture are called, unless the model has a name."""
 
 _GAP, _WHITE = 8, 255
+_PART = 3  # a third of height and width is magnified three times
+_MOST_PICTURES = 6  # of a frame's size, in a picture of three columns
+_MAX_PIXELS = 250_000_000  # FFmpeg encodes no pictures of more than 268 million
 _SURROUNDINGS = 32  # input pixels that a part is restored with on each side
 
 
@@ -50,6 +54,17 @@ class Restored:
     seconds: float
     took: float
 
+    @property
+    def reduction(self) -> int:
+        """How many times smaller than they are whole frames are drawn: 1, unless a file of them would be too large."""
+        _, H, W = self.after.shape
+        return math.ceil((_MOST_PICTURES * H * W / _MAX_PIXELS) ** 0.5)
+
+    @property
+    def part(self) -> int:
+        """What part of the height and width is magnified."""
+        return _PART * self.reduction
+
 
 @dataclass(frozen=True)
 class Crop:
@@ -64,11 +79,16 @@ class Crop:
         """(3, H, W) → (3, h, w)."""
         return picture[:, self.top : self.top + self.height, self.left : self.left + self.width]
 
+    def reduced(self, times: int) -> "Crop":
+        """The same part of a picture ``times`` smaller."""
+        return Crop(self.top // times, self.left // times, self.height // times, self.width // times)
+
 
 def evenly_spaced(footage: Footage, count: int) -> list[float]:
-    """``count`` instants in seconds, spread evenly over its frames; else its beginning."""
+    """``count`` instants in seconds, no more than there are frames, spread evenly over these; else its beginning."""
     if not footage.duration or footage.last is None:
         return [0.0]
+    count = min(count, footage.count or count)
     length = min(footage.duration, footage.last + 1 / float(footage.rate))
     return [length * (n + 0.5) / count for n in range(count)]
 
@@ -123,7 +143,7 @@ def restored_part(footage: Footage, engine: StreamingEDVR, instant: float, crop:
     return inner.of(first.after), others[0].took / share if others else None
 
 
-def difference_crop(before: Tensor, after: Tensor, part: int = 3) -> Crop:
+def difference_crop(before: Tensor, after: Tensor, part: int = _PART) -> Crop:
     """Where two pictures (3, H, W) differ most: a ``part``-th of height and width."""
     _, H, W = after.shape
     h, w = max(1, H // part), max(1, W // part)
@@ -135,24 +155,28 @@ def difference_crop(before: Tensor, after: Tensor, part: int = 3) -> Crop:
 
 
 def contact_sheet(
-    restored: Restored, part: int = 3, labels: tuple[str, str] = LABELS, *, other: tuple[str, Tensor] | None = None
+    restored: Restored, labels: tuple[str, str] = LABELS, *, other: tuple[str, Tensor] | None = None
 ) -> Tensor:
     """One picture of both: whole frames side by side, before on the left, over the most different part magnified.
 
-    Each pixel of the part becomes ``part`` × ``part``, so that nothing is smoothed. A white line around it marks it in
-    the whole frames, and ``labels`` stand above these. ``other`` is the same part (3, h, w) by another model, and its
-    label: it stands on the right of the two. Returns (3, H', W') uint8.
+    Each pixel of the part becomes 3 × 3, so that nothing is smoothed. A white line around it marks it in the whole
+    frames, which are reduced where they are huge, and ``labels`` stand above these. ``other`` is the same part
+    (3, h, w) by another model, and its label: it stands on the right of the two. Returns (3, H', W') uint8.
     """
-    dot = dot_for(*restored.after.shape[1:], *labels)
-    crop = difference_crop(restored.before, restored.after, part)
+    _, H, W = restored.after.shape
+    times = restored.reduction
+    whole = Size(W // times, H // times)
+    dot = dot_for(*whole.shape, *labels)
+    crop = difference_crop(restored.before, restored.after, restored.part)
     columns = []
     for picture, label in zip((restored.before, restored.after), labels, strict=True):
-        magnified = _magnified(crop.of(picture), part)
-        right = picture.shape[2] - magnified.shape[2]
-        rows = (_outlined(picture, crop), _white(picture.shape[2], _GAP), F.pad(magnified, (0, right), value=_WHITE))
+        magnified = _magnified(crop.of(picture), _PART)
+        right = whole.width - magnified.shape[2]
+        outlined = _outlined(to_size(picture, whole), crop.reduced(times))
+        rows = (outlined, _white(whole.width, _GAP), F.pad(magnified, (0, right), value=_WHITE))
         columns.append(label_above(torch.cat(rows, dim=1), label, dot))
     if other is not None:
-        column = label_above(_magnified(other[1], part), other[0], dot)
+        column = label_above(_magnified(other[1], _PART), other[0], dot)
         columns.append(F.pad(column, (0, 0, columns[0].shape[1] - column.shape[1], 0), value=_WHITE))
     gap = _white(_GAP, columns[0].shape[1])
     return torch.cat([piece for column in columns for piece in (gap, column)][1:], dim=2)

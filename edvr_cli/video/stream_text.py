@@ -14,7 +14,7 @@ __all__ = ["file_text", "stream_text"]
 def file_text(container: InputContainer) -> str:
     """All lines in which libav describes an open file."""
     with log_level(av.logging.INFO, detail=av.logging.VERBOSE):
-        return container.dumps_format()  # type: ignore[attr-defined, no-any-return]
+        return container.dumps_format()  # type: ignore[attr-defined]
 
 
 def stream_text(container: InputContainer, stream: Stream) -> str:

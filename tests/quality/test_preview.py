@@ -1,5 +1,6 @@
 """Moments restored beforehand: the same as in a whole run, where they differ, and what is written."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -14,6 +15,7 @@ from edvr_cli.inference.engine import StreamingEDVR
 from edvr_cli.inference.frames import restore_frames
 from edvr_cli.inference.options import InferenceOptions
 from edvr_cli.models.checkpoint import save_model
+from edvr_cli.quality import preview
 from edvr_cli.quality.footage import Footage, to_size
 from edvr_cli.quality.preview import (
     Crop,
@@ -87,8 +89,10 @@ def test_several_frames_follow_each_other(footage):
 
 
 def test_moments_are_spread_evenly(footage):
-    """In the middle of equal parts."""
+    """In the middle of equal parts; a photo has one."""
     assert evenly_spaced(footage, 2) == pytest.approx([0.24, 0.72])
+    short = replace(footage, info=replace(footage.info, frame_count=1, duration=0.04))
+    assert len(evenly_spaced(short, 3)) == 1
 
 
 def test_the_crop_lies_where_the_pictures_differ_most():
@@ -109,6 +113,21 @@ def test_the_crop_lies_where_the_pictures_differ_most():
     magnified = drawn[:, 68:, 98:]
     assert int((magnified == 200).sum()) == 3 * 9 * 100
     assert int((drawn[:, 68:, :90] == 200).sum()) == 0
+
+
+def test_whole_frames_of_a_huge_picture_are_reduced(monkeypatch: pytest.MonkeyPatch):
+    """A file of them would be too large for FFmpeg. The part is smaller, its pixels still magnified three times."""
+    monkeypatch.setattr(preview, "_MAX_PIXELS", 6 * 240 * 360 / 4)
+    before = torch.zeros(3, 240, 360, dtype=torch.uint8)
+    after = before.clone()
+    after[:, 160:170, 280:290] = 200
+    restored = Restored(before, after, 0.0, 1.0)
+    assert (restored.reduction, restored.part) == (2, 6)
+    labelled = contact_sheet(restored)
+    drawn = labelled[:, labelled.shape[1] - 120 - 8 - 120 :]
+    assert drawn.shape == (3, 248, 180 + 8 + 180)
+    assert int((drawn[:, 128:, 188:] == 200).sum()) == 3 * 9 * 100
+    assert abs(int((drawn[:, :120, 188:] > 100).sum()) - 3 * 25) < 3 * 2 * (40 + 60)  # besides the line around the part
 
 
 def test_a_split_screen_shows_before_on_the_left():
