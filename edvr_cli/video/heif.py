@@ -32,6 +32,8 @@ _PROFILE = b"colrprof"
 _AS_PNG = "make a PNG of it first (heif-convert, or Preview on a Mac)"
 _SIZE = re.compile(r"Tile Grid: .*?, (\d+)x(\d+)")
 _ODD = 2  # pixels
+_PATIENCE = 300  # seconds; a photo of 200 million pixels takes twenty
+_FORMAT = "mov"  # and no other, whatever else the content might pass for
 _UNSPECIFIED = 2
 _JFIF_MATRIX, _FULL_RANGE, _SRGB_PRIMARIES, _SRGB_TRANSFER = 5, 2, 1, 13  # as FFmpeg counts
 
@@ -95,7 +97,7 @@ def _first(container: InputContainer, stream: VideoStream) -> VideoFrame:
 def _opened(path: Path) -> InputContainer:
     unreadable = f"{path} is a HEIF or AVIF picture of a kind that cannot be read here, or is damaged: {_AS_PNG}."
     try:
-        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+        container = av.open(f"file:{path}", format=_FORMAT, options={"protocol_whitelist": "file"})
     except (av.FFmpegError, ValueError) as error:
         raise InputError(unreadable) from error
     if not container.streams.video:
@@ -110,11 +112,14 @@ def _joined(path: Path, text: str) -> VideoFrame:
     # Samples as they are: FFmpeg would bring those of another codec into limited range.
     command = [
         imageio_ffmpeg.get_ffmpeg_exe(), "-v", "quiet", "-xerror", "-protocol_whitelist", "file,pipe",
-        "-i", f"file:{path}", "-frames:v", "1", "-c:v", "rawvideo", "-f", "nut", "pipe:1",
+        "-f", _FORMAT, "-i", f"file:{path}", "-frames:v", "1", "-c:v", "rawvideo", "-f", "nut", "pipe:1",
     ]  # fmt: skip
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=_PATIENCE)
+    except subprocess.SubprocessError as error:
+        raise damaged from error
     size = _SIZE.search(text)
-    if done.returncode or size is None:
+    if size is None:
         raise damaged
     try:
         with av.open(io.BytesIO(done.stdout), "r") as container:
