@@ -11,6 +11,7 @@ from PIL import Image
 from edvr_cli.errors import InputError
 from edvr_cli.events import Notice
 from edvr_cli.video.clip_folders import read_frames
+from edvr_cli.video.exif import has_exif
 from edvr_cli.video.jpeg import is_cut
 from edvr_cli.video.reading.sources import probe
 from tests.jobs.test_pipeline import LEAST
@@ -115,3 +116,30 @@ def test_a_picture_of_which_a_part_is_missing_is_said(tmp_path: Path):
         f"{tmp_path / 'in' / '1.jpg'} breaks off before its end, so a part of the picture is missing."
     ]
     assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".avif"])
+@pytest.mark.parametrize("target", ["out.png", "out.mp4"])
+def test_exif_data_that_are_dropped_are_said(tmp_path: Path, suffix: str, target: str):
+    """Where pictures are made of pictures; nobody looks for them in a video."""
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    said: dict[str, list[str]] = {"with": [], "without": []}
+    for name, sentences in said.items():
+        source = tmp_path / f"{name}{suffix}"
+        Image.fromarray(NOISE).save(source, **({"exif": exif} if name == "with" else {}))
+        assert has_exif(source.read_bytes()) == (name == "with")
+        restore(
+            source,
+            tmp_path / f"{name}_{target}",
+            model=Identity(LEAST),
+            on_event=lambda event, to=sentences: to.append(event.message) if isinstance(event, Notice) else None,
+        )
+    assert any("Exif" in sentence for sentence in said["with"]) == (target == "out.png")
+    assert not any("Exif" in sentence for sentence in said["without"])
+
+
+def test_a_cut_picture_has_no_exif_data():
+    """And nothing has that is no picture."""
+    assert not has_exif(jpeg(NOISE)[:5])
+    assert not has_exif(b"")

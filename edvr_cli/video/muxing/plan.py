@@ -16,6 +16,7 @@ from av.packet import Packet
 from edvr_cli.errors import OutputError, wrong_usage
 from edvr_cli.image.turns import UNTURNED, Turn
 from edvr_cli.video.color_profiles import HOLD_PROFILES, profile_name, samples_of
+from edvr_cli.video.exif import has_exif
 from edvr_cli.video.file_names import RAW, STANDARD_OUTPUT, Y4M, PipeFormat, container_format
 from edvr_cli.video.image_sequences import ENCODERS, ImageNames, output_names
 from edvr_cli.video.muxing.image_files import PictureProfiles
@@ -34,6 +35,9 @@ PICTURES = "pictures"
 _TEXT_SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
 _TEXT_CODECS = {"subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text"}
 # Video codecs whose own headers hold the pixel aspect ratio; for the others PyAV can write it into mp4 and mov only.
+_EXIF_LOST = (
+    "Exif data (camera, place, time) are dropped; exiftool can copy them from the source, all but the orientation."
+)
 _CODECS_WITH_ASPECT = {"h264", "hevc", "ffv1", "mpeg4", "mpeg2video"}
 
 
@@ -235,6 +239,8 @@ def _source_notes(info: VideoInfo, plan: MuxPlan) -> tuple[str, ...]:
             metadata += (f"{info.chapters} chapters are dropped: {plan.format} holds none.",)
         if info.display_matrix is not None:
             metadata += (f"The rotation is lost: {plan.format} cannot say it, and it is by no right angle.",)
+    if plan.images is not None and any(has_exif(path.read_bytes()) for path in _pictures_of(info.source)[:1]):
+        metadata += (_EXIF_LOST,)
     return (*assumed, *lost, *metadata, *_profile_notes(info, plan))
 
 
