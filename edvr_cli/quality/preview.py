@@ -85,10 +85,9 @@ class Crop:
 
 
 def evenly_spaced(footage: Footage, count: int) -> list[float]:
-    """``count`` instants in seconds, no more than there are frames, spread evenly over these; else its beginning."""
-    if not footage.duration or footage.last is None:
+    """``count`` instants in seconds, spread evenly over its frames; its beginning where it has one, or unknown ones."""
+    if not footage.duration or footage.last is None or footage.count == 1:
         return [0.0]
-    count = min(count, footage.count or count)
     length = min(footage.duration, footage.last + 1 / float(footage.rate))
     return [length * (n + 0.5) / count for n in range(count)]
 
