@@ -6,6 +6,7 @@ file that is read whole and decoded by itself: nothing that a picture says can l
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from av.video.frame import VideoFrame
 from edvr_cli.errors import InputError, OutputError
 from edvr_cli.video import heif
 from edvr_cli.video.containers import reason
-from edvr_cli.video.jpeg import is_cut
 from edvr_cli.video.tiff import holds_jpeg, is_tiff
 from edvr_cli.video.upright import upright
 
@@ -184,27 +184,38 @@ def decode_images(
             if is_tiff(data) and holds_jpeg(data):
                 # FFmpeg decodes these to black pictures, without an error.
                 raise InputError(f"{path} is a TIFF that holds a JPEG, which cannot be read here: save it as PNG.")
-            frame = heif.decode_heif(path, threads) if heif.is_heif(data) else _decoded(data, path, threads)
+            frame = heif.decode_heif(path, threads) if heif.is_heif(data) else _decoded(data, path, threads, on_warning)
         except (av.FFmpegError, OSError) as error:
             raise InputError(f"{path} is not a picture that can be read: {reason(error)}.") from error
-        if is_cut(data):  # FFmpeg fills it up, without an error.
-            on_warning(f"{path} breaks off before its end, so a part of the picture is missing.")
         frame = upright(frame)
         if frame.color_range == _UNSPECIFIED_RANGE and (frame.format.is_rgb or len(frame.format.components) <= _GRAY):
             frame.color_range = _FULL_RANGE
         yield index, frame
 
 
-def _decoded(data: bytes, path: Path, threads: int) -> VideoFrame:
+def _decoded(data: bytes, path: Path, threads: int, on_warning: Callable[[str], None]) -> VideoFrame:
     """The picture in a file that one of FFmpeg's decoders takes whole."""
-    # A decoder for each: one that has decoded a PNG before adds it to the next.
-    decoder = av.CodecContext.create(_decoder_for(data, path), "r")
-    assert isinstance(decoder, VideoCodecContext)
-    decoder.thread_type, decoder.thread_count = "SLICE", threads
-    frames = decoder.decode(Packet(data)) if data else []
-    if not frames:
-        raise InputError(f"{path} holds no picture.")
-    return frames[0]
+    name = _decoder_for(data, path)
+
+    def decode(options: dict[str, str]) -> VideoFrame:
+        # A decoder for each: one that has decoded a PNG before adds it to the next.
+        decoder = av.CodecContext.create(name, "r")
+        assert isinstance(decoder, VideoCodecContext)
+        decoder.options = options
+        decoder.thread_type, decoder.thread_count = "SLICE", threads
+        frames = decoder.decode(Packet(data)) if data else []
+        if not frames:
+            raise InputError(f"{path} holds no picture.")
+        return frames[0]
+
+    # FFmpeg fills up what is missing of a JPEG without a word. With other formats, what it objects to does no harm.
+    if name == "mjpeg":
+        with suppress(av.FFmpegError):
+            return decode({"err_detect": "explode"})
+        frame = decode({})
+        on_warning(f"{path} is damaged or breaks off before its end: a part of the picture is missing or wrong.")
+        return frame
+    return decode({})
 
 
 def _decoder_for(data: bytes, path: Path) -> str:

@@ -3,12 +3,12 @@
 import struct
 from collections.abc import Iterator
 
-__all__ = ["JPEG", "is_cut", "jpeg_segments"]
+__all__ = ["JPEG", "jpeg_segments"]
 
 JPEG = b"\xff\xd8"
 """What every file begins with."""
 
-_SCAN, _END = 0xDA, b"\xff\xd9"
+_SCAN = 0xDA
 
 
 def jpeg_segments(picture: bytes) -> Iterator[tuple[int, int, int]]:
@@ -22,16 +22,3 @@ def jpeg_segments(picture: bytes) -> Iterator[tuple[int, int, int]]:
         (length,) = struct.unpack_from(">H", picture, at + 2)
         yield marker, at + 4, at + 2 + length
         at += 2 + length
-
-
-def is_cut(picture: bytes) -> bool:
-    """Whether a JPEG file ends before its samples do; what follows them, as a phone's short video, does not count."""
-    if not picture.startswith(JPEG):
-        return False
-    at = len(JPEG)
-    try:
-        for _, _, end in jpeg_segments(picture):
-            at = end
-    except (struct.error, IndexError):
-        return True
-    return _END not in picture[at:]

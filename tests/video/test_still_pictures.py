@@ -12,7 +12,7 @@ from edvr_cli.errors import InputError
 from edvr_cli.events import Notice
 from edvr_cli.video.clip_folders import read_frames
 from edvr_cli.video.exif import has_exif
-from edvr_cli.video.jpeg import is_cut
+from edvr_cli.video.image_sequences import decode_images
 from edvr_cli.video.reading.sources import probe
 from tests.jobs.test_pipeline import LEAST
 from tests.support.networks import Identity
@@ -87,16 +87,37 @@ def test_a_picture_that_ffmpeg_cannot_read_is_called_one(tmp_path: Path, what: b
         probe(path)
 
 
-@pytest.mark.parametrize("progressive", [False, True])
-def test_a_jpeg_that_ends_early_is_told_from_a_whole_one(progressive: bool):
-    """Also one with a thumbnail, which has an end of its own, and one with a video behind it."""
-    whole = jpeg(NOISE, progressive=progressive)
-    thumbnail = whole[:2] + b"\xff\xe1" + (len(whole) + 2).to_bytes(2) + whole + whole[2:]
-    for data in (whole, thumbnail, whole + b"ftypmp42" * 20):
-        assert not is_cut(data)
-    for data in (whole[: len(whole) // 2], thumbnail[: -len(whole) // 2], whole[:5], whole[:-2]):
-        assert is_cut(data)
-    assert not is_cut(b"\x89PNG")
+def broken_jpegs() -> dict[str, bytes]:
+    """Files that end early, or are wrong within."""
+    baseline, progressive = jpeg(NOISE), jpeg(NOISE, progressive=True)
+    wrong = bytearray(baseline)
+    wrong[len(wrong) // 2 : len(wrong) // 2 + 40] = b"\xff\x00" * 20
+    return {
+        "half": baseline[: len(baseline) // 2],
+        "half of a progressive one": progressive[: len(progressive) // 2],
+        "wrong within": bytes(wrong),
+    }
+
+
+def whole_jpegs() -> dict[str, bytes]:
+    """Files of which nothing is missing, whatever else is in them."""
+    plain = jpeg(NOISE)
+    thumbnail = plain[:2] + b"\xff\xe1" + (len(plain) + 2).to_bytes(2) + plain + plain[2:]
+    return {
+        "progressive": jpeg(NOISE, progressive=True),
+        "thumbnail": thumbnail,
+        "video behind": plain + b"ftypmp42" * 20,
+    }
+
+
+@pytest.mark.parametrize("name", [*broken_jpegs(), *whole_jpegs()])
+def test_a_jpeg_that_is_damaged_is_told_from_a_whole_one(tmp_path: Path, name: str):
+    """FFmpeg fills up what is missing without a word."""
+    path = tmp_path / "in.jpg"
+    path.write_bytes({**broken_jpegs(), **whole_jpegs()}[name])
+    told: list[str] = []
+    assert len(list(decode_images([path], on_warning=told.append))) == 1
+    assert bool(told) == (name in broken_jpegs())
 
 
 def test_a_picture_of_which_a_part_is_missing_is_said(tmp_path: Path):
@@ -112,9 +133,8 @@ def test_a_picture_of_which_a_part_is_missing_is_said(tmp_path: Path):
         model=Identity(LEAST),
         on_event=lambda event: told.append(event.message) if isinstance(event, Notice) else None,
     )
-    assert [message for message in told if "breaks off" in message] == [
-        f"{tmp_path / 'in' / '1.jpg'} breaks off before its end, so a part of the picture is missing."
-    ]
+    (said,) = (message for message in told if "breaks off" in message)
+    assert said.startswith(f"{tmp_path / 'in' / '1.jpg'} is damaged")
     assert len(list((tmp_path / "out").iterdir())) == 3
 
 

@@ -118,7 +118,9 @@ def first_frame(track: VideoTrack, path: str | os.PathLike[str]) -> VideoFrame:
         raise InputError(f"{path} holds no frames: only a header, or its data is missing.")
     detail = f": {reason(failure)}" if failure else ""
     codec = track.decoder.name
-    raise InputError(f"{path}: none of the first {seen} packets of its {codec} video decodes{detail}.")
+    which = "the first packet" if seen == 1 else f"none of the first {seen} packets"
+    what = "does not decode" if seen == 1 else "decodes"
+    raise InputError(f"{path}: {which} of its {codec} video {what}{detail}.")
 
 
 def _demuxed(track: VideoTrack, path: str | os.PathLike[str]) -> Iterator[Packet]:
