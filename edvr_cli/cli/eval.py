@@ -60,7 +60,7 @@ class _Compression(click.ParamType):
 @click.option("--compress", type=_Compression(), help="Compress the inputs first: h264:23.")
 @click.option("--copies", is_flag=True, help="Restore each frame from copies of itself, without its neighbors.")
 @click.option("--tta", type=click.Choice(TTA), default=1, show_default=True,
-              help="Average so many turned copies of each frame.")  # fmt: skip
+              help="Average this many turned copies of each frame.")  # fmt: skip
 @click.option("--frames", type=Count(1), metavar="N", help="Measure at most N frames per clip.")
 @click.option("--vmaf", is_flag=True, help="Measure VMAF too.")
 @click.option("--json", "as_json", is_flag=True, help="Write the scores to standard output as JSON.")

@@ -147,7 +147,7 @@ inference_options = option_group(
             type=click.Choice(TTA),
             default=1,
             show_default=True,
-            help="Average so many turned copies of each frame: better, and that many times slower.",
+            help="Average this many turned copies of each frame: better, and as many times slower.",
         ),
         "precision": click.option(
             "--precision",

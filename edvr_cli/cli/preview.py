@@ -89,7 +89,6 @@ def preview_command(
     from edvr_cli.quality.footage import Footage  # noqa: PLC0415 (torch takes seconds)
     from edvr_cli.quality.preview import (  # noqa: PLC0415 (torch takes seconds)
         contact_sheet,
-        difference_crop,
         evenly_spaced,
         restored_from,
         restored_part,
@@ -134,8 +133,8 @@ def preview_command(
         other = None
         if number == 0 and (larger := choice.load_larger("sr")) is not None:
             with console.status(f"restoring a part of it with {larger.name}"):
-                crop = difference_crop(restored[0].before, restored[0].after, restored[0].part)
-                picture, larger_pace = restored_part(footage, StreamingEDVR(larger, inference), instant, crop)
+                other_engine = StreamingEDVR(larger, inference)
+                picture, larger_pace = restored_part(footage, other_engine, instant, restored[0].crop)
             other = larger.name, picture
         write_file(target, png(contact_sheet(restored[0], labels=labels, other=other)))
         echo_path(target)
@@ -143,8 +142,7 @@ def preview_command(
             write_clip(clips[number], ((split_screen(f, labels), f.seconds) for f in restored[:frames]), footage.rate)
             echo_path(clips[number])
         if thumbnail and number == 0:
-            crop = difference_crop(restored[0].before, restored[0].after, restored[0].part)
-            halves = torch.cat([crop.of(p) for p in (restored[0].before, restored[0].after)], dim=2)
+            halves = torch.cat([restored[0].crop.of(p) for p in (restored[0].before, restored[0].after)], dim=2)
             show_picture(console, halves, labels)
     if pace:
         console.tell(_estimate(sorted(pace)[len(pace) // 2], footage.count))

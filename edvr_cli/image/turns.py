@@ -62,4 +62,4 @@ TURNS = (
     Turn(top_bottom=True),
     Turn(transposed=True, left_right=True),
 )
-"""All, so that the first two, four and eight are groups: one after the other makes another one of them."""
+"""All eight, ordered so that the first two, four and eight are groups: two of them in a row make a third."""

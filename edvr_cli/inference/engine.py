@@ -18,6 +18,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -25,7 +26,6 @@ from torch import Tensor, nn
 
 from edvr_cli.errors import DeviceError
 from edvr_cli.image.convert import fill_up
-from edvr_cli.image.turns import TURNS
 from edvr_cli.inference.look import finish
 from edvr_cli.inference.memory_plan import MAX_WINDOWS, MIN_TILE, MemoryPlan, peak_memory, plan_memory, round_up
 from edvr_cli.inference.options import InferenceOptions
@@ -33,6 +33,7 @@ from edvr_cli.inference.precision import dtype_for
 from edvr_cli.inference.stages import Features, Reference, Stages, batch_of, join_images, join_maps
 from edvr_cli.inference.strips import rows_per_strip, strips
 from edvr_cli.inference.tiles import Tile, tiles
+from edvr_cli.inference.turned_copies import mean_of_turns
 from edvr_cli.network.edvr import EDVR
 from edvr_cli.network.model import Model
 from edvr_cli.network.windows import Window, windows
@@ -239,35 +240,18 @@ class StreamingEDVR:
                 self._frames[n] = fill_up(upload(frame, self.device), height, width)
         indices = [window.indices for window in group]
         if self.whole_frames:
-            return self._restore_turns(0, self._frames, indices)
+            return mean_of_turns(self._plan.turns, self._frames, indices, partial(self._restore_tile, 0))
         scale = self.config.scale
         output = torch.empty(len(group), 3, height * scale, width * scale, device=self.device)
         for number, tile in enumerate(self._tiles):
             region = {n: frame[:, *tile.region()] for n, frame in self._frames.items()}
-            restored = self._restore_turns(number, region, indices)
+            restored = mean_of_turns(self._plan.turns, region, indices, partial(self._restore_tile, number))
             output[:, :, *tile.core(scale)] = restored[:, :, *tile.core_in_region(scale)]
         return output
 
-    def _restore_turns(self, tile: int, frames: dict[int, Tensor], windows: list[tuple[int, ...]]) -> Tensor:
-        """The mean of what the network makes of a tile in each of its turns.
-
-        A network is a little wrong in another way for each turn, so the mean is less wrong. The self-ensemble of EDSR
-        (Lim et al., 2017) turns pictures alone; here time runs backwards in those that are mirrored.
-        """
-        total: Tensor | None = None
-        for number, turn in enumerate(TURNS[: self._plan.turns]):
-            turned = {n: turn.apply(frame) for n, frame in frames.items()}
-            in_order = [indices[::-1] for indices in windows] if turn.mirrors else windows
-            restored = turn.undo(self._restore_tile((tile, number), turned, in_order))
-            total = restored if total is None else total.add_(restored)
-            del restored  # before the next one is computed
-        assert total is not None  # there is a turn
-        return total if self._plan.turns == 1 else total.div_(self._plan.turns)
-
-    def _restore_tile(
-        self, place: tuple[int, int], frames: dict[int, Tensor], windows: list[tuple[int, ...]]
-    ) -> Tensor:
-        """What the network makes of ``frames`` of the tile and turn ``place``: (B, 3, s·H, s·W)."""
+    def _restore_tile(self, tile: int, turn: int, frames: dict[int, Tensor], windows: list[tuple[int, ...]]) -> Tensor:
+        """What the network makes of ``frames``, those of this tile in this turn: (B, 3, s·H, s·W)."""
+        place = tile, turn
         with self._around_stage("features"):
             features = self._features_of(place, frames)
         if self._plan.keep_features:

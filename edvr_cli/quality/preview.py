@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -60,10 +61,10 @@ class Restored:
         _, H, W = self.after.shape
         return math.ceil((_MOST_PICTURES * H * W / _MAX_PIXELS) ** 0.5)
 
-    @property
-    def part(self) -> int:
-        """What part of the height and width is magnified."""
-        return _PART * self.reduction
+    @cached_property
+    def crop(self) -> "Crop":
+        """The part that is magnified: where the two differ most."""
+        return difference_crop(self.before, self.after, _PART * self.reduction)
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Crop:
 
 
 def evenly_spaced(footage: Footage, count: int) -> list[float]:
-    """``count`` instants in seconds, spread evenly over its frames; its beginning where it has one, or unknown ones."""
+    """``count`` instants in seconds, spread evenly over its frames; its start where it has one or no known length."""
     if not footage.duration or footage.last is None or footage.count == 1:
         return [0.0]
     length = min(footage.duration, footage.last + 1 / float(footage.rate))
@@ -166,7 +167,7 @@ def contact_sheet(
     times = restored.reduction
     whole = Size(W // times, H // times)
     dot = dot_for(*whole.shape, *labels)
-    crop = difference_crop(restored.before, restored.after, restored.part)
+    crop = restored.crop
     columns = []
     for picture, label in zip((restored.before, restored.after), labels, strict=True):
         magnified = _magnified(crop.of(picture), _PART)

@@ -115,7 +115,7 @@ def main_video(container: InputContainer, path: str | os.PathLike[str]) -> Video
     """
     streams = [stream for stream in container.streams.video if not is_cover(stream)]
     if "mif1" in container.metadata.get("compatible_brands", "") and not container.duration:
-        raise InputError(f"{path} is a HEIF picture, which a name that ends in .heic or .avif would tell: rename it.")
+        raise InputError(f"{path} is a HEIF picture: give it a name that ends in .heic or .avif.")
     if not streams:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no streams"
         cover = " other than cover art" if container.streams.video else ""

@@ -110,12 +110,18 @@ def turn_for(target: str | os.PathLike[str], info: VideoInfo) -> Turn:
 
     Raises OutputError for an unknown suffix.
     """
-    turn = info.upright or UNTURNED
+    if info.display_matrix is None:
+        return UNTURNED
     path = Path(target)
-    if turn == UNTURNED or path == STANDARD_OUTPUT or output_names(path, _pictures_of(info.source)) is not None:
-        return turn
-    # Matroska says by how much a picture is turned, and not that it is mirrored.
-    return turn if turn.mirrors and container_format(path) not in ("mp4", "mov") else UNTURNED
+    plain = path == STANDARD_OUTPUT or output_names(path, _pictures_of(info.source)) is not None
+    says = not plain and _says(container_format(path), info.display_matrix)
+    return UNTURNED if says else info.upright or UNTURNED
+
+
+def _says(format_name: str, matrix: tuple[int, ...]) -> bool:
+    """Whether a format can say that frames are shown by ``matrix``: Matroska says angles, and no mirroring."""
+    mirrored = matrix[0] * matrix[4] < matrix[1] * matrix[3]
+    return format_name in ("mp4", "mov") or (format_name in ("matroska", "webm") and not mirrored)
 
 
 @wrong_usage()
@@ -234,11 +240,10 @@ def _source_notes(info: VideoInfo, plan: MuxPlan) -> tuple[str, ...]:
         for what in info.unkept
     )
     metadata: tuple[str, ...] = ()
-    if plan.images is not None or plan.piped:
-        if info.chapters:
-            metadata += (f"{info.chapters} chapters are dropped: {plan.format} holds none.",)
-        if info.display_matrix is not None:
-            metadata += (f"The rotation is lost: {plan.format} cannot say it, and it is by no right angle.",)
+    if (plan.images is not None or plan.piped) and info.chapters:
+        metadata += (f"{info.chapters} chapters are dropped: {plan.format} holds none.",)
+    if info.display_matrix is not None and not _says(plan.format, info.display_matrix):
+        metadata += (f"The rotation is lost: {plan.format} cannot say it, and it is by no right angle.",)
     if plan.images is not None and any(has_exif(path.read_bytes()) for path in _pictures_of(info.source)[:1]):
         metadata += (_EXIF_LOST,)
     return (*assumed, *lost, *metadata, *_profile_notes(info, plan))

@@ -142,7 +142,7 @@ class VideoInfo:
         return UNTURNED if self.display_matrix is None else Turn.of_display_matrix(self.display_matrix)
 
     def turned(self, turn: Turn) -> "VideoInfo":
-        """What is left to say of frames that ``turn``, which makes them upright, has turned."""
+        """The facts of the same frames once ``turn``, which makes them upright, has been applied."""
         if turn == UNTURNED:
             return self
         size, aspect = self.size, self.sample_aspect_ratio

@@ -43,10 +43,11 @@ class ImageSource:
     def describe(self) -> VideoInfo:
         """What is in the first picture, what holds all of them, and how many there are."""
         _, frame = next(decode_images(self.pictures))
-        layout = common_layout(self._layouts)
+        first = nearest_layout(frame.format.name)
+        layout = common_layout({first, *self._other_layouts})
         tags = tags_of(frame)
         # A layout of none of the pictures has a color of its own; then each says what it is.
-        own = nearest_layout(frame.format.name) == layout
+        own = first == layout
         rate = self.rate or DEFAULT_RATE
         told = self.rate is not None or len(self.pictures) == 1
         notes = [] if told else [f"Pictures have no frame rate: {rate} per second are assumed."]
@@ -76,10 +77,10 @@ class ImageSource:
         )
 
     @cached_property
-    def _layouts(self) -> frozenset[PixelLayout]:
-        """Those of all pictures; decodes the ones whose headers are not read here."""
+    def _other_layouts(self) -> frozenset[PixelLayout]:
+        """Those of all pictures but the first; decodes the ones whose headers are not read here."""
         with ThreadPoolExecutor(cpu_count()) as pool:
-            return frozenset(pool.map(_layout_of, self.pictures))
+            return frozenset(pool.map(_layout_of, self.pictures[1:]))
 
     def frames(self, *, instant: Fraction | None, threads: int, on_warning: Warn) -> Iterator[VideoFrame]:
         """The pictures in order, from the one shown at ``instant`` (seconds)."""

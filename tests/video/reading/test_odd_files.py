@@ -289,7 +289,7 @@ def test_a_photo_is_known_by_its_name(tmp_path: Path):
     """Named as a video it is not one of its tiles, either."""
     photo = tmp_path / "photo.mp4"
     photo.write_bytes(base64.b64decode(TWO_TILES))
-    with pytest.raises(InputError, match=r"photo\.mp4 is a HEIF picture, which a name that ends in \.heic"):
+    with pytest.raises(InputError, match=r"photo\.mp4 is a HEIF picture: give it a name that ends in \.heic"):
         probe(photo)
 
 
