@@ -242,7 +242,7 @@ def _source_notes(info: VideoInfo, plan: MuxPlan) -> tuple[str, ...]:
     metadata: tuple[str, ...] = ()
     if (plan.images is not None or plan.piped) and info.chapters:
         metadata += (f"{info.chapters} chapters are dropped: {plan.format} holds none.",)
-    if info.display_matrix is not None and not _says(plan.format, info.display_matrix):
+    if info.display_matrix is not None and info.upright is None and not _says(plan.format, info.display_matrix):
         metadata += (f"The rotation is lost: {plan.format} cannot say it, and it is by no right angle.",)
     if plan.images is not None and any(has_exif(path.read_bytes()) for path in _pictures_of(info.source)[:1]):
         metadata += (_EXIF_LOST,)

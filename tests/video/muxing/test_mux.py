@@ -224,6 +224,21 @@ def test_rotation_and_aspect_are_metadata_still(tmp_path: Path, suffix: str, rot
         assert suffix == ".mkv" or after.display_matrix == before.display_matrix
 
 
+@pytest.mark.parametrize(("mirrored", "target", "lost"), [
+    (False, "out/%03d.png", True), (False, "out.mkv", False), (True, "out.mkv", True), (True, "out.mp4", False),
+])  # fmt: skip
+def test_an_angle_that_is_no_right_one_is_lost_where_it_cannot_be_said(
+    tmp_path: Path, mirrored: bool, target: str, lost: bool
+):
+    """Pixels are turned by right angles alone; Matroska says any angle, and no mirroring."""
+    info = probe(make_clip(tmp_path / "in.mp4", rotation=(30.0, mirrored, False)))
+    assert info.upright is None
+    assert turn_for(tmp_path / target, info) == UNTURNED
+    encoding = Encoding("png") if target.endswith("png") else FAST
+    plan = plan_mux(info, plan_encoder(encoding, info, width=64, height=48), tmp_path / target)
+    assert any("rotation is lost" in warning for warning in plan.warnings) == lost
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_a_cut_moves_subtitles_and_chapters_with_the_picture(tmp_path: Path, suffix: str):
     """From frame 5 to 10: the picture starts at 0 and everything keeps its distance to it."""
